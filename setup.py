@@ -1,0 +1,58 @@
+"""Package metadata of keras_mobilenet and edge."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"', (ROOT / "keras_mobilenet/__init__.py").read_text("utf-8"), re.M
+).group(1)
+
+setup(
+    name="keras-mobilenet",
+    version=VERSION,
+    description="MobileNet from Keras 3 to a running Cortex-M: QAT, int8, memory plan, C, proof.",
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.13",
+    packages=find_packages(include=["keras_mobilenet*", "edge*"]),
+    package_data={
+        "keras_mobilenet": ["py.typed"],
+        "edge": ["py.typed", "boards/*.toml", "emit/tflm/templates/*.j2"],
+    },
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "tensorflow-model-optimization>=0.8,<0.9",
+        "ai-edge-litert>=2.1,<2.4",
+        "numpy>=2.0,<3",
+        "scikit-learn>=1.5,<2",
+        "scikit-image>=0.25,<0.27",
+        "pillow>=11,<14",
+        "jinja2>=3.1,<4",
+        "typer>=0.20,<0.30",
+        "rich>=14,<16",
+    ],
+    extras_require={
+        # TFLM has no stable release: one build is pinned, so that its arena is a known one.
+        "tflm": ["tflite-micro==0.dev20261023182759"],
+        "dev": [
+            "pytest>=9,<10",
+            "hypothesis>=6.100,<7",
+            "ruff>=0.17,<0.18",
+            "mypy>=2.4,<3",
+        ],
+    },
+    entry_points={"console_scripts": ["keras-mobilenet=edge.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Software Development :: Embedded Systems",
+    ],
+)
