@@ -1,0 +1,259 @@
+"""The building blocks of MobileNetV1: a convolution stage and the depthwise separable block."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+ACTIVATIONS = ("relu", "relu6")
+"""What both int8 TFLite and the MobileNet papers fuse into a convolution."""
+
+
+def scaled_filters(filters: int, alpha: float) -> int:
+    """Number of channels after the width multiplier, never below one.
+
+    Args:
+        filters: Channels of the unscaled network, a positive integer.
+        alpha: Width multiplier, 0 < alpha <= 1.
+
+    Returns:
+        `int(filters * alpha)`, at least 1: the rounding of `keras.applications.MobileNet`.
+
+    Raises:
+        ValueError: If `filters` or `alpha` is out of range.
+
+    Example:
+        >>> scaled_filters(64, 0.25)
+        16
+
+    Source: arXiv 1704.04861, section 3.3.
+    """
+    if isinstance(filters, bool) or not isinstance(filters, int) or filters < 1:
+        raise ValueError(f"filters must be a positive integer, got {filters!r}.")
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha <= 1:
+        raise ValueError(f"alpha must be a number in (0, 1], got {alpha!r}.")
+    return max(1, int(filters * alpha))
+
+
+def _checked_activation(activation: str) -> str:
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}.")
+    return activation
+
+
+def _require_channels_last(data_format: str | None) -> None:
+    """int8 TFLite kernels are NHWC; a silent transpose would cost RAM on the chip."""
+    data_format = data_format or keras.config.image_data_format()
+    if data_format != "channels_last":
+        raise ValueError(
+            f"data_format must be 'channels_last', got {data_format!r}: microcontroller kernels "
+            "read NHWC. Call keras.config.set_image_data_format('channels_last') or pass "
+            "data_format='channels_last'."
+        )
+
+
+def _batch_norm(name: str, dtype: keras.DTypePolicy) -> layers.BatchNormalization:
+    return layers.BatchNormalization(name=name, dtype=dtype)
+
+
+def _relu(activation: str, name: str, dtype: keras.DTypePolicy) -> layers.ReLU:
+    return layers.ReLU(6.0 if activation == "relu6" else None, name=name, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_mobilenet")
+class ConvBNReLU(layers.Layer):
+    """Convolution, batch normalization and ReLU: the first stage of MobileNet.
+
+    Args:
+        filters: Output channels before the width multiplier.
+        kernel_size: Side of the square kernel, in pixels.
+        strides: Step in both directions, in pixels.
+        alpha: Width multiplier, 0 < alpha <= 1.
+        activation: `"relu"` or `"relu6"`.
+        data_format: `"channels_last"` or None for Keras's setting; anything else is refused.
+        **kwargs: Keras layer arguments (`name`, `dtype`, `trainable`).
+
+    Call arguments:
+        inputs: Float tensor of shape (batch, height, width, channels).
+        training: Whether batch statistics are used.
+
+    Returns:
+        Float tensor of shape
+        (batch, ceil(height / strides), ceil(width / strides), filters * alpha).
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> ConvBNReLU(32, strides=2, alpha=0.25).compute_output_shape((None, 96, 96, 3))
+        (None, 48, 48, 8)
+
+    Source: arXiv 1704.04861, table 1, first row.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        strides: int = 1,
+        alpha: float = 1.0,
+        activation: str = "relu",
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        _require_channels_last(data_format)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.alpha = alpha
+        self.activation = _checked_activation(activation)
+        self.conv = layers.Conv2D(
+            scaled_filters(filters, alpha),
+            kernel_size,
+            strides,
+            padding="same",
+            use_bias=False,
+            data_format="channels_last",
+            name="conv",
+            dtype=self.dtype_policy,
+        )
+        self.conv_bn = _batch_norm("conv_bn", self.dtype_policy)
+        self.conv_relu = _relu(self.activation, "conv_relu", self.dtype_policy)
+
+    def fusable_stages(self) -> list[tuple[layers.Layer, ...]]:
+        """The layers in call order, grouped as inference fuses them.
+
+        Returns:
+            One (convolution, batch normalization, activation) triple.
+        """
+        return [(self.conv, self.conv_bn, self.conv_relu)]
+
+    def build(self, input_shape):
+        _build_stages(self.fusable_stages(), input_shape)
+
+    def call(self, inputs, training=None):
+        return _call_stages(self.fusable_stages(), inputs, training)
+
+    def compute_output_shape(self, input_shape):
+        return self.conv.compute_output_shape(input_shape)
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "alpha": self.alpha,
+            "activation": self.activation,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_mobilenet")
+class SeparableBlock(layers.Layer):
+    """Depthwise 3x3, BN, ReLU, pointwise 1x1, BN, ReLU: the block MobileNet is made of.
+
+    Args:
+        filters: Output channels of the pointwise convolution before the width multiplier.
+        strides: Step of the depthwise convolution in both directions, in pixels.
+        alpha: Width multiplier, 0 < alpha <= 1.
+        activation: `"relu"` or `"relu6"`, after both convolutions.
+        data_format: `"channels_last"` or None for Keras's setting; anything else is refused.
+        **kwargs: Keras layer arguments (`name`, `dtype`, `trainable`).
+
+    Call arguments:
+        inputs: Float tensor of shape (batch, height, width, channels).
+        training: Whether batch statistics are used.
+
+    Returns:
+        Float tensor of shape
+        (batch, ceil(height / strides), ceil(width / strides), filters * alpha).
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> block = SeparableBlock(128, strides=2, alpha=0.5)
+        >>> tuple(block(keras.ops.ones((1, 14, 14, 32))).shape)
+        (1, 7, 7, 64)
+
+    Source: arXiv 1704.04861, section 3.1 and figure 3.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        strides: int = 1,
+        alpha: float = 1.0,
+        activation: str = "relu",
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        _require_channels_last(data_format)
+        self.filters = filters
+        self.strides = strides
+        self.alpha = alpha
+        self.activation = _checked_activation(activation)
+        self.depthwise = layers.DepthwiseConv2D(
+            3,
+            strides,
+            padding="same",
+            use_bias=False,
+            data_format="channels_last",
+            name="depthwise",
+            dtype=self.dtype_policy,
+        )
+        self.depthwise_bn = _batch_norm("depthwise_bn", self.dtype_policy)
+        self.depthwise_relu = _relu(self.activation, "depthwise_relu", self.dtype_policy)
+        self.pointwise = layers.Conv2D(
+            scaled_filters(filters, alpha),
+            1,
+            padding="same",
+            use_bias=False,
+            data_format="channels_last",
+            name="pointwise",
+            dtype=self.dtype_policy,
+        )
+        self.pointwise_bn = _batch_norm("pointwise_bn", self.dtype_policy)
+        self.pointwise_relu = _relu(self.activation, "pointwise_relu", self.dtype_policy)
+
+    def fusable_stages(self) -> list[tuple[layers.Layer, ...]]:
+        """The layers in call order, grouped as inference fuses them.
+
+        Returns:
+            The depthwise and the pointwise (convolution, batch normalization, activation) triple.
+        """
+        return [
+            (self.depthwise, self.depthwise_bn, self.depthwise_relu),
+            (self.pointwise, self.pointwise_bn, self.pointwise_relu),
+        ]
+
+    def build(self, input_shape):
+        _build_stages(self.fusable_stages(), input_shape)
+
+    def call(self, inputs, training=None):
+        return _call_stages(self.fusable_stages(), inputs, training)
+
+    def compute_output_shape(self, input_shape):
+        return self.pointwise.compute_output_shape(self.depthwise.compute_output_shape(input_shape))
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "strides": self.strides,
+            "alpha": self.alpha,
+            "activation": self.activation,
+        }
+
+
+def _build_stages(stages, shape) -> None:
+    for stage in stages:
+        for layer in stage:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
+
+def _call_stages(stages, x, training):
+    for convolution, batch_norm, relu in stages:
+        x = relu(batch_norm(convolution(x), training=training))
+    return x

@@ -1,0 +1,199 @@
+"""MobileNetV1 as a Keras functional model, for every width and resolution multiplier."""
+
+from __future__ import annotations
+
+import os
+
+import keras
+from keras import layers
+
+from keras_mobilenet.layers import ConvBNReLU, SeparableBlock, scaled_filters
+
+SMALLEST_SIDE = 32
+"""Five strides of two leave one pixel of 32: below, the last blocks see only padding."""
+
+STEM_FILTERS = 32
+
+BLOCKS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (1024, 2),
+    (1024, 1),
+)
+"""(filters, strides) of the thirteen separable blocks. Source: arXiv 1704.04861, table 1."""
+
+
+def scaled_side(side: int, rho: float) -> int:
+    """Input side after the resolution multiplier.
+
+    Args:
+        side: Base height or width, in pixels.
+        rho: Resolution multiplier, 0 < rho <= 1.
+
+    Returns:
+        `round(rho * side)`, in pixels.
+
+    Raises:
+        ValueError: If `rho` is out of range or the result is below 32 pixels.
+
+    Example:
+        >>> scaled_side(224, 0.714)
+        160
+
+    Source: arXiv 1704.04861, section 3.4.
+    """
+    if isinstance(rho, bool) or not isinstance(rho, (int, float)) or not 0 < rho <= 1:
+        raise ValueError(f"rho must be a number in (0, 1], got {rho!r}.")
+    if isinstance(side, bool) or not isinstance(side, int):
+        raise ValueError(
+            f"input_shape must have a fixed integer height and width, got {side!r}: "
+            "a microcontroller plans its memory before the first image."
+        )
+    scaled = round(rho * side)
+    if scaled < SMALLEST_SIDE:
+        raise ValueError(
+            f"The input side is round({rho} * {side}) = {scaled} pixels; MobileNetV1 needs at "
+            f"least {SMALLEST_SIDE}. Use rho >= {SMALLEST_SIDE / max(side, 1):.3f} or a larger "
+            "input_shape."
+        )
+    return scaled
+
+
+def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    alpha: float = 1.0,
+    rho: float = 1.0,
+    include_top: bool = True,
+    classes: int = 1000,
+    pooling: str | None = None,
+    dropout: float = 1e-3,
+    classifier_activation: str | None = "softmax",
+    activation: str = "relu6",
+    weights: str | os.PathLike | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """MobileNetV1 with a width multiplier and a resolution multiplier.
+
+    Topology, parameter count and outputs are those of `keras.applications.MobileNet`, with the
+    layers grouped as the paper groups them. Padding is "same" throughout, so that no PAD operator
+    (and no copy of a tensor) reaches the microcontroller; for sides that are a multiple of 32 this
+    is the padding of `keras.applications`.
+
+    Args:
+        input_shape: Base (height, width, channels), in pixels; 1 or 3 channels.
+        alpha: Width multiplier, 0 < alpha <= 1.
+        rho: Resolution multiplier, 0 < rho <= 1; the model's input is `round(rho * side)`.
+        include_top: Whether the classifier is part of the model.
+        classes: Number of classes, with `include_top`.
+        pooling: None, `"avg"` or `"max"`, without `include_top`.
+        dropout: Fraction of the pooled features dropped in training.
+        classifier_activation: `"softmax"`, or None for logits.
+        activation: `"relu6"` (Keras, TF-Slim) or `"relu"` (the paper).
+        weights: None for random ones, or the path of a `.weights.h5` or `.keras` file of this
+            same model.
+        name: Model name; by default tells alpha and resolution.
+
+    Returns:
+        A `keras.Model` from float (batch, height, width, channels) to float (batch, classes).
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> MobileNetV1(alpha=0.25, input_shape=(128, 128, 3)).count_params()
+        475544
+
+    Source: arXiv 1704.04861, table 1 and sections 3.3, 3.4.
+    """
+    height, width, channels = _checked_input_shape(input_shape)
+    height, width = scaled_side(height, rho), scaled_side(width, rho)
+    _check_head(include_top, classes, pooling, dropout, classifier_activation)
+
+    inputs = keras.Input((height, width, channels), name="image")
+    x = ConvBNReLU(STEM_FILTERS, 3, 2, alpha, activation, name="conv1")(inputs)
+    for index, (filters, strides) in enumerate(BLOCKS, start=1):
+        x = SeparableBlock(filters, strides, alpha, activation, name=f"block_{index}")(x)
+
+    if include_top:
+        x = layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling")(x)
+        x = layers.Dropout(dropout, name="dropout")(x)
+        x = layers.Conv2D(classes, 1, padding="same", name="conv_preds")(x)
+        x = layers.Reshape((classes,), name="reshape")(x)
+        if classifier_activation is not None:
+            x = layers.Activation(classifier_activation, name="predictions")(x)
+    elif pooling == "avg":
+        x = layers.GlobalAveragePooling2D(name="global_average_pooling")(x)
+    elif pooling == "max":
+        x = layers.GlobalMaxPooling2D(name="global_max_pooling")(x)
+
+    if name is None:
+        name = f"mobilenet_v1_{alpha:g}_{height}x{width}".replace(".", "_")
+    model = keras.Model(inputs, x, name=name)
+    if weights is not None:
+        _load_weights(model, weights)
+    return model
+
+
+def _checked_input_shape(input_shape) -> tuple[int, int, int]:
+    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
+        raise ValueError(f"input_shape must be (height, width, channels), got {input_shape!r}.")
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "MobileNetV1 is channels_last; call "
+            "keras.config.set_image_data_format('channels_last') first."
+        )
+    if input_shape[2] not in (1, 3):
+        raise ValueError(
+            f"input_shape must have 1 (gray) or 3 (RGB) channels, last, got {input_shape!r}."
+        )
+    return input_shape[0], input_shape[1], input_shape[2]
+
+
+def _check_head(include_top, classes, pooling, dropout, classifier_activation) -> None:
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f"pooling must be None, 'avg' or 'max', got {pooling!r}.")
+    if include_top and (isinstance(classes, bool) or not isinstance(classes, int) or classes < 2):
+        raise ValueError(f"classes must be an integer of at least 2, got {classes!r}.")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {dropout!r}.")
+    if classifier_activation not in ("softmax", None):
+        raise ValueError(
+            f"classifier_activation must be 'softmax' or None, got {classifier_activation!r}."
+        )
+
+
+def _load_weights(model: keras.Model, weights: str | os.PathLike) -> None:
+    path = os.fspath(weights)
+    if not path.endswith((".weights.h5", ".keras")):
+        raise ValueError(f"weights must be None or a .weights.h5 or .keras file, got {path!r}.")
+    if not os.path.isfile(path):
+        raise ValueError(f"No weights file at {path!r}.")
+    model.load_weights(path)
+
+
+def mobilenet_v1_filters(alpha: float) -> list[int]:
+    """Output channels of every convolution stage of MobileNetV1, stem first.
+
+    Args:
+        alpha: Width multiplier, 0 < alpha <= 1.
+
+    Returns:
+        Fourteen channel counts: the stem's, then each separable block's.
+
+    Raises:
+        ValueError: If `alpha` is out of range.
+
+    Example:
+        >>> mobilenet_v1_filters(0.25)[:4]
+        [8, 16, 32, 32]
+    """
+    return [scaled_filters(f, alpha) for f in (STEM_FILTERS, *(f for f, _ in BLOCKS))]

@@ -1,0 +1,96 @@
+"""What several tests need: real tools, real data, and one trained model."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = pathlib.Path(__file__).parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def arm_compiler():
+    return _tool("arm-none-eabi-g++")
+
+
+@pytest.fixture(scope="session")
+def qemu():
+    return _tool("qemu-system-arm")
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Real models and images; absent on a user's machine."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real models: {SHARED_DATA} is absent")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def vww(shared_data):
+    """MLPerf Tiny's Visual Wake Words model: MobileNetV1 alpha 0.25, 96x96x3, int8."""
+    return shared_data / "models" / "vww_96_int8.tflite"
+
+
+@pytest.fixture(scope="session")
+def kws(shared_data):
+    """MLPerf Tiny's keyword spotting model: a separable network that is no MobileNet."""
+    return shared_data / "models" / "kws_ref_model.tflite"
+
+
+@pytest.fixture(scope="session")
+def digits():
+    from keras_mobilenet.data import load_images
+
+    return load_images("digits", side=48, channels=1)
+
+
+@pytest.fixture(scope="session")
+def trained(digits):
+    """MobileNetV1 on handwritten digits: float, then quantization-aware, in one model.fit."""
+    import tensorflow as tf
+
+    from keras_mobilenet.train import train
+
+    tf.config.experimental.enable_op_determinism()
+    return train(digits, alpha=0.25, float_epochs=18, qat_epochs=4, verbose=0)
+
+
+@pytest.fixture(scope="session")
+def trained_tflite(trained):
+    import edge
+
+    return edge.convert(trained.model)
+
+
+@pytest.fixture(scope="session")
+def cli():
+    """Runs the command line in a process of its own, as a user does."""
+
+    def run(*arguments, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "edge", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"COLUMNS": "100"},
+            **options,
+        )
+
+    return run
+
+
+def _tool(name):
+    if shutil.which(name) is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is missing, and CI must have it")
+        pytest.skip(f"{name} is not installed")
+    return name
