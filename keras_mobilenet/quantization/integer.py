@@ -1,0 +1,115 @@
+"""The integer arithmetic of TFLite's int8 kernels, as TensorFlow ops on a Keras forward pass."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def quantized_multiplier(real_multiplier):
+    """Splits real multipliers into TFLite's 31-bit fixed-point multiplier and shift.
+
+    Args:
+        real_multiplier: Float64 tensor of positive numbers.
+
+    Returns:
+        `(multiplier, shift)`, int64 tensors: `real = multiplier * 2 ** (shift - 31)`, multiplier
+        in [2 ** 30, 2 ** 31).
+
+    Example:
+        >>> multiplier, shift = quantized_multiplier(tf.constant(0.75, tf.float64))
+        >>> int(multiplier) / 2**31, int(shift)
+        (0.75, 0)
+
+    Source: TFLite's `QuantizeMultiplier`, which applies `frexp`.
+    """
+    shift = tf.floor(tf.math.log(real_multiplier) / tf.math.log(tf.constant(2.0, tf.float64))) + 1
+    mantissa = real_multiplier * tf.pow(tf.constant(2.0, tf.float64), -shift)
+    # log2 may miss by one at a power of two.
+    is_high, is_low = mantissa >= 1, mantissa < 0.5
+    mantissa = tf.where(is_high, mantissa / 2, tf.where(is_low, mantissa * 2, mantissa))
+    shift += tf.cast(is_high, tf.float64) - tf.cast(is_low, tf.float64)
+    multiplier = tf.cast(tf.floor(mantissa * 2.0**31 + 0.5), tf.int64)
+    overflows = tf.equal(multiplier, 2**31)
+    multiplier = tf.where(overflows, multiplier // 2, multiplier)
+    return multiplier, tf.cast(shift, tf.int64) + tf.cast(overflows, tf.int64)
+
+
+def mean_multiplier(multiplier, shift, count: int):
+    """Takes the division by `count` of a mean into the multiplier, as TFLite's MEAN does.
+
+    Args:
+        multiplier: Int64 tensor, 31-bit fixed point.
+        shift: Int64 tensor.
+        count: Number of averaged elements.
+
+    Returns:
+        `(multiplier, shift)`, int64 tensors; the multiplier may fall below 2 ** 30.
+
+    Example:
+        >>> one_half = tf.constant(2**30, tf.int64), tf.constant(0, tf.int64)
+        >>> multiplier, shift = mean_multiplier(*one_half, 9)
+        >>> round(int(multiplier) * 2.0 ** (int(shift) - 31), 6)
+        0.055556
+
+    Source: TFLite's `QuantizedMeanOrSum`.
+    """
+    # The last minimum keeps `shift` within 31 bits, as the kernel does.
+    extra = tf.minimum(tf.constant(min(count.bit_length() - 1, 32), tf.int64), 31 + shift)
+    return tf.bitwise.left_shift(multiplier, extra) // count, shift - extra
+
+
+def requantize(accumulator, multiplier, shift):
+    """Scales int32 accumulators down with the two roundings of TFLite's reference kernels.
+
+    Args:
+        accumulator: Float tensor of whole numbers, channels last.
+        multiplier: Int64 tensor, () or (channels,), 31-bit fixed point.
+        shift: Int64 tensor of the shape of `multiplier`.
+
+    Returns:
+        Float64 tensor of whole numbers, before the zero point is added.
+
+    Example:
+        >>> eighth = quantized_multiplier(tf.constant(0.125, tf.float64))
+        >>> requantize(tf.constant([100.0, -100.0]), *eighth).numpy()
+        array([ 13., -13.])
+
+    Source: TFLite's `MultiplyByQuantizedMultiplier`: a rounding doubling high multiplication, then
+        a rounding division by a power of two, ties away from zero.
+    """
+    left, right = tf.maximum(shift, 0), tf.maximum(-shift, 0)
+    scaled = tf.bitwise.left_shift(tf.cast(accumulator, tf.int64), left)
+    high = tf.bitwise.right_shift(scaled * multiplier + 2**30, tf.constant(31, tf.int64))
+    mask = tf.bitwise.left_shift(tf.ones_like(right), right) - 1
+    remainder = tf.bitwise.bitwise_and(high, mask)
+    threshold = tf.bitwise.right_shift(mask, tf.ones_like(mask)) + tf.cast(high < 0, tf.int64)
+    rounded = tf.bitwise.right_shift(high, right) + tf.cast(remainder > threshold, tf.int64)
+    return tf.cast(rounded, tf.float64)
+
+
+def to_int8_grid(value, scale, zero_point, activation: str):
+    """Adds the zero point, clamps as the fused activation does, and returns to real numbers.
+
+    Args:
+        value: Float64 tensor of whole numbers, before the zero point.
+        scale: Float32 scalar tensor.
+        zero_point: Float32 scalar tensor, a whole number in [-128, 127].
+        activation: `"linear"`, `"relu"` or `"relu6"`.
+
+    Returns:
+        Float32 tensor: `scale * (q - zero_point)` for int8 `q`.
+
+    Example:
+        >>> steps = tf.constant([-3.0, 90.0], tf.float64)
+        >>> q = to_int8_grid(steps, tf.constant(0.1), -128.0, "relu6")
+        >>> [round(float(v), 3) for v in q]
+        [0.0, 6.0]
+    """
+    zero_point = tf.cast(zero_point, tf.float64)
+    low, high = tf.constant(-128.0, tf.float64), tf.constant(127.0, tf.float64)
+    if activation in ("relu", "relu6"):
+        low = tf.maximum(low, zero_point)
+    if activation == "relu6":
+        high = tf.minimum(high, zero_point + tf.floor(6.0 / tf.cast(scale, tf.float64) + 0.5))
+    quantized = tf.clip_by_value(value + zero_point, low, high)
+    return tf.cast(quantized - zero_point, tf.float32) * scale

@@ -1,0 +1,104 @@
+"""model.fit trains float, then with fake quantization, with one callback."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mobilenet
+from keras_mobilenet.quantization.scheme import UnsupportedLayerError
+from keras_mobilenet.quantization.transform import is_quantized, untrained_ranges
+
+
+class Stages(keras.callbacks.Callback):
+    """Notes after every epoch whether the model computes in int8."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(is_quantized(self.model))
+
+
+def data():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 32)
+    shade = labels[:, None, None, None] - 0.5
+    return (rng.uniform(-0.4, 0.4, (32, 32, 32, 1)) + shade).astype("float32"), labels
+
+
+def compiled():
+    keras.utils.set_random_seed(0)
+    model = keras_mobilenet.MobileNetV1((32, 32, 1), 0.1, classes=2)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_switches_at_the_epoch_that_it_was_told():
+    model, stages = compiled(), Stages()
+    optimizer = model.optimizer
+    history = model.fit(
+        *data(),
+        epochs=3,
+        verbose=0,
+        callbacks=[keras_mobilenet.QuantizationAwareTraining(start_epoch=2), stages],
+    ).history
+    assert stages.seen == [False, False, True]
+    assert len(history["loss"]) == 3
+    assert np.isfinite(history["loss"]).all()
+    assert model.optimizer is optimizer
+    assert int(optimizer.iterations) == 3, "the optimizer goes on, it does not start anew"
+    assert untrained_ranges(model) == []
+
+
+def test_trains_the_weights_while_quantized():
+    model = compiled()
+    callback = keras_mobilenet.QuantizationAwareTraining()
+    model.fit(*data(), epochs=1, verbose=0, callbacks=[callback])
+    before = [np.array(weight) for weight in model.trainable_weights]
+    model.fit(*data(), epochs=1, verbose=0, callbacks=[callback])
+    after = [np.array(weight) for weight in model.trainable_weights]
+    assert all((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+def test_a_saved_model_reloads_with_its_ranges(tmp_path):
+    model = compiled()
+    model.fit(*data(), epochs=1, verbose=0, callbacks=[keras_mobilenet.QuantizationAwareTraining()])
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert untrained_ranges(again) == []
+    np.testing.assert_array_equal(
+        model.predict(data()[0], verbose=0), again.predict(data()[0], verbose=0)
+    )
+
+
+@pytest.mark.parametrize("start_epoch", [-1, 1.5, True])
+def test_refuses_a_start_that_is_no_epoch(start_epoch):
+    with pytest.raises(ValueError, match="start_epoch must be a non-negative integer"):
+        keras_mobilenet.QuantizationAwareTraining(start_epoch)
+
+
+def test_refuses_a_start_past_the_last_epoch():
+    with pytest.raises(ValueError, match="start_epoch"):
+        compiled().fit(
+            *data(),
+            epochs=2,
+            verbose=0,
+            callbacks=[keras_mobilenet.QuantizationAwareTraining(start_epoch=2)],
+        )
+
+
+def test_refuses_an_unsupported_layer_before_the_float_epochs():
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, keras.layers.LayerNormalization(name="norm")(inputs))
+    model.compile("adam", "mse")
+    stages = Stages()
+    with pytest.raises(UnsupportedLayerError, match="norm"):
+        model.fit(
+            np.ones((4, 8)),
+            np.ones((4, 8)),
+            epochs=9,
+            verbose=0,
+            callbacks=[stages, keras_mobilenet.QuantizationAwareTraining(start_epoch=8)],
+        )
+    assert stages.seen == []

@@ -1,0 +1,92 @@
+"""A functional model becomes its quantization-aware twin."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_mobilenet
+from keras_mobilenet.quantization.scheme import UnsupportedLayerError
+from keras_mobilenet.quantization.transform import is_quantized, untrained_ranges
+
+
+def images(count=16, side=16, channels=3):
+    shape = (count, side, side, channels)
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
+
+
+def observe(twin, inputs, times=3):
+    for _ in range(times):
+        twin(inputs, training=True)
+
+
+def test_takes_batch_normalization_and_relu_into_each_convolution():
+    model = keras_mobilenet.MobileNetV1((32, 32, 3), 0.25, classes=3)
+    kinds = [type(layer).__name__ for layer in keras_mobilenet.quantize_model(model).layers]
+    # The stem, thirteen depthwise and pointwise pairs, and the classifier.
+    assert kinds.count("QuantizedConvolution") == 1 + 2 * 13 + 1
+    assert kinds.count("QuantizedTensor") == 1
+    assert kinds.count("QuantizedMean") == 1
+    assert not {"BatchNormalization", "ReLU", "SeparableBlock"} & set(kinds)
+
+
+def test_fuses_whatever_the_layers_are_called():
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, use_bias=False, name="a")(inputs)
+    x = layers.BatchNormalization(name="conv_of_something_else")(x)
+    x = layers.Activation("relu6", name="b")(x)
+    twin = keras_mobilenet.quantize_model(keras.Model(inputs, x))
+    assert [type(layer).__name__ for layer in twin.layers[1:]] == [
+        "QuantizedTensor",
+        "QuantizedConvolution",
+    ]
+
+
+def test_does_not_fuse_what_another_layer_reads_as_well():
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, name="conv")(inputs)
+    model = keras.Model(inputs, [layers.ReLU()(x), x])
+    with pytest.raises(ValueError, match="one output"):
+        keras_mobilenet.quantize_model(model)
+
+
+def test_computes_nearly_what_the_float_model_computes():
+    inputs = keras.Input((16, 16, 3))
+    x = keras_mobilenet.SeparableBlock(8, alpha=1.0)(inputs)
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, layers.Dense(5)(x))
+    twin = keras_mobilenet.quantize_model(model)
+    x = images()
+    observe(twin, x, times=200)
+    expected = model(x, training=False).numpy()
+    error = np.abs(twin(x, training=False).numpy() - expected).max()
+    assert error < 0.05 * np.ptp(expected)
+
+
+def test_shares_its_weights_with_the_float_model():
+    model = keras_mobilenet.MobileNetV1((32, 32, 1), 0.1, classes=2)
+    twin = keras_mobilenet.quantize_model(model)
+    shared = {id(weight) for weight in twin.weights}
+    assert {id(weight) for weight in model.weights} <= shared
+
+
+def test_says_which_ranges_are_untrained():
+    twin = keras_mobilenet.quantize_model(keras_mobilenet.MobileNetV1((32, 32, 1), 0.1, classes=2))
+    assert is_quantized(twin)
+    assert untrained_ranges(twin)
+    observe(twin, images(2, 32, 1), times=1)
+    assert untrained_ranges(twin) == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (layers.LayerNormalization(name="norm"), r"'norm' \(LayerNormalization\).*no int8 rule"),
+        (layers.ReLU(4.0, name="clip"), r"'clip' \(ReLU\).*only ReLU\(\) and ReLU\(6\)"),
+        (layers.Conv2D(2, 1, activation="gelu", name="c"), "activation 'gelu' has no int8 rule"),
+    ],
+)
+def test_names_the_layer_that_has_no_rule(layer, words):
+    inputs = keras.Input((8, 8, 3))
+    with pytest.raises(UnsupportedLayerError, match=words):
+        keras_mobilenet.quantize_model(keras.Model(inputs, layer(inputs)))
