@@ -1,0 +1,114 @@
+"""Proves that TFLite Micro computes what LiteRT's reference kernels compute, byte for byte."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+
+from edge.graph import Graph, read_graph, require_int8
+from edge.interpreters import run_litert, run_tflm
+from edge.tflm_ops import require_tflm_operators
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """The outcome of running both on the same inputs.
+
+    Attributes:
+        input_count: Number of inputs.
+        equal_count: Inputs on which all output bytes agree.
+        max_difference: Largest difference of two output bytes, in steps of the output's scale.
+        outputs: LiteRT's outputs, int8, (count, output elements).
+        host_arena_bytes: TFLite Micro's arena in its 64-bit build on this machine.
+    """
+
+    input_count: int
+    equal_count: int
+    max_difference: int
+    outputs: np.ndarray
+    host_arena_bytes: int
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether all bytes of all outputs agree."""
+        return self.equal_count == self.input_count
+
+    def sentence(self) -> str:
+        """The outcome in one line.
+
+        Returns:
+            A sentence for a report.
+
+        Example:
+            >>> Verification(9, 9, 0, np.zeros((9, 1), "int8"), 0).sentence()
+            'LiteRT reference == TFLM on 9 of 9 inputs'
+        """
+        line = f"LiteRT reference == TFLM on {self.equal_count} of {self.input_count} inputs"
+        return line if self.is_equal else f"{line}; largest difference {self.max_difference} LSB"
+
+
+def verify(
+    model: str | os.PathLike | bytes | Graph,
+    inputs: np.ndarray | None = None,
+    count: int = 100,
+    seed: int = 0,
+) -> Verification:
+    """Runs an int8 .tflite on LiteRT's reference kernels and on TFLite Micro.
+
+    Args:
+        model: A path, the file's bytes, or a `Graph`.
+        inputs: int8 array, (count, *input shape without the batch); random bytes if None.
+        count: How many random inputs.
+        seed: Of the random inputs.
+
+    Returns:
+        The `Verification`.
+
+    Raises:
+        EdgeError: If the model is not a pure int8 .tflite, if an interpreter refuses it, or if
+            TFLite Micro is not installed.
+
+    Example:
+        >>> verify("model.tflite").sentence()  # doctest: +SKIP
+        'LiteRT reference == TFLM on 100 of 100 inputs'
+    """
+    graph = model if isinstance(model, Graph) else read_graph(model)
+    where = os.fspath(model) if isinstance(model, (str, os.PathLike)) else "The model"
+    require_tflm_operators(graph, where)
+    require_int8(graph, where)
+    if inputs is None:
+        shape = (count, *graph.input.shape[1:])
+        inputs = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
+    expected = run_litert(graph, inputs)
+    actual, arena_bytes = run_tflm(graph, inputs)
+    difference = np.abs(expected.astype(np.int32) - actual.astype(np.int32))
+    return Verification(
+        len(inputs),
+        int((difference.max(axis=1) == 0).sum()),
+        int(difference.max()),
+        expected,
+        arena_bytes,
+    )
+
+
+def quantize_inputs(graph: Graph, inputs: np.ndarray) -> np.ndarray:
+    """Turns a model's float inputs into its int8 inputs.
+
+    Args:
+        graph: The model.
+        inputs: Float array, (count, *input shape without the batch).
+
+    Returns:
+        int8 array of the same shape: `round(inputs / scale) + zero_point`, clipped.
+
+    Example:
+        >>> quantize_inputs(graph, np.zeros((1, 96, 96, 3)))  # doctest: +SKIP
+
+    Source: the TFLite 8-bit quantization specification.
+    """
+    quantization = graph.input.quantization
+    assert quantization is not None, "require_int8 comes first"
+    steps = np.round(np.asarray(inputs, np.float32) / np.float32(quantization.scales[0]))
+    return np.clip(steps + quantization.zero_points[0], -128, 127).astype(np.int8)
