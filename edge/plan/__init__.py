@@ -1,0 +1,1 @@
+"""Where each tensor lies in RAM, and how much RAM that takes."""
