@@ -1,0 +1,1 @@
+"""Writes C and C++ sources for firmware."""

@@ -1,0 +1,1 @@
+"""Sources for firmware that runs a model on TFLite Micro."""

@@ -1,0 +1,60 @@
+"""Compiles the emitted model array with the board's compiler and measures it."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+from edge.boards import Board
+from edge.emit.tflm.sources import core_flags
+from edge.errors import EdgeError, MissingToolError
+
+COMPILER = "arm-none-eabi-g++"
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+
+
+def compiled_model_bytes(folder: pathlib.Path, board: Board) -> int:
+    """Compiles `model_data.cc` and returns the size of the section that holds the model.
+
+    Args:
+        folder: What `edge.export` wrote.
+        board: The board, for its core.
+
+    Returns:
+        Bytes of read-only data.
+
+    Raises:
+        MissingToolError: If the Arm compiler is not installed.
+        EdgeError: If the file does not compile without a warning.
+
+    Example:
+        >>> compiled_model_bytes(pathlib.Path("firmware"), board)  # doctest: +SKIP
+        333288
+    """
+    if shutil.which(COMPILER) is None:
+        raise MissingToolError(
+            f"{COMPILER} is not installed: on Debian, apt install gcc-arm-none-eabi "
+            "libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib."
+        )
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        object_file = pathlib.Path(name) / "model_data.o"
+        source = folder / "model_data.cc"
+        # One section per object: the array alone, without the constants of the header.
+        flags = [*core_flags(board), "-std=c++17", "-O2", "-fdata-sections", *WARNINGS]
+        _run([COMPILER, *flags, "-c", str(source), "-o", str(object_file)])
+        sizes = _run(["arm-none-eabi-size", "-A", str(object_file)])
+    found = re.search(r"^\.rodata\.g_model_data\s+(\d+)", sizes, re.MULTILINE)
+    if found is None:
+        raise EdgeError(f"{source} compiled to no section of its own for the model.")
+    return int(found.group(1))
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode != 0:
+        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr)
+        raise EdgeError(f"{command[0]} failed: {first.strip()}")
+    return done.stdout

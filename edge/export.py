@@ -1,0 +1,131 @@
+"""From a model to firmware sources for a named board, if it fits."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from edge.boards import Board, find_board
+from edge.budget import Budget, require_fit
+from edge.emit.tflm.sources import render
+from edge.errors import EdgeError
+from edge.graph import Graph, read_graph, require_int8
+from edge.tflm_ops import require_tflm_operators
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """What an export wrote and what it will take.
+
+    Attributes:
+        graph: The int8 model.
+        board: The board.
+        budget: Flash and RAM.
+        folder: Where the files are.
+        files: Their names.
+    """
+
+    graph: Graph
+    board: Board
+    budget: Budget
+    folder: pathlib.Path
+    files: tuple[str, ...]
+
+
+def export(
+    model_or_tflite: Any,
+    board: str = "nucleo-f446re",
+    out_dir: str | os.PathLike = "firmware",
+    representative_data: Any = None,
+    labels: Sequence[str] | None = None,
+) -> Export:
+    """Writes C++ sources that run a model on TFLite Micro.
+
+    Nothing is written unless the model fits the board, and a file is replaced only when all are
+    ready.
+
+    Args:
+        model_or_tflite: A Keras model, a path to a `.keras` or int8 `.tflite` file, or a .tflite's
+            bytes.
+        board: The board's name.
+        out_dir: Folder to write to; made if it is not there.
+        representative_data: For a Keras model that is not quantization-aware, see `edge.convert`.
+        labels: One name per output of the model; their numbers if None.
+
+    Returns:
+        The `Export`.
+
+    Raises:
+        DoesNotFitError: If the board's flash or RAM is too small.
+        EdgeError: If the model cannot be read or converted, the board is unknown, or the folder
+            cannot be written.
+
+    Example:
+        >>> export("vww_96_int8.tflite", "nucleo-f446re", "firmware")  # doctest: +SKIP
+    """
+    target = find_board(board)
+    where = _name(model_or_tflite)
+    graph = _graph(model_or_tflite, representative_data)
+    require_tflm_operators(graph, where)
+    require_int8(graph, where)
+    fit = require_fit(graph, target, where)
+    texts = render(graph, target, fit.arena, labels)
+    folder = pathlib.Path(out_dir)
+    write_files(folder, {name: text.encode("utf-8") for name, text in texts.items()})
+    return Export(graph, target, fit, folder, tuple(texts))
+
+
+def write_files(folder: pathlib.Path, contents: dict[str, bytes]) -> None:
+    """Writes files so that a failure leaves earlier ones as they were.
+
+    Args:
+        folder: Made if it is not there; its other files stay.
+        contents: Bytes by file name.
+
+    Raises:
+        EdgeError: If the folder cannot be written.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     write_files(pathlib.Path(name), {"a.h": b""})
+        ...     os.listdir(name)
+        ['a.h']
+    """
+    staging = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Inside the folder: on the same file system, renaming cannot fail half way.
+        staging = pathlib.Path(tempfile.mkdtemp(prefix=".keras-mobilenet-", dir=folder))
+        for name, content in contents.items():
+            (staging / name).write_bytes(content)
+        for name in contents:
+            os.replace(staging / name, folder / name)
+    except OSError as error:
+        raise EdgeError(
+            f"Cannot write to {folder}: {error.strerror or error}. Choose another output folder."
+        ) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _graph(model: Any, representative_data: Any) -> Graph:
+    if isinstance(model, bytes):
+        return read_graph(model)
+    if isinstance(model, (str, os.PathLike)) and not os.fspath(model).endswith(".keras"):
+        return read_graph(model)
+    # TensorFlow takes seconds to import; a .tflite does without.
+    from edge.convert import convert
+
+    return read_graph(convert(model, representative_data))
+
+
+def _name(model: Any) -> str:
+    if isinstance(model, (str, os.PathLike)):
+        return os.fspath(model)
+    return f"Model {getattr(model, 'name', '')!r}" if hasattr(model, "name") else "The model"

@@ -1,0 +1,62 @@
+// Runs the emitted inference once on zeros and prints what a test compares.
+#include <cstdint>
+
+#include "inference.h"
+#include "model_settings.h"
+
+extern "C" {
+#include "semihosting.h"
+extern const std::uint32_t stack_paint;
+extern std::uint32_t stack_bottom[], stack_top[];
+void DebugLog(const char*, __builtin_va_list) {}
+int DebugVsnprintf(char*, std::size_t, const char*, __builtin_va_list) { return 0; }
+// What the C library would bring, were it linked with its start-up files.
+void* __dso_handle = nullptr;
+void _init() {}
+int _close(int) { return -1; }
+}
+
+namespace {
+
+void PrintNumber(const char* name, std::int32_t value) {
+  char digits[16];
+  char* end = digits + sizeof(digits) - 1;
+  *end = '\0';
+  *--end = '\n';
+  const bool is_negative = value < 0;
+  std::uint32_t rest = is_negative ? 0U - static_cast<std::uint32_t>(value) : static_cast<std::uint32_t>(value);
+  do {
+    *--end = static_cast<char>('0' + (rest % 10U));
+    rest /= 10U;
+  } while (rest != 0U);
+  if (is_negative) {
+    *--end = '-';
+  }
+  semihosting_print(name);
+  semihosting_print(" ");
+  semihosting_print(end);
+}
+
+}  // namespace
+
+int main() {
+  const inference_status ready = inference_init();
+  PrintNumber("init", ready);
+  if (ready != INFERENCE_OK) {
+    return 1;
+  }
+  PrintNumber("arena", static_cast<std::int32_t>(inference_arena_used_bytes()));
+  for (std::size_t n = 0; n < kInputLength; ++n) {
+    inference_input()[n] = 0;
+  }
+  PrintNumber("invoke", inference_invoke());
+  for (std::size_t n = 0; n < kOutputLength; ++n) {
+    PrintNumber("output", inference_output()[n]);
+  }
+  const std::uint32_t* word = stack_bottom;
+  while (*word == stack_paint) {
+    ++word;
+  }
+  PrintNumber("stack", static_cast<std::int32_t>((stack_top - word) * 4));
+  return 0;
+}
