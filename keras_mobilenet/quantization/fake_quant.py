@@ -189,7 +189,8 @@ class QuantizationRange(keras.layers.Layer):
     Example:
         >>> tensor_range = QuantizationRange()
         >>> _ = tensor_range(tf.constant([0.0, 5.1]), training=True)
-        >>> tensor_range.scale_and_zero_point()
+        >>> scale, zero_point = tensor_range.scale_and_zero_point()
+        >>> round(scale, 7), zero_point
         (0.02, -128)
 
     Source: arXiv 1712.05877, section 3.1.
@@ -257,15 +258,14 @@ class QuantizationRange(keras.layers.Layer):
         """The int8 quantization parameters of the range.
 
         Returns:
-            `(scale, zero_point)` as in `nudged_parameters`, scale rounded to 7 digits.
+            `(scale, zero_point)` as in `nudged_parameters`.
 
         Raises:
             ValueError: If no training batch has set the range.
         """
         if not self.is_trained:
             raise ValueError(f"The range {self.path!r} has seen no training batch.")
-        scale, zero_point = nudged_parameters(float(self.range_min), float(self.range_max))
-        return float(f"{scale:.7g}"), zero_point
+        return nudged_parameters(float(self.range_min), float(self.range_max))
 
     def compute_output_shape(self, input_shape):
         return input_shape

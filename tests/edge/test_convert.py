@@ -30,12 +30,9 @@ def test_is_pure_int8_with_a_static_batch_of_one(graph):
 def test_every_scale_is_the_trained_one(trained, graph):
     """No representative data was given: the ranges are those of training, bit for bit."""
     found = [graph.input] + [graph.tensors[op.outputs[0]] for op in graph.operators]
-    in_file = [(np.float32(q.scales[0]), q.zero_points[0]) for q in (t.quantization for t in found)]
+    in_file = [(t.quantization.scales[0], t.quantization.zero_points[0]) for t in found]
     layers = [layer for layer in trained.model.layers if isinstance(layer, QUANTIZED_LAYERS)]
-    expected = [
-        (np.float32(scale), zero_point)
-        for scale, zero_point in (layer.output_range.scale_and_zero_point() for layer in layers)
-    ]
+    expected = [layer.output_range.scale_and_zero_point() for layer in layers]
     # RESHAPE keeps the grid of the layer before it, SOFTMAX's is fixed.
     assert in_file == [*expected, expected[-1], (1 / 256, -128)]
 
