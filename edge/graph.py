@@ -14,8 +14,15 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edge.errors import ModelError
+from edge.shapes import check_operators
 
 FILE_IDENTIFIER = b"TFL3"
+OFFLINE_PLAN_NAME = b"OfflineMemoryAllocation"
+MOST_TENSORS = 10_000
+MOST_BYTES = 2**31 - 1
+"""Of a tensor: TFLite Micro counts in 32 bits. Beyond either limit, a file is damaged or not meant
+for a microcontroller."""
+
 _DTYPES = {
     schema.TensorType.FLOAT32: "float32",
     schema.TensorType.FLOAT16: "float16",
@@ -142,6 +149,8 @@ class Graph:
         inputs: Indices of the model's inputs.
         outputs: Indices of the model's outputs.
         content: The file's bytes.
+        offline_offsets: The memory plan that the file brings, an offset (or -1) per tensor; None
+            if it brings none.
     """
 
     tensors: tuple[Tensor, ...]
@@ -149,6 +158,7 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     content: bytes
+    offline_offsets: tuple[int, ...] | None = None
 
     @property
     def model_bytes(self) -> int:
@@ -305,14 +315,27 @@ def _parse(content: bytes, where: str) -> Graph:
         tuple(int(subgraph.Inputs(i)) for i in range(subgraph.InputsLength())),
         tuple(int(subgraph.Outputs(i)) for i in range(subgraph.OutputsLength())),
         content,
+        _offline_offsets(model, len(tensors)),
     )
     _check_references(graph, where)
+    check_operators(graph)
     return graph
 
 
+def _offline_offsets(model: Any, tensor_count: int) -> tuple[int, ...] | None:
+    for n in range(model.MetadataLength()):
+        entry = model.Metadata(n)
+        if entry.Name() == OFFLINE_PLAN_NAME:
+            table = model.Buffers(entry.Buffer()).DataAsNumpy().view("<i4")
+            if len(table) != 3 + tensor_count or table[2] != tensor_count:
+                raise ValueError(f"a memory plan of {len(table)} numbers")
+            return tuple(int(offset) for offset in table[3:])
+    return None
+
+
 def _count(length: int, content: bytes) -> int:
-    """A vector cannot have more elements than the file has bytes."""
-    if length > len(content):
+    """A vector of tables cannot have more elements than the file has room for their offsets."""
+    if length > min(len(content) // 4, MOST_TENSORS):
         raise ValueError(f"a vector of {length} elements")
     return length
 
@@ -337,6 +360,8 @@ def _tensor(model: Any, table: Any, index: int, where: str) -> Tensor:
     if any(side < 0 for side in shape):
         raise ValueError(f"negative shape {shape}")
     tensor = Tensor(index, name, shape, dtype, _quantization(table), None, -1 in signature)
+    if tensor.bytes > MOST_BYTES:
+        raise ValueError(f"a tensor of {tensor.bytes} bytes")
     buffer = model.Buffers(table.Buffer())
     if buffer is None or buffer.DataLength() == 0:
         return tensor
@@ -416,6 +441,11 @@ def _check_references(graph: Graph, where: str) -> None:
                     f"{where} is damaged: {op.opcode} (operator {op.index}) reads tensor "
                     f"{tensor.name!r} before any operator makes it."
                 )
+        if not made.isdisjoint(op.outputs):
+            raise ModelError(
+                f"{where} is damaged: {op.opcode} (operator {op.index}) writes a tensor that is "
+                "already there."
+            )
         made.update(op.outputs)
     if not graph.operators or any(i not in made for i in graph.outputs):
         raise ModelError(f"{where} has no operator that makes its output.")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from edge.errors import ModelError
 from edge.graph import Graph
 
+SOFTMAX_SCALE = 2.0**-26
+"""TFLite Micro's SOFTMAX checks that scale * 2**26 is above one. Source: softmax_common.cc."""
+
 _IRREGULAR = {
     "BATCH_MATMUL": "AddBatchMatMul",
     "CUMSUM": "AddCumSum",
@@ -57,7 +60,7 @@ def resolver_method(opcode: str) -> str:
 
 
 def require_tflm_operators(graph: Graph, where: str = "The model") -> None:
-    """Refuses a model with an operator that TFLite Micro does not have.
+    """Refuses a model that TFLite Micro cannot run, or on which it aborts.
 
     Args:
         graph: The model.
@@ -75,4 +78,11 @@ def require_tflm_operators(graph: Graph, where: str = "The model") -> None:
             raise ModelError(
                 f"{where} uses {op.opcode} (operator {op.index}, making tensor {made!r}), which "
                 "TFLite Micro does not have; replace the layer that computes it."
+            )
+        quantization = graph.tensors[op.inputs[0]].quantization if op.inputs else None
+        if op.opcode == "SOFTMAX" and quantization and quantization.scales[0] <= SOFTMAX_SCALE:
+            raise ModelError(
+                f"{where} feeds SOFTMAX values of scale {quantization.scales[0]:.3g}, on which "
+                "TFLite Micro aborts: the network's activations have all but vanished. Train it, "
+                "or convert it with representative data that resemble its real inputs."
             )

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.errors import EdgeError
 from edge.graph import Graph, Operator, Tensor
+from edge.shapes import slid_sides
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 BYTES_PER_SCALE = 12
@@ -119,17 +120,10 @@ def _scaled_shapes(
 
 
 def _slid(source: tuple[int, ...], window: tuple[int, ...], op: Operator) -> tuple[int, int]:
-    """Height and width after a window has slid over an image."""
-    dilation = op.options.get("dilation", (1, 1))
-    sides = []
-    for size, taps, stride, step in zip(
-        source[1:3], window, op.options["stride"], dilation, strict=True
-    ):
-        reach = (taps - 1) * step + 1 if op.options["padding"] == "VALID" else 1
-        sides.append((size - reach) // stride + 1)
-    if min(sides) < 1:
-        raise NoScaleRuleError(f"Nothing is left of the image at operator {op.index}.")
-    return sides[0], sides[1]
+    try:
+        return slid_sides(source, window, op)
+    except ValueError as error:
+        raise NoScaleRuleError(f"At operator {op.index} {error}.") from error
 
 
 def _reshaped(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:

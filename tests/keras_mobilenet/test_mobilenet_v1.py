@@ -13,27 +13,9 @@ ALPHAS = (0.25, 0.5, 0.75, 1.0)
 SIDES = (128, 160, 192, 224)
 
 
-def random_weights(model, seed):
-    """Random kernels of a trained network's size, random batch normalization statistics."""
-    rng = np.random.default_rng(seed)
-    values = []
-    for weight in model.weights:
-        if weight.path.endswith(("moving_variance", "gamma")):
-            value = rng.uniform(0.5, 1.5, weight.shape)
-        elif len(weight.shape) == 4:
-            fan_in = np.prod(weight.shape[:2]) * (
-                1 if "depthwise" in weight.path else weight.shape[2]
-            )
-            value = rng.normal(0, np.sqrt(2 / fan_in), weight.shape)
-        else:
-            value = rng.normal(0, 0.2, weight.shape)
-        values.append(value.astype("float32"))
-    return values
-
-
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_is_keras_applications_mobilenet(alpha, side):
+def test_is_keras_applications_mobilenet(random_weights, alpha, side):
     ours = keras_mobilenet.MobileNetV1((side, side, 3), alpha)
     theirs = keras.applications.MobileNet((side, side, 3), alpha, weights=None)
     assert ours.count_params() == theirs.count_params()

@@ -1,0 +1,51 @@
+"""An operator that contradicts its tensors is found when the file is read."""
+
+import dataclasses
+
+import pytest
+
+from edge.graph import read_graph
+from edge.shapes import check_operators
+
+
+def changed(graph, index, **changes):
+    tensors = list(graph.tensors)
+    tensors[index] = dataclasses.replace(tensors[index], **changes)
+    return dataclasses.replace(graph, tensors=tuple(tensors))
+
+
+def operator(graph, opcode):
+    return next(op for op in graph.operators if op.opcode == opcode)
+
+
+def test_real_models_are_consistent(vww, kws, shared_data):
+    for path in (vww, kws, shared_data / "models" / "mobilenet_v1_0.25_128_quant.tflite"):
+        check_operators(read_graph(path))
+
+
+@pytest.mark.parametrize(
+    ("opcode", "shape"),
+    [
+        ("CONV_2D", (1, 47, 48, 8)),
+        ("CONV_2D", (1, 48, 48, 9)),
+        ("DEPTHWISE_CONV_2D", (1, 48, 48)),
+        ("AVERAGE_POOL_2D", (1, 2, 1, 256)),
+        ("RESHAPE", (1, 255)),
+        ("FULLY_CONNECTED", (1, 3)),
+        ("SOFTMAX", (1, 1)),
+    ],
+)
+def test_a_wrong_output_is_found(vww, opcode, shape):
+    graph = read_graph(vww)
+    broken = changed(graph, operator(graph, opcode).outputs[0], shape=shape)
+    with pytest.raises(ValueError, match=r".+"):
+        check_operators(broken)
+
+
+@pytest.mark.parametrize("options", [{"stride": (0, 1)}, {"dilation": (1, 1 << 20)}])
+def test_an_absurd_option_is_found(vww, options):
+    graph = read_graph(vww)
+    op = graph.operators[0]
+    broken = dataclasses.replace(op, options={**op.options, **options})
+    with pytest.raises(ValueError, match="stride"):
+        check_operators(dataclasses.replace(graph, operators=(broken, *graph.operators[1:])))
