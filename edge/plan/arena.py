@@ -9,6 +9,7 @@ import numpy as np
 from edge.boards import Board
 from edge.graph import Graph
 from edge.interpreters import run_tflm
+from edge.plan.planned import plan_overlaps
 from edge.plan.tflm_greedy import (
     ALIGNMENT,
     NoArenaRuleError,
@@ -24,7 +25,8 @@ class Arena:
     Attributes:
         bytes: Size that suffices with either set of kernels, a multiple of 16.
         reference_bytes: What TFLite Micro's reference kernels use of it.
-        cmsis_nn_bytes: What the kernels of CMSIS-NN use of it.
+        cmsis_nn_bytes: What the kernels of CMSIS-NN use of it; None if the model's memory plan
+            is not for them.
         head_bytes: Activations and scratch memory, of `bytes`; None where not known.
         is_exact: Whether the figures are exact. If not, they are an upper bound: the use that
             TFLite Micro's 64-bit build reported, with the scratch memory of CMSIS-NN on top.
@@ -32,7 +34,7 @@ class Arena:
 
     bytes: int
     reference_bytes: int
-    cmsis_nn_bytes: int
+    cmsis_nn_bytes: int | None
     head_bytes: int | None
     is_exact: bool
 
@@ -59,6 +61,10 @@ def tensor_arena(graph: Graph, board: Board, may_measure: bool = True) -> Arena:
     """
     try:
         reference = predict_arena(graph)
+        if plan_overlaps(graph):
+            return Arena(
+                reference.arena_bytes, reference.used_bytes, None, reference.head_bytes, True
+            )
         cmsis_nn = predict_arena(graph, "cmsis_nn", board.dsp, board.mve)
     except NoArenaRuleError:
         if not may_measure:
