@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from edge.boards import Board
+from edge.boards import Bank, Board
 from edge.errors import DoesNotFitError
 from edge.graph import Graph
 from edge.plan.arena import Arena, tensor_arena
-from edge.plan.scaled import NoScaleRuleError, scaled_model
+from edge.plan.planned import planned_graph
+from edge.plan.scaled import NoScaleRuleError, ScaledModel, scaled_model
 from edge.plan.tflm_greedy import NoArenaRuleError
 from edge.tflm_size import LibraryUse, library_use
 
 ALPHA_FACTORS = (1.0, 0.75, 0.5, 0.25, 0.125)
 SMALLEST_SIDE = 32
 SIDE_STEP = 16
+VARIANT_SECONDS = 0.05
+PLAN_FILE_BYTES = 400
+"""A memory plan's entry in the file, at most, beside four bytes per tensor."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,31 @@ class Item:
     what: str
     bytes: int
     basis: str
+
+
+@dataclasses.dataclass(frozen=True)
+class BankUse:
+    """What lies in one bank of memory.
+
+    Attributes:
+        memory: `"flash"` or `"RAM"`.
+        bank: The bank.
+        items: What it holds.
+    """
+
+    memory: str
+    bank: Bank
+    items: tuple[Item, ...]
+
+    @property
+    def bytes(self) -> int:
+        """What is used of the bank, in bytes."""
+        return sum(item.bytes for item in self.items)
+
+    @property
+    def over_bytes(self) -> int:
+        """By how much the bank is exceeded, 0 if it is not."""
+        return max(0, self.bytes - self.bank.bytes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,19 +90,31 @@ class Budget:
         """RAM that inference takes, in bytes."""
         return sum(item.bytes for item in self.items if item.memory == "RAM")
 
+    def bank_uses(self) -> list[BankUse]:
+        """What lies in which bank: the largest first, each to the bank with the most room.
+
+        Returns:
+            One `BankUse` per bank, flash first.
+        """
+        uses = []
+        for memory, banks in (("flash", self.board.flash), ("RAM", self.board.ram)):
+            held: dict[Bank, list[Item]] = {bank: [] for bank in banks}
+            items = [item for item in self.items if item.memory == memory]
+            for item in sorted(items, key=lambda item: -item.bytes):
+                room = {b: b.bytes - sum(i.bytes for i in held[b]) for b in banks}
+                held[max(room, key=lambda bank: room[bank])].append(item)
+            uses += [BankUse(memory, bank, tuple(held[bank])) for bank in banks]
+        return uses
+
     @property
     def flash_over_bytes(self) -> int:
         """By how much the flash is exceeded, 0 if it is not."""
-        return max(0, self.flash_bytes - self.board.flash_bytes)
+        return sum(use.over_bytes for use in self.bank_uses() if use.memory == "flash")
 
     @property
     def ram_over_bytes(self) -> int:
-        """By how much the RAM is exceeded, 0 if it is not; the arena must fit in one bank."""
-        return max(
-            0,
-            self.ram_bytes - self.board.ram_bytes,
-            self.arena.bytes - self.board.largest_ram_bank.bytes,
-        )
+        """By how much RAM is exceeded, 0 if it is not; nothing is split over two banks."""
+        return sum(use.over_bytes for use in self.bank_uses() if use.memory == "RAM")
 
     @property
     def fits(self) -> bool:
@@ -115,12 +156,16 @@ class Variant:
     ram_bytes: int
 
 
-def budget(graph: Graph, board: Board) -> Budget:
+def budget(
+    graph: Graph, board: Board, flash_margin_bytes: int = 0, ram_margin_bytes: int = 0
+) -> Budget:
     """Adds up what a model takes of a board.
 
     Args:
         graph: An int8 model.
         board: The board.
+        flash_margin_bytes: Flash to leave to the rest of the firmware.
+        ram_margin_bytes: RAM to leave to the rest of the firmware.
 
     Returns:
         The `Budget`: for TFLite Micro with the kernels of CMSIS-NN, the larger of the two sets.
@@ -133,7 +178,14 @@ def budget(graph: Graph, board: Board) -> Budget:
         True
     """
     arena = tensor_arena(graph, board)
-    return _budget(board, arena, graph.model_bytes, library_use(graph.op_names()))
+    use = _budget(board, arena, graph.model_bytes, library_use(graph.op_names()))
+    margins = (
+        Item("flash", "margin for the firmware", flash_margin_bytes, "as asked"),
+        Item("RAM", "margin for the firmware", ram_margin_bytes, "as asked"),
+    )
+    return dataclasses.replace(
+        use, items=(*use.items, *(margin for margin in margins if margin.bytes))
+    )
 
 
 def require_fit(graph: Graph, board: Board, where: str = "The model") -> Budget:
@@ -183,13 +235,37 @@ def fitting_variants(graph: Graph, board: Board) -> list[Variant]:
     return variants
 
 
+def budget_of(model: ScaledModel, board: Board) -> Budget:
+    """Adds up what a scaled network would take, under the smallest memory plan.
+
+    Args:
+        model: From `edge.plan.scaled`.
+        board: The board.
+
+    Returns:
+        The `Budget`.
+
+    Raises:
+        NoArenaRuleError: If an operator's memory is not known.
+
+    Example:
+        >>> budget_of(scaled_model(graph, 0.5, 64), board).fits  # doctest: +SKIP
+        True
+    """
+    planned = planned_graph(model.graph, seconds=VARIANT_SECONDS)
+    arena = tensor_arena(planned.graph, board, may_measure=False)
+    model_bytes = model.model_bytes
+    if planned.graph is not model.graph:
+        model_bytes += PLAN_FILE_BYTES + 4 * len(model.graph.tensors)
+    return _budget(board, arena, model_bytes, library_use(model.graph.op_names()))
+
+
 def _variant(graph: Graph, board: Board, alpha: float, side: int) -> Variant | None:
     try:
         model = scaled_model(graph, alpha, side)
-        arena = tensor_arena(model.graph, board, may_measure=False)
+        result = budget_of(model, board)
     except (NoScaleRuleError, NoArenaRuleError):
         return None
-    result = _budget(board, arena, model.model_bytes, library_use(graph.op_names()))
     if not result.fits:
         return None
     shape = model.graph.input.shape[1:]
@@ -199,14 +275,22 @@ def _variant(graph: Graph, board: Board, alpha: float, side: int) -> Variant | N
 
 def _budget(board: Board, arena: Arena, model_bytes: int, library: LibraryUse) -> Budget:
     arena_basis = "computed" if arena.is_exact else "at most, from TFLM's 64-bit build"
+    code = Item(
+        "flash",
+        "TFLite Micro, CMSIS-NN kernels",
+        library.cmsis_nn_flash_bytes,
+        f"measured, at most (reference kernels: {library.reference_flash_bytes:,})",
+    )
+    if arena.cmsis_nn_bytes is None:
+        code = Item(
+            "flash",
+            "TFLite Micro, reference kernels",
+            library.reference_flash_bytes,
+            "measured, at most",
+        )
     items = (
         Item("flash", "model", model_bytes, "exact"),
-        Item(
-            "flash",
-            "TFLite Micro, CMSIS-NN kernels",
-            library.cmsis_nn_flash_bytes,
-            f"measured, at most (reference kernels: {library.reference_flash_bytes:,})",
-        ),
+        code,
         Item("RAM", "tensor arena", arena.bytes, arena_basis),
         Item("RAM", "interpreter, static data", library.static_ram_bytes, "measured"),
         Item("RAM", "stack", library.stack_bytes, "measured"),

@@ -8,21 +8,27 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, TaskID
 
 from edge import tables
 from edge.boards import boards as all_boards
 from edge.boards import find_board
-from edge.budget import Budget, budget, fitting_variants
+from edge.budget import budget, fitting_variants
 from edge.errors import DoesNotFitError, EdgeError
 from edge.export import export as export_model
+from edge.export import write_files
 from edge.graph import Graph, read_graph, require_int8
+from edge.json_report import board_json, budget_json, graph_json, timeline_json
+from edge.plan.planned import planned_model
+from edge.plan.tflm_greedy import NoArenaRuleError
+from edge.plan.timeline import Timeline, memory_timeline
 from edge.tflm_ops import require_tflm_operators
-from edge.verify import quantize_inputs
+from edge.verify import quantize_inputs, verify_plan
 from edge.verify import verify as verify_model
 
 app = typer.Typer(
@@ -68,7 +74,7 @@ def boards(as_json: JsonOption = False) -> None:
     """List the boards, with their flash and RAM."""
     found = all_boards()
     if as_json:
-        _print_json([_board_json(board) for board in found])
+        _print_json([board_json(board) for board in found])
     else:
         stdout.print(tables.boards_table(found))
 
@@ -143,6 +149,9 @@ def export(
         str | None,
         typer.Option(help="Images to calibrate a .keras file that was not trained for int8."),
     ] = None,
+    offline_plan: Annotated[
+        bool, typer.Option(help="Write the smallest memory plan into the model.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Write C++ sources for TFLite Micro, if the model fits the board (else exit code 2)."""
@@ -152,12 +161,14 @@ def export(
         _load_tensorflow()
     with _status(f"Exporting {model}"):
         try:
-            written = export_model(model, target.id, out, _calibration(model, data), names)
+            written = export_model(
+                model, target.id, out, _calibration(model, data), names, offline_plan
+            )
         except DoesNotFitError as error:
             _print_misfit(error, as_json)
             raise
     if as_json:
-        _print_json(_budget_json(written.budget) | {"folder": str(out), "files": written.files})
+        _print_json(budget_json(written.budget) | {"folder": str(out), "files": written.files})
         return
     stdout.print(tables.budget_table(written.budget))
     stdout.print(
@@ -194,20 +205,28 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: keras-mobilenet inspect model.tflite --board raspberry-pi-pico")
+@app.command(epilog="Example: keras-mobilenet inspect model.tflite --plot memory.png")
 def inspect(
     model: Annotated[str, typer.Argument(help="An int8 .tflite.")],
-    board: BoardOption = "nucleo-f446re",
+    plot: Annotated[
+        pathlib.Path | None, typer.Option(help="Picture of memory over time to write.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a model's operators, and what it takes of a board."""
-    target = find_board(board)
+    """Show a model's operators, and its memory over time."""
     graph = _int8_graph(model)
-    use = budget(graph, target)
+    timeline = _timeline(graph)
+    if plot is not None:
+        if timeline is None:
+            raise EdgeError(f"{model} has an operator whose memory is not known: no picture.")
+        from edge.pictures import memory_picture
+
+        memory_picture(graph, timeline, plot)
     if as_json:
-        _print_json(_graph_json(graph) | {"budget": _budget_json(use)})
+        report = {} if timeline is None else {"memory": timeline_json(graph, timeline)}
+        _print_json(graph_json(graph) | report)
         return
-    stdout.print(tables.graph_table(graph))
+    stdout.print(tables.graph_table(graph, timeline))
     for name, tensor in (("input", graph.input), ("output", graph.output)):
         assert tensor.quantization is not None, "require_int8 comes first"
         stdout.print(
@@ -218,7 +237,167 @@ def inspect(
         f"{graph.model_bytes:,} bytes, {graph.total_macs():,} MACs, SHA-256 {graph.sha256}",
         soft_wrap=True,
     )
+    if timeline is not None:
+        stdout.print(tables.culprits_table(graph, timeline))
+
+
+@app.command(epilog="Example: keras-mobilenet fit model.tflite -b raspberry-pi-pico --plot fit.png")
+def fit(
+    model: Annotated[str, typer.Argument(help="An int8 .tflite.")],
+    board: BoardOption = "nucleo-f446re",
+    flash_margin: Annotated[int, typer.Option(min=0, help="Bytes of flash to leave free.")] = 0,
+    ram_margin: Annotated[int, typer.Option(min=0, help="Bytes of RAM to leave free.")] = 0,
+    plot: Annotated[pathlib.Path | None, typer.Option(help="Picture to write.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set a model's flash and RAM beside a board's (exit code 2 if over)."""
+    target = find_board(board)
+    graph = _int8_graph(model)
+    use = budget(graph, target, flash_margin, ram_margin)
+    if plot is not None:
+        from edge.pictures import budget_picture
+
+        budget_picture(use, plot)
+    if not use.fits:
+        error = DoesNotFitError(f"{model} does not fit. {use.sentence()}", use, graph)
+        _print_misfit(error, as_json)
+        raise error
+    if as_json:
+        _print_json(budget_json(use))
+        return
     stdout.print(tables.budget_table(use))
+    stdout.print(tables.banks_table(use))
+    stdout.print(use.sentence(), soft_wrap=True)
+
+
+@app.command(epilog="Example: keras-mobilenet plan model.tflite --out planned.tflite")
+def plan(
+    model: Annotated[str, typer.Argument(help="An int8 .tflite.")],
+    out: Annotated[
+        pathlib.Path | None, typer.Option("--out", "-o", help="The .tflite to write.")
+    ] = None,
+    overlap: Annotated[
+        bool,
+        typer.Option(
+            "--overlap", help="Let outputs reach into inputs: for the reference kernels only."
+        ),
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=0.0, help="How long to search.")] = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the smallest memory plan, for stock TFLite Micro to obey, and prove it harmless."""
+    graph = _int8_graph(model)
+    with _status(f"Planning {model}"):
+        planned = planned_model(graph, overlap, seconds)
+    proof = None
+    if overlap:
+        with _status("Running the plan on TFLite Micro"):
+            proof = verify_plan(graph, planned.graph)
+    if out is not None:
+        write_files(out.parent, {out.name: planned.graph.content})
+    best = planned.plan
+    if as_json:
+        _print_json(
+            {
+                "greedy_bytes": planned.greedy_bytes,
+                "planned_bytes": planned.planned_bytes,
+                "lower_bound_bytes": best.lower_bound_bytes,
+                "is_optimal": best.is_optimal,
+                "verified_inputs": proof,
+            }
+        )
+        return
+    stdout.print(
+        f"TFLite Micro's own plan {planned.greedy_bytes:,} bytes, this one "
+        f"{planned.planned_bytes:,}; none can do with less than {best.lower_bound_bytes:,}.",
+        soft_wrap=True,
+    )
+    if proof is not None:
+        stdout.print(f"Same bytes out on TFLite Micro for {proof} of {proof} random inputs.")
+    if out is not None:
+        stdout.print(f"Wrote {out}.", soft_wrap=True)
+
+
+@app.command(epilog="Example: keras-mobilenet search --board arduino-zero --data digits")
+def search(
+    board: BoardOption = "nucleo-f446re",
+    data: DataOption = "digits",
+    out: OutOption = pathlib.Path("search"),
+    side: Annotated[int, typer.Option(help="Largest input side, in pixels.")] = 48,
+    channels: Annotated[int, typer.Option(help="1 (gray) or 3 (RGB).")] = 1,
+    trials: Annotated[int, typer.Option(min=1, help="How many candidates to train.")] = 4,
+    minutes: Annotated[float, typer.Option(min=0.0, help="Time limit for training.")] = 12.0,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Optuna storage URL to share; a file in --out if not given."),
+    ] = None,
+    float_epochs: Annotated[int, typer.Option(min=1, help="Epochs in float.")] = 30,
+    qat_epochs: Annotated[int, typer.Option(min=1, help="Epochs with int8 fake quantization.")] = 8,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the best MobileNetV1 that fits a board: plan all, train a few, export the best.
+
+    Interrupted and run again with the same options it goes on; run twice at a time, both share the
+    work.
+    """
+    target = find_board(board)
+    _require_writable(out)
+    _load_tensorflow()
+    from edge.pictures import front_picture
+    from edge.search import pareto_front, plan_candidates
+    from edge.search_study import Job, run_search
+    from keras_mobilenet.data import load_images
+    from keras_mobilenet.mobilenet_v1 import scaled_side
+
+    with _bad_argument():
+        images = load_images(data, scaled_side(side, 1.0), channels)
+    with _status("Planning every width and resolution"):
+        candidates = plan_candidates(target, side, channels, len(images.class_names))
+    front = pareto_front(candidates)
+    if not front:
+        smallest = min(candidates, key=lambda candidate: candidate.ram_bytes)
+        raise EdgeError(
+            f"No MobileNetV1 fits {target.name}: the smallest takes {smallest.ram_bytes:,} bytes "
+            f"of RAM and {smallest.flash_bytes:,} of flash."
+        )
+    front_picture(candidates, front, out / "front.png")
+    if not as_json:
+        stdout.print(tables.front_table(front, trials))
+    _make_repeatable()
+    job = Job(
+        data,
+        channels,
+        target,
+        front[:trials],
+        out,
+        storage or f"sqlite:///{out.resolve()}/study.db",
+        minutes * 60,
+        float_epochs,
+        qat_epochs,
+    )
+    with _trial_progress(float_epochs + qat_epochs) as advance:
+        result = run_search(job, advance)
+    if as_json:
+        _print_json(
+            {
+                "alpha": result.candidate.alpha,
+                "side": result.candidate.side,
+                "int8_accuracy": result.int8_accuracy,
+                "equal_count": result.verification.equal_count,
+                "input_count": result.verification.input_count,
+                "trials": result.trials,
+                "budget": budget_json(result.export.budget),
+            }
+        )
+        return
+    stdout.print(tables.trials_table(result.trials))
+    stdout.print(tables.budget_table(result.export.budget))
+    stdout.print(
+        f"{result.candidate.name}: {result.int8_accuracy:.2%} of "
+        f"{result.verification.input_count} held-out images in int8. "
+        f"{result.verification.sentence()}. Sources in {result.export.folder}.",
+        soft_wrap=True,
+    )
 
 
 @app.command(epilog="Example: keras-mobilenet demo --data faces --board nano-33-ble-sense")
@@ -263,7 +442,7 @@ def demo(
                 "int8_accuracy": result.int8_accuracy,
                 "equal_count": result.verification.equal_count,
                 "input_count": result.verification.input_count,
-                "budget": _budget_json(result.export.budget),
+                "budget": budget_json(result.export.budget),
             }
         )
     else:
@@ -291,6 +470,19 @@ def _bad_argument() -> Iterator[None]:
 def _status(what: str) -> Iterator[None]:
     with stderr.status(f"{what} ..."):
         yield
+
+
+@contextlib.contextmanager
+def _trial_progress(epochs: int) -> Iterator[Callable[[str, int], None]]:
+    with Progress(console=stderr) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(name: str, epoch: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=epochs)
+            progress.update(tasks[name], completed=epoch)
+
+        yield advance
 
 
 def _keras_verbosity() -> int | str:
@@ -322,6 +514,13 @@ def _int8_graph(model: str) -> Graph:
     require_tflm_operators(graph, model)
     require_int8(graph, model)
     return graph
+
+
+def _timeline(graph: Graph) -> Timeline | None:
+    try:
+        return memory_timeline(graph)
+    except NoArenaRuleError:
+        return None
 
 
 def _images(graph: Graph, source: str) -> Any:
@@ -378,7 +577,7 @@ def _print_misfit(error: DoesNotFitError, as_json: bool) -> None:
     variants = fitting_variants(graph, use.board)
     if as_json:
         _print_json(
-            _budget_json(use) | {"variants": [dataclasses.asdict(variant) for variant in variants]}
+            budget_json(use) | {"variants": [dataclasses.asdict(variant) for variant in variants]}
         )
         return
     stdout.print(tables.budget_table(use))
@@ -386,60 +585,6 @@ def _print_misfit(error: DoesNotFitError, as_json: bool) -> None:
         stdout.print(tables.variants_table(variants))
     else:
         stdout.print("No narrower or smaller version of this network that was tried fits either.")
-
-
-def _board_json(board: Any) -> dict[str, Any]:
-    return dataclasses.asdict(board) | {
-        "flash_bytes": board.flash_bytes,
-        "ram_bytes": board.ram_bytes,
-    }
-
-
-def _budget_json(use: Budget) -> dict[str, Any]:
-    return {
-        "board": use.board.id,
-        "fits": use.fits,
-        "arena_bytes": use.arena.bytes,
-        "arena_is_exact": use.arena.is_exact,
-        "flash_bytes": use.flash_bytes,
-        "flash_over_bytes": use.flash_over_bytes,
-        "ram_bytes": use.ram_bytes,
-        "ram_over_bytes": use.ram_over_bytes,
-        "items": [dataclasses.asdict(item) for item in use.items],
-        "unmeasured_operators": use.unmeasured_operators,
-    }
-
-
-def _graph_json(graph: Graph) -> dict[str, Any]:
-    return {
-        "model_bytes": graph.model_bytes,
-        "sha256": graph.sha256,
-        "macs": graph.total_macs(),
-        "input": _tensor_json(graph, graph.inputs[0]),
-        "output": _tensor_json(graph, graph.outputs[0]),
-        "operators": [
-            {
-                "index": op.index,
-                "opcode": op.opcode,
-                "macs": graph.macs(op),
-                "output": _tensor_json(graph, op.outputs[0]),
-            }
-            for op in graph.operators
-        ],
-    }
-
-
-def _tensor_json(graph: Graph, index: int) -> dict[str, Any]:
-    tensor = graph.tensors[index]
-    quantization = tensor.quantization
-    return {
-        "name": tensor.name,
-        "shape": tensor.shape,
-        "dtype": tensor.dtype,
-        "bytes": tensor.bytes,
-        "scale": None if quantization is None else quantization.scales[0],
-        "zero_point": None if quantization is None else quantization.zero_points[0],
-    }
 
 
 def _print_json(value: Any) -> None:

@@ -8,6 +8,8 @@ from edge.boards import Board
 from edge.budget import Budget, Variant
 from edge.demo import DemoResult
 from edge.graph import Graph
+from edge.plan.timeline import Timeline
+from edge.search import Candidate
 
 
 def boards_table(boards: list[Board]) -> Table:
@@ -59,9 +61,26 @@ def budget_table(budget: Budget) -> Table:
         table.add_row(memory, "total", f"{used:,}", f"of {has:,}: {state}", end_section=True)
     for name in budget.unmeasured_operators:
         table.add_row("flash", f"code of {name}", "?", "not measured, not in the total")
-    bank = budget.board.largest_ram_bank
-    if budget.arena.bytes > bank.bytes:
-        table.add_row("RAM", f"largest bank, {bank.name}", f"{bank.bytes:,}", "holds the arena")
+    return table
+
+
+def banks_table(budget: Budget) -> Table:
+    """What lies in which bank, with a bar.
+
+    Args:
+        budget: The budget.
+
+    Returns:
+        A table.
+    """
+    table = Table("bank", "holds", _right("bytes"), Column("of the bank", no_wrap=True))
+    for use in budget.bank_uses():
+        table.add_row(
+            f"{use.memory}: {use.bank.name}",
+            ", ".join(item.what for item in use.items) or "nothing",
+            f"{use.bytes:,} of {use.bank.bytes:,}",
+            _bar(use.bytes / use.bank.bytes, 10),
+        )
     return table
 
 
@@ -92,11 +111,12 @@ def variants_table(variants: list[Variant]) -> Table:
     return table
 
 
-def graph_table(graph: Graph) -> Table:
+def graph_table(graph: Graph, timeline: Timeline | None = None) -> Table:
     """A model, operator by operator.
 
     Args:
         graph: The model.
+        timeline: Its memory over time, None where that is not known.
 
     Returns:
         A table.
@@ -109,11 +129,13 @@ def graph_table(graph: Graph) -> Table:
         _right("#"),
         "operator",
         "output",
-        "type",
-        _right("output bytes"),
-        _right("constant bytes"),
+        _right("constants"),
         _right("MACs"),
+        _right("memory"),
+        "of the peak",
     )
+    moments = timeline.moments if timeline is not None else ()
+    peak = timeline.peak if timeline is not None else None
     for op in graph.operators:
         output = graph.tensors[op.outputs[0]]
         constants = sum(graph.tensors[i].bytes for i in op.inputs if graph.tensors[i].is_constant)
@@ -121,11 +143,90 @@ def graph_table(graph: Graph) -> Table:
             str(op.index),
             op.opcode,
             "x".join(map(str, output.shape)),
-            output.dtype,
-            f"{output.bytes:,}",
             f"{constants:,}",
             f"{graph.macs(op):,}",
+            f"{moments[op.index].top_bytes:,}" if moments else "?",
+            _bar(moments[op.index].top_bytes / peak.top_bytes, 12) if peak is not None else "?",
+            style="bold" if peak is not None and peak.operator == op.index else None,
         )
+    return table
+
+
+def culprits_table(graph: Graph, timeline: Timeline) -> Table:
+    """What is alive at the peak.
+
+    Args:
+        graph: The model.
+        timeline: Its memory over time.
+
+    Returns:
+        A table.
+    """
+    peak = timeline.peak
+    name = graph.operators[peak.operator].opcode
+    table = Table(
+        "alive",
+        "shape",
+        _right("bytes"),
+        _right("offset"),
+        title=f"Peak of {peak.top_bytes:,} bytes at operator {peak.operator}, {name}",
+    )
+    for buffer, offset in timeline.culprits():
+        tensor = None if buffer.tensor is None else graph.tensors[buffer.tensor]
+        table.add_row(
+            "scratch memory" if tensor is None else tensor.name,
+            "" if tensor is None else "x".join(map(str, tensor.shape)),
+            f"{buffer.bytes:,}",
+            f"{offset:,}",
+        )
+    return table
+
+
+def front_table(front: list[Candidate], trials: int) -> Table:
+    """The candidates that no other beats.
+
+    Args:
+        front: From `edge.search.pareto_front`.
+        trials: How many of them will be trained.
+
+    Returns:
+        A table.
+
+    Example:
+        >>> front_table([], 4).row_count
+        0
+    """
+    table = Table(
+        "alpha", "side", _right("MACs"), _right("flash"), _right("RAM"), "", title="What fits"
+    )
+    for number, candidate in enumerate(front):
+        table.add_row(
+            f"{candidate.alpha:g}",
+            str(candidate.side),
+            f"{candidate.macs:,}",
+            f"{candidate.flash_bytes:,}",
+            f"{candidate.ram_bytes:,}",
+            "to be trained" if number < trials else "",
+        )
+    return table
+
+
+def trials_table(trials: dict[str, tuple[str, float | None]]) -> Table:
+    """What became of every trial.
+
+    Args:
+        trials: State and accuracy on the images that choose, by name.
+
+    Returns:
+        A table.
+
+    Example:
+        >>> trials_table({"alpha 0.1, side 32": ("complete", 0.9)}).row_count
+        1
+    """
+    table = Table("candidate", "trial", _right("accuracy where it chose"))
+    for name, (state, accuracy) in trials.items():
+        table.add_row(name, state, "" if accuracy is None else f"{accuracy:.2%}")
     return table
 
 
@@ -158,6 +259,12 @@ def demo_table(result: DemoResult) -> Table:
     table.add_row("flash in all", f"{budget.flash_bytes:,} of {budget.board.flash_bytes:,} bytes")
     table.add_row("firmware sources", str(result.export.folder))
     return table
+
+
+def _bar(share: float, width: int = 20) -> str:
+    filled = min(width, round(share * width))
+    bar = "█" * filled + "░" * (width - filled)
+    return f"[red]{bar}[/] {share:.0%}" if share > 1 else f"{bar} {share:.0%}"
 
 
 def _kib(count: int) -> str:

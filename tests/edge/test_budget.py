@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from edge.boards import find_board
-from edge.budget import budget, fitting_variants, require_fit
+from edge.budget import SIDE_STEP, budget, budget_of, fitting_variants, require_fit
 from edge.errors import DoesNotFitError
 from edge.graph import read_graph
-from edge.plan.arena import tensor_arena
+from edge.plan.scaled import scaled_model
 from edge.tflm_size import OPERATOR_BYTES, SET_BYTES, library_use
 
 
@@ -40,10 +40,12 @@ def test_the_last_byte_decides(graph):
 
 def test_the_arena_must_fit_in_one_bank(graph):
     board = board_with(90 * 1024)
-    split = dataclasses.replace(board, ram=(board.ram[0], board.ram[0], board.ram[0]))
+    banks = (dataclasses.replace(board.ram[0], name=f"SRAM{n}") for n in range(3))
+    split = dataclasses.replace(board, ram=tuple(banks))
     use = budget(graph, split)
     assert use.ram_bytes < split.ram_bytes
     assert use.ram_over_bytes == use.arena.bytes - 90 * 1024
+    assert [bank.over_bytes > 0 for bank in use.bank_uses()] == [False, True, False, False]
 
 
 def test_a_misfit_says_by_how_much(graph):
@@ -65,16 +67,12 @@ def test_what_would_fit_does_fit(graph):
 
 
 def test_a_larger_variant_would_not_fit(graph):
-    from edge.budget import SIDE_STEP
-    from edge.plan.scaled import scaled_model
-
     board = find_board("arduino-zero")
     for variant in fitting_variants(graph, board):
         if variant.rho < 1:
             side = max(variant.input_shape[:2]) + SIDE_STEP
             larger = scaled_model(graph, variant.alpha_factor, side)
-            arena = tensor_arena(larger.graph, board, may_measure=False)
-            assert arena.bytes + 576 + 1_276 > board.ram_bytes
+            assert not budget_of(larger, board).fits
 
 
 def test_nothing_fits_a_board_that_is_far_too_small(graph):

@@ -12,10 +12,10 @@ def test_writes_the_sources_of_a_model_of_another_maker(vww, tmp_path):
     assert sorted(path.name for path in (tmp_path / "firmware").iterdir()) == sorted(written.files)
     header = (tmp_path / "firmware" / "model_data.h").read_text()
     assert written.graph.sha256 in header
-    assert "kModelDataLength = 333288U" in header
+    assert f"kModelDataLength = {written.graph.model_bytes}U" in header
     assert "kInputZeroPoint = -128" in header
     settings = (tmp_path / "firmware" / "model_settings.h").read_text()
-    assert "kTensorArenaSize = 100720U" in settings
+    assert "kTensorArenaSize = 82288U" in settings
     assert "kInputShape[kInputRank] = {1, 96, 96, 3}" in settings
 
 
@@ -24,12 +24,30 @@ def test_the_array_holds_the_model_and_its_scales(vww, tmp_path):
 
     import numpy as np
 
-    written = edge.export(vww, "nucleo-f446re", tmp_path)
+    written = edge.export(vww, "nucleo-f446re", tmp_path, offline_plan=False)
     text = (tmp_path / "model_data.cc").read_text()
     emitted = bytes(int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2}),", text))
     assert emitted == vww.read_bytes()
     scale = re.search(r"kInputScale = (\S+)F;", (tmp_path / "model_data.h").read_text())
     assert np.float32(scale[1]) == np.float32(written.graph.input.quantization.scales[0])
+
+
+def test_a_smaller_plan_is_the_default_and_can_be_left_out(vww, tmp_path):
+    planned = edge.export(vww, "nucleo-f446re", tmp_path)
+    plain = edge.export(vww, "nucleo-f446re", tmp_path, offline_plan=False)
+    assert plain.graph.content == vww.read_bytes()
+    assert (plain.budget.arena.bytes, planned.budget.arena.bytes) == (100_720, 82_288)
+
+
+def test_a_plan_for_the_reference_kernels_says_so_in_the_sources(vww, tmp_path):
+    from edge.graph import read_graph
+    from edge.plan.planned import planned_model
+
+    overlapping = planned_model(read_graph(vww), may_overlap=True).graph
+    edge.export(overlapping.content, "nucleo-f446re", tmp_path, offline_plan=False)
+    settings = (tmp_path / "model_settings.h").read_text()
+    assert "link TFLite Micro's reference kernels" in settings
+    assert "kTensorArenaSize = 63840U" in settings
 
 
 def test_registers_the_operators_of_the_model_and_no_others(vww, tmp_path):

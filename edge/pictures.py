@@ -1,0 +1,143 @@
+"""Pictures, for what a person would rather look at than read."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edge.budget import Budget
+from edge.errors import EdgeError
+from edge.graph import Graph
+from edge.plan.timeline import Timeline
+
+if TYPE_CHECKING:
+    from edge.search import Candidate
+
+KIB = 1024
+
+
+def budget_picture(budget: Budget, path: pathlib.Path) -> None:
+    """Draws a bar per bank of memory, with what lies in it.
+
+    Args:
+        budget: The budget.
+        path: The file to write; its suffix names the format.
+
+    Raises:
+        EdgeError: If the file cannot be written.
+
+    Example:
+        >>> budget_picture(budget, pathlib.Path("budget.png"))  # doctest: +SKIP
+    """
+    uses = [use for use in budget.bank_uses() if use.items]
+    figure, axes = _figure(height=1.2 + 0.9 * len(uses))
+    for row, use in enumerate(reversed(uses)):
+        # In percent of the bank: flash and RAM differ too much for one scale in bytes.
+        scale, left = 100 / use.bank.bytes, 0.0
+        axes.barh(row, 100, color="none", edgecolor="black")
+        for item in use.items:
+            bar = axes.barh(row, item.bytes * scale, left=left)
+            left += item.bytes * scale
+            label = f"{item.what}\n{item.bytes:,}" if item.bytes * scale > 12 else ""
+            axes.bar_label(bar, [label], label_type="center", fontsize=8)
+    names = [f"{use.memory}: {use.bank.name}\n{use.bytes:,} of {use.bank.bytes:,}" for use in uses]
+    axes.set_yticks(range(len(uses)), reversed(names), fontsize=8)
+    axes.set_xlabel("% of the bank")
+    axes.set_title(budget.board.name)
+    _save(figure, path)
+
+
+def memory_picture(graph: Graph, timeline: Timeline, path: pathlib.Path) -> None:
+    """Draws every buffer as a box: when it is alive, and where it lies.
+
+    Args:
+        graph: The model.
+        timeline: Its memory over time.
+        path: The file to write; its suffix names the format.
+
+    Raises:
+        EdgeError: If the file cannot be written.
+
+    Example:
+        >>> memory_picture(graph, timeline, pathlib.Path("memory.png"))  # doctest: +SKIP
+    """
+    figure, axes = _figure(height=5.0)
+    for buffer, offset in zip(timeline.buffers, timeline.offsets, strict=True):
+        color = "tab:gray" if buffer.tensor is None else f"C{buffer.tensor % 10}"
+        width = buffer.last - buffer.first + 1
+        axes.barh(
+            offset / KIB,
+            width,
+            left=buffer.first - 1.5,  # operator i runs at time i + 1
+            height=buffer.bytes / KIB,
+            align="edge",
+            color=color,
+            edgecolor="black",
+            linewidth=0.5,
+        )
+    peak = timeline.peak
+    axes.axhline(peak.top_bytes / KIB, color="red", linestyle="--", linewidth=1)
+    name = graph.operators[peak.operator].opcode
+    axes.set_title(f"peak {peak.top_bytes:,} bytes at operator {peak.operator}, {name}")
+    axes.set_xlabel("operator")
+    axes.set_ylabel("offset in the arena, KiB")
+    _save(figure, path)
+
+
+def front_picture(
+    candidates: Sequence[Candidate], front: Sequence[Candidate], path: pathlib.Path
+) -> None:
+    """Draws all candidates of a search by RAM and MACs, and the front.
+
+    Args:
+        candidates: All that were planned.
+        front: Those that no other beats.
+        path: The file to write; its suffix names the format.
+
+    Raises:
+        EdgeError: If the file cannot be written.
+
+    Example:
+        >>> front_picture(candidates, front, pathlib.Path("front.png"))  # doctest: +SKIP
+    """
+    figure, axes = _figure(height=5.0)
+    for fits, color in ((True, "tab:green"), (False, "tab:red")):
+        chosen = [c for c in candidates if c.fits == fits]
+        label = "fits" if fits else "does not fit"
+        axes.scatter(
+            [c.ram_bytes / KIB for c in chosen],
+            [c.macs / 1e6 for c in chosen],
+            s=[4 + c.flash_bytes / 20_000 for c in chosen],
+            color=color,
+            alpha=0.6,
+            label=label,
+        )
+    for candidate in front:
+        axes.annotate(
+            f"{candidate.alpha:g}/{candidate.side}",
+            (candidate.ram_bytes / KIB, candidate.macs / 1e6),
+            fontsize=7,
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("RAM, KiB")
+    axes.set_ylabel("million MACs; the dot's size is flash")
+    axes.legend()
+    _save(figure, path)
+
+
+def _figure(height: float) -> tuple[Any, Any]:
+    # The figure's own canvas: no display, and no global state of pyplot.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _save(figure: Any, path: pathlib.Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=120)
+    except (OSError, ValueError) as error:
+        raise EdgeError(f"Cannot write the picture {path}: {error}") from error
