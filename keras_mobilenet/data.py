@@ -43,6 +43,21 @@ class ImageData:
     class_names: tuple[str, ...]
     is_mirrorable: bool
 
+    def without_test_images(self, seed: int = 0) -> ImageData:
+        """Holds out a part of the training images in place of the test images.
+
+        Choosing among models needs images of its own: those that chose cannot also judge.
+
+        Args:
+            seed: Of the split.
+
+        Returns:
+            An `ImageData` that knows nothing of this one's test images.
+        """
+        return _split(
+            self.train_pixels, self.train_labels, self.class_names, seed, self.is_mirrorable
+        )
+
     def train_inputs(self) -> np.ndarray:
         """The training images as the model reads them.
 

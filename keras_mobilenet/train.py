@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -66,6 +67,7 @@ def train(
     qat_epochs: int = 8,
     seed: int = 0,
     verbose: int | str = "auto",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainedModel:
     """Trains MobileNetV1 on images, float first, then with int8 fake quantization.
 
@@ -76,6 +78,7 @@ def train(
         qat_epochs: Number of epochs with fake quantization, at least 1.
         seed: Of weights, augmentation and batch order.
         verbose: As in `model.fit`.
+        callbacks: More Keras callbacks; they see the accuracy after each epoch.
 
     Returns:
         The `TrainedModel`.
@@ -114,8 +117,10 @@ def train(
             keras.callbacks.LearningRateScheduler(
                 lambda epoch: learning_rate(epoch, float_epochs, qat_epochs)
             ),
+            *callbacks,
         ],
         verbose=verbose,
+        shuffle=False,  # the data set shuffles itself
     ).history
     return TrainedModel(
         model, history["val_accuracy"][float_epochs - 1], history["val_accuracy"][-1]
@@ -138,6 +143,7 @@ def _batches(data: ImageData, seed: int) -> tf.data.Dataset:
         .shuffle(len(labels), seed=seed)
         .repeat(math.ceil(IMAGES_PER_EPOCH / len(labels)))
         .batch(BATCH_SIZE)
+        .take(math.ceil(max(IMAGES_PER_EPOCH, len(labels)) / BATCH_SIZE))
         .map(lambda x, y: (augmentation(x, training=True), y), num_parallel_calls=2)
         .prefetch(2)
     )

@@ -1,0 +1,256 @@
+"""Trains the best candidates of a search: successive halving, resumable, shared by processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+from edge.boards import Board
+from edge.convert import convert, load_keras
+from edge.errors import EdgeError
+from edge.export import Export, export, write_files
+from edge.graph import read_graph
+from edge.search import Candidate
+from edge.verify import Verification, quantize_inputs, verify
+from keras_mobilenet.data import load_images
+from keras_mobilenet.train import train
+
+FLOAT_EPOCHS = 30
+QAT_EPOCHS = 8
+FIRST_RUNG_EPOCH = 16
+"""Before, batch normalization's averages have not settled, and the accuracy says nothing."""
+
+PATIENCE_EPOCHS = 3
+HEARTBEAT_SECONDS = 2
+GRACE_SECONDS = 10
+"""A process that has not been heard of for so long is dead, and its trial is given out again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchResult:
+    """The model that a search ended with.
+
+    Attributes:
+        candidate: What it is.
+        validation_accuracy: On the images that chose it, computed as int8.
+        int8_accuracy: On the held-out images, on LiteRT's reference kernels.
+        verification: LiteRT against TFLite Micro on the held-out images.
+        export: The firmware sources.
+        trials: State and best accuracy of every trial, by name.
+    """
+
+    candidate: Candidate
+    validation_accuracy: float
+    int8_accuracy: float
+    verification: Verification
+    export: Export
+    trials: dict[str, tuple[str, float | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a search trains.
+
+    Attributes:
+        source: As in `keras_mobilenet.data.load_images`.
+        channels: 1 or 3.
+        board: The board.
+        candidates: What to train, the most promising first.
+        folder: Gets the study, the trained models and the sources.
+        storage: Optuna's storage URL; several processes and machines may share one.
+        seconds: Time limit.
+        float_epochs: Epochs in float.
+        qat_epochs: Epochs with fake quantization.
+    """
+
+    source: str
+    channels: int
+    board: Board
+    candidates: Sequence[Candidate]
+    folder: pathlib.Path
+    storage: str
+    seconds: float
+    float_epochs: int = FLOAT_EPOCHS
+    qat_epochs: int = QAT_EPOCHS
+
+    @property
+    def study_name(self) -> str:
+        """The same search has the same name, so that it goes on where it was."""
+        epochs = f"{self.float_epochs}+{self.qat_epochs}"
+        return f"{self.source}-{self.channels}-{self.board.id}-{epochs}"
+
+
+class _Report(keras.callbacks.Callback):
+    """Tells the study of every epoch, and stops where going on does not pay."""
+
+    def __init__(self, trial: optuna.Trial, job: Job, deadline: float, advance: Callable):
+        super().__init__()
+        self.trial, self.job, self.deadline, self.advance = trial, job, deadline, advance
+        self.best, self.best_epoch = -1.0, 0
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        accuracy = float((logs or {})["val_accuracy"])
+        self.trial.report(accuracy, epoch + 1)
+        self.advance(epoch + 1)
+        if time.monotonic() > self.deadline:
+            raise OutOfTimeError
+        if epoch < self.job.float_epochs:
+            if self.trial.should_prune():
+                raise optuna.TrialPruned
+        elif accuracy > self.best:
+            self.best, self.best_epoch = accuracy, epoch
+        elif epoch - self.best_epoch >= PATIENCE_EPOCHS:
+            self.model.stop_training = True
+
+
+class OutOfTimeError(Exception):
+    """The time limit passed in the middle of a trial, which is given back."""
+
+
+def run_search(job: Job, advance: Callable[[str, int], None] = lambda name, epoch: None) -> Any:
+    """Trains the candidates of a job until all are done or time is up.
+
+    A trial that was interrupted is trained anew, here or by another process that shares the
+    storage; none is lost and none is trained twice.
+
+    Args:
+        job: What to train.
+        advance: Is told the candidate's name and how many epochs are done.
+
+    Returns:
+        The `SearchResult`.
+
+    Raises:
+        EdgeError: If no trial ended within the time, or the storage cannot be used.
+
+    Example:
+        >>> run_search(job).int8_accuracy  # doctest: +SKIP
+        0.97
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # Heartbeats are what makes a killed process's trial come back.
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    study = _study(job)
+    deadline = time.monotonic() + job.seconds
+    by_name = {candidate.name: candidate for candidate in job.candidates}
+
+    def objective(trial: optuna.Trial) -> float:
+        if not trial.user_attrs.get("queued_as"):
+            # Another process took the last one in the queue.
+            raise optuna.TrialPruned
+        name = trial.suggest_categorical("candidate", _names(study))
+        data = load_images(job.source, by_name[name].side, job.channels).without_test_images()
+        report = _Report(trial, job, deadline, lambda epoch: advance(name, epoch))
+        trained = train(
+            data,
+            by_name[name].alpha,
+            job.float_epochs,
+            job.qat_epochs,
+            verbose=0,
+            callbacks=[report],
+        )
+        _save(trained.model, _model_path(job, trial.number))
+        return trained.qat_accuracy
+
+    while time.monotonic() < deadline:
+        optuna.storages.fail_stale_trials(study)
+        states = [trial.state for trial in study.get_trials(deepcopy=False)]
+        if TrialState.WAITING in states:
+            try:
+                study.optimize(objective, n_trials=1)
+            except OutOfTimeError:
+                break
+        elif TrialState.RUNNING in states:
+            # Another process's: wait for its end, or for its silence.
+            time.sleep(HEARTBEAT_SECONDS)
+        else:
+            break
+    return _result(job, study, by_name)
+
+
+def _study(job: Job) -> optuna.Study:
+    try:
+        storage = optuna.storages.RDBStorage(
+            job.storage,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+        )
+    except Exception as error:
+        raise EdgeError(f"Cannot open the study at {job.storage}: {error}") from error
+    study = optuna.create_study(
+        storage=storage,
+        study_name=job.study_name,
+        direction="maximize",
+        load_if_exists=True,
+        sampler=optuna.samplers.RandomSampler(seed=0),
+        pruner=optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=FIRST_RUNG_EPOCH, reduction_factor=2
+        ),
+    )
+    if "candidates" not in study.user_attrs:
+        study.set_user_attr("candidates", [candidate.name for candidate in job.candidates])
+    for name in _names(study):
+        study.enqueue_trial({"candidate": name}, {"queued_as": name}, skip_if_exists=True)
+    return study
+
+
+def _names(study: optuna.Study) -> list[str]:
+    return list(study.user_attrs["candidates"])
+
+
+def _result(job: Job, study: optuna.Study, by_name: dict[str, Candidate]) -> SearchResult:
+    trials = study.get_trials(deepcopy=False)
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    done = [trial for trial in done if _model_path(job, trial.number).is_file()]
+    if not done:
+        raise EdgeError(
+            f"No candidate was trained within {job.seconds / 60:g} minutes. Run the same command "
+            "again: the search goes on where it is."
+        )
+    best = max(done, key=lambda trial: trial.value or 0.0)
+    candidate = by_name[best.params["candidate"]]
+    model = load_keras(_model_path(job, best.number))
+    data = load_images(job.source, candidate.side, job.channels)
+    graph = read_graph(convert(model))
+    proof = verify(graph, quantize_inputs(graph, data.test_inputs()))
+    accuracy = float(np.mean(proof.outputs.argmax(axis=1) == data.test_labels))
+    written = export(graph.content, job.board.id, job.folder / "firmware", labels=data.class_names)
+    write_files(job.folder, {"model.tflite": written.graph.content})
+    _save(model, job.folder / "model.keras")
+    return SearchResult(
+        candidate, float(best.value or 0.0), accuracy, proof, written, _summary(trials)
+    )
+
+
+def _summary(trials: Sequence[optuna.trial.FrozenTrial]) -> dict[str, tuple[str, float | None]]:
+    """A line per candidate; of a trial that was given out twice, the last word."""
+    summary = {}
+    for trial in trials:
+        name = trial.user_attrs.get("queued_as")
+        if name is not None:
+            reported = trial.intermediate_values
+            value = trial.value if trial.value is not None else max(reported.values(), default=None)
+            summary[str(name)] = (trial.state.name.lower(), value)
+    return summary
+
+
+def _model_path(job: Job, number: int) -> pathlib.Path:
+    return job.folder / "trials" / f"{number:03d}.keras"
+
+
+def _save(model: keras.Model, path: pathlib.Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{os.getpid()}-{path.name}")
+    model.save(staged)
+    os.replace(staged, path)
