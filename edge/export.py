@@ -61,7 +61,8 @@ def export(
         representative_data: For a Keras model that is not quantization-aware, see `edge.convert`.
         labels: One name per output of the model; their numbers if None.
         offline_plan: Whether to write the smallest memory plan into the model where it beats
-            TFLite Micro's own; unmodified TFLite Micro obeys it, and computes the same bytes.
+            TFLite Micro's own; unmodified TFLite Micro obeys it, and computes the same bytes. A
+            plan that the model brings is kept.
 
     Returns:
         The `Export`.
@@ -79,7 +80,7 @@ def export(
     graph = _graph(model_or_tflite, representative_data)
     require_tflm_operators(graph, where)
     require_int8(graph, where)
-    if offline_plan:
+    if offline_plan and graph.offline_offsets is None:
         with contextlib.suppress(NoArenaRuleError):
             graph = planned_model(graph).graph
     fit = require_fit(graph, target, where)

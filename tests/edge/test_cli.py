@@ -84,7 +84,8 @@ def test_inspects(cli, vww):
     assert sum(op["macs"] for op in report["operators"]) == report["macs"] == 7_489_664
     assert report["memory"]["peak_bytes"] == 73_728
     sizes = [culprit["bytes"] for culprit in report["memory"]["culprits"]]
-    assert sizes[:2] == [36_864, 18_432]
+    # Greedy leaves a hole below them, for a larger tensor that comes later.
+    assert sizes == [27_648, 18_432]
 
 
 def test_inspect_draws_memory_over_time(cli, vww, tmp_path):

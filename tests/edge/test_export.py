@@ -44,7 +44,7 @@ def test_a_plan_for_the_reference_kernels_says_so_in_the_sources(vww, tmp_path):
     from edge.plan.planned import planned_model
 
     overlapping = planned_model(read_graph(vww), may_overlap=True).graph
-    edge.export(overlapping.content, "nucleo-f446re", tmp_path, offline_plan=False)
+    edge.export(overlapping.content, "nucleo-f446re", tmp_path)
     settings = (tmp_path / "model_settings.h").read_text()
     assert "link TFLite Micro's reference kernels" in settings
     assert "kTensorArenaSize = 63840U" in settings

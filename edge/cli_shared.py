@@ -1,0 +1,106 @@
+"""What the commands share: options, consoles, and the way from an error to one line."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from edge import tables
+from edge.budget import fitting_variants
+from edge.errors import DoesNotFitError, EdgeError
+from edge.graph import Graph, read_graph, require_int8
+from edge.json_report import budget_json
+from edge.tflm_ops import require_tflm_operators
+
+stdout = Console()
+stderr = Console(stderr=True, soft_wrap=True)
+
+BoardOption = Annotated[str, typer.Option("--board", "-b", help="See `keras-mobilenet boards`.")]
+OutOption = Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder to write to.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="digits, faces, a folder with one subfolder of images per class, or a name of "
+        "keras.datasets (mnist, fashion_mnist, cifar10, cifar100: need a network).",
+    ),
+]
+
+
+@contextlib.contextmanager
+def bad_argument() -> Iterator[None]:
+    """Turns what keras_mobilenet says of an argument or of a data set into the user's error."""
+    try:
+        yield
+    except ValueError as error:
+        raise EdgeError(str(error)) from error
+
+
+@contextlib.contextmanager
+def status(what: str) -> Iterator[None]:
+    """Shows a spinner while something runs."""
+    with stderr.status(f"{what} ..."):
+        yield
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow without the lines it writes whatever its log level."""
+    saved = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def int8_graph(model: str) -> Graph:
+    """Reads an int8 model that TFLite Micro can run."""
+    graph = read_graph(model)
+    require_tflm_operators(graph, model)
+    require_int8(graph, model)
+    return graph
+
+
+def require_writable(folder: pathlib.Path) -> None:
+    """Says so before minutes of training, not after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".keras-mobilenet-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise EdgeError(
+            f"Cannot write to {folder}: {error.strerror or error}. Choose another output folder."
+        ) from error
+
+
+def print_misfit(error: DoesNotFitError, as_json: bool) -> None:
+    """Prints what is over, and what would fit."""
+    use, graph = error.budget, error.graph
+    variants = fitting_variants(graph, use.board)
+    if as_json:
+        print_json(
+            budget_json(use) | {"variants": [dataclasses.asdict(variant) for variant in variants]}
+        )
+        return
+    stdout.print(tables.budget_table(use))
+    if variants:
+        stdout.print(tables.variants_table(variants))
+    else:
+        stdout.print("No narrower or smaller version of this network that was tried fits either.")
+
+
+def print_json(value: Any) -> None:
+    """Prints for a script."""
+    print(json.dumps(value, indent=2))
