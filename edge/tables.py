@@ -7,7 +7,7 @@ from rich.table import Column, Table
 from edge.boards import Board
 from edge.budget import Budget, Variant
 from edge.demo import DemoResult
-from edge.graph import Graph
+from edge.graph import Graph, Tensor
 from edge.plan.timeline import Timeline
 from edge.search import Candidate
 
@@ -127,8 +127,9 @@ def graph_table(graph: Graph, timeline: Timeline | None = None) -> Table:
     """
     table = Table(
         _right("#"),
-        "operator",
+        Column("operator", no_wrap=True),
         "output",
+        "scale, zero",
         _right("constants"),
         _right("MACs"),
         _right("memory"),
@@ -143,10 +144,11 @@ def graph_table(graph: Graph, timeline: Timeline | None = None) -> Table:
             str(op.index),
             op.opcode,
             "x".join(map(str, output.shape)),
+            _grid(output),
             f"{constants:,}",
             f"{graph.macs(op):,}",
             f"{moments[op.index].top_bytes:,}" if moments else "?",
-            _bar(moments[op.index].top_bytes / peak.top_bytes, 12) if peak is not None else "?",
+            _bar(moments[op.index].top_bytes / peak.top_bytes, 8) if peak is not None else "?",
             style="bold" if peak is not None and peak.operator == op.index else None,
         )
     return table
@@ -259,6 +261,13 @@ def demo_table(result: DemoResult) -> Table:
     table.add_row("flash in all", f"{budget.flash_bytes:,} of {budget.board.flash_bytes:,} bytes")
     table.add_row("firmware sources", str(result.export.folder))
     return table
+
+
+def _grid(tensor: Tensor) -> str:
+    quantization = tensor.quantization
+    if quantization is None:
+        return tensor.dtype
+    return f"{quantization.scales[0]:.4g}, {quantization.zero_points[0]}"
 
 
 def _bar(share: float, width: int = 20) -> str:
