@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -66,7 +66,8 @@ class Job:
         channels: 1 or 3.
         board: The board.
         candidates: What to train, the most promising first.
-        folder: Gets the study, the trained models and the sources.
+        folder: Gets the study, the trained models and the sources. Machines that share a study
+            share it too: a trial counts where its model is.
         storage: Optuna's storage URL; several processes and machines may share one.
         seconds: Time limit.
         float_epochs: Epochs in float.
@@ -84,10 +85,22 @@ class Job:
     qat_epochs: int = QAT_EPOCHS
 
     @property
-    def study_name(self) -> str:
-        """The same search has the same name, so that it goes on where it was."""
-        epochs = f"{self.float_epochs}+{self.qat_epochs}"
-        return f"{self.source}-{self.channels}-{self.board.id}-{epochs}"
+    def digest(self) -> str:
+        """The same search has the same digest, so that it goes on where it was."""
+        names = [candidate.name for candidate in self.candidates]
+        what = (self.source, self.channels, self.board.id, self.float_epochs, self.qat_epochs)
+        return hashlib.sha256(repr((what, names)).encode()).hexdigest()[:8]
+
+    def model_path(self, number: int) -> pathlib.Path:
+        """Where a trial's trained model is kept.
+
+        Args:
+            number: The trial's number.
+
+        Returns:
+            A `.keras` file.
+        """
+        return self.folder / "trials" / f"{self.digest}-{number:03d}.keras"
 
 
 class _Report(keras.callbacks.Callback):
@@ -117,7 +130,9 @@ class OutOfTimeError(Exception):
     """The time limit passed in the middle of a trial, which is given back."""
 
 
-def run_search(job: Job, advance: Callable[[str, int], None] = lambda name, epoch: None) -> Any:
+def run_search(
+    job: Job, advance: Callable[[str, int], None] = lambda name, epoch: None
+) -> SearchResult:
     """Trains the candidates of a job until all are done or time is up.
 
     A trial that was interrupted is trained anew, here or by another process that shares the
@@ -145,10 +160,9 @@ def run_search(job: Job, advance: Callable[[str, int], None] = lambda name, epoc
     by_name = {candidate.name: candidate for candidate in job.candidates}
 
     def objective(trial: optuna.Trial) -> float:
-        if not trial.user_attrs.get("queued_as"):
-            # Another process took the last one in the queue.
+        if _is_surplus(study, trial):
             raise optuna.TrialPruned
-        name = trial.suggest_categorical("candidate", _names(study))
+        name = trial.suggest_categorical("candidate", list(by_name))
         data = load_images(job.source, by_name[name].side, job.channels).without_test_images()
         report = _Report(trial, job, deadline, lambda epoch: advance(name, epoch))
         trained = train(
@@ -159,7 +173,7 @@ def run_search(job: Job, advance: Callable[[str, int], None] = lambda name, epoc
             verbose=0,
             callbacks=[report],
         )
-        _save(trained.model, _model_path(job, trial.number))
+        _save(trained.model, job.model_path(trial.number))
         return trained.qat_accuracy
 
     while time.monotonic() < deadline:
@@ -190,7 +204,7 @@ def _study(job: Job) -> optuna.Study:
         raise EdgeError(f"Cannot open the study at {job.storage}: {error}") from error
     study = optuna.create_study(
         storage=storage,
-        study_name=job.study_name,
+        study_name=f"{job.source}-{job.board.id}-{job.digest}",
         direction="maximize",
         load_if_exists=True,
         sampler=optuna.samplers.RandomSampler(seed=0),
@@ -198,21 +212,27 @@ def _study(job: Job) -> optuna.Study:
             min_resource=FIRST_RUNG_EPOCH, reduction_factor=2
         ),
     )
-    if "candidates" not in study.user_attrs:
-        study.set_user_attr("candidates", [candidate.name for candidate in job.candidates])
-    for name in _names(study):
+    for candidate in job.candidates:
+        name = candidate.name
         study.enqueue_trial({"candidate": name}, {"queued_as": name}, skip_if_exists=True)
     return study
 
 
-def _names(study: optuna.Study) -> list[str]:
-    return list(study.user_attrs["candidates"])
+def _is_surplus(study: optuna.Study, trial: optuna.Trial) -> bool:
+    """Whether another process took the last in the queue, or both queued the same at once."""
+    name = trial.user_attrs.get("queued_as")
+    return name is None or any(
+        twin.number < trial.number
+        and twin.user_attrs.get("queued_as") == name
+        and twin.state != TrialState.FAIL
+        for twin in study.get_trials(deepcopy=False)
+    )
 
 
 def _result(job: Job, study: optuna.Study, by_name: dict[str, Candidate]) -> SearchResult:
     trials = study.get_trials(deepcopy=False)
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    done = [trial for trial in done if _model_path(job, trial.number).is_file()]
+    done = [trial for trial in done if job.model_path(trial.number).is_file()]
     if not done:
         raise EdgeError(
             f"No candidate was trained within {job.seconds / 60:g} minutes. Run the same command "
@@ -220,7 +240,7 @@ def _result(job: Job, study: optuna.Study, by_name: dict[str, Candidate]) -> Sea
         )
     best = max(done, key=lambda trial: trial.value or 0.0)
     candidate = by_name[best.params["candidate"]]
-    model = load_keras(_model_path(job, best.number))
+    model = load_keras(job.model_path(best.number))
     data = load_images(job.source, candidate.side, job.channels)
     graph = read_graph(convert(model))
     proof = verify(graph, quantize_inputs(graph, data.test_inputs()))
@@ -238,15 +258,11 @@ def _summary(trials: Sequence[optuna.trial.FrozenTrial]) -> dict[str, tuple[str,
     summary = {}
     for trial in trials:
         name = trial.user_attrs.get("queued_as")
-        if name is not None:
+        if name is not None and (name not in summary or "candidate" in trial.params):
             reported = trial.intermediate_values
             value = trial.value if trial.value is not None else max(reported.values(), default=None)
             summary[str(name)] = (trial.state.name.lower(), value)
     return summary
-
-
-def _model_path(job: Job, number: int) -> pathlib.Path:
-    return job.folder / "trials" / f"{number:03d}.keras"
 
 
 def _save(model: keras.Model, path: pathlib.Path) -> None:
