@@ -32,6 +32,7 @@ FIRST_RUNG_EPOCH = 16
 
 PATIENCE_EPOCHS = 3
 HEARTBEAT_SECONDS = 2
+OPEN_ATTEMPTS = 3
 GRACE_SECONDS = 10
 """A process that has not been heard of for so long is dead, and its trial is given out again."""
 
@@ -193,15 +194,7 @@ def run_search(
 
 
 def _study(job: Job) -> optuna.Study:
-    try:
-        storage = optuna.storages.RDBStorage(
-            job.storage,
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
-        )
-    except Exception as error:
-        raise EdgeError(f"Cannot open the study at {job.storage}: {error}") from error
+    storage = _storage(job.storage)
     study = optuna.create_study(
         storage=storage,
         study_name=f"{job.source}-{job.board.id}-{job.digest}",
@@ -216,6 +209,23 @@ def _study(job: Job) -> optuna.Study:
         name = candidate.name
         study.enqueue_trial({"candidate": name}, {"queued_as": name}, skip_if_exists=True)
     return study
+
+
+def _storage(url: str) -> optuna.storages.RDBStorage:
+    for attempt in range(1, OPEN_ATTEMPTS + 1):
+        try:
+            return optuna.storages.RDBStorage(
+                url,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+            )
+        except Exception as error:
+            # Of two processes that make the tables at the same moment, one is refused.
+            if attempt == OPEN_ATTEMPTS:
+                raise EdgeError(f"Cannot open the study at {url}: {error}") from error
+            time.sleep(HEARTBEAT_SECONDS)
+    raise AssertionError("the loop returns or raises")
 
 
 def _is_surplus(study: optuna.Study, trial: optuna.Trial) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from edge.plan.lifetimes import Buffer
+from edge.plan.tflm_greedy import greedy_offsets
 
 ALIGNMENT = 16
 DFS_STEPS = 20_000
@@ -138,7 +139,10 @@ def plan_offline(
         return OfflinePlan((), (), 0, 0)
     problem = _Problem(buffers, overlaps or {})
     bound = problem.lower_bound()
-    best = min((_first_fit(problem, order) for order in _orders(problem)), key=problem.peak)
+    starts = [_first_fit(problem, order) for order in _orders(problem)]
+    # Never worse than what TFLite Micro does by itself.
+    starts.append(greedy_offsets(problem.sizes, buffers))
+    best = min(starts, key=problem.peak)
     deadline = time.monotonic() + seconds
     if problem.peak(best) > bound:
         best = min(best, _two_ended(problem, bound, deadline) or best, key=problem.peak)
