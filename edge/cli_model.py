@@ -93,7 +93,11 @@ def verify(
 ) -> None:
     """Compare LiteRT's reference kernels with TFLite Micro, byte for byte (exit 1 if unequal)."""
     graph = int8_graph(model)
-    samples = None if data is None else quantize_inputs(graph, _images(graph, data).test_inputs())
+    samples = (
+        None
+        if data is None
+        else quantize_inputs(graph, _images(graph.input.shape, data).test_inputs())
+    )
     with status(f"Running {model} on LiteRT and on TFLite Micro"):
         proof = verify_model(graph, samples, inputs, seed)
     if as_json:
@@ -187,7 +191,7 @@ def plan(
     seconds: Annotated[float, typer.Option(min=0.0, help="How long to search.")] = 5.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the smallest memory plan, for stock TFLite Micro to obey, and prove it harmless."""
+    """Find the smallest memory plan for stock TFLite Micro; with --overlap, prove it there."""
     graph = int8_graph(model)
     with status(f"Planning {model}"):
         planned = planned_model(graph, overlap, seconds)
@@ -227,11 +231,10 @@ def _timeline(graph: Graph) -> Timeline | None:
         return None
 
 
-def _images(graph: Graph, source: str) -> Any:
+def _images(shape: tuple[int, ...], source: str) -> Any:
     from keras_mobilenet.data import load_images
 
     with bad_argument():
-        shape = graph.input.shape
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
             raise ValueError(f"--data needs a model of square images, this one reads {shape}.")
         return load_images(source, shape[1], shape[3])
@@ -241,13 +244,8 @@ def _calibration(model: str, source: str | None) -> Any:
     if source is None:
         return None
     from edge.convert import load_keras
-    from keras_mobilenet.data import load_images
 
-    shape = load_keras(model).input_shape
-    with bad_argument():
-        if len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
-            raise ValueError(f"--data needs a model of square images, this one reads {shape}.")
-        return load_images(source, shape[1], shape[3]).train_inputs()[:200]
+    return _images(load_keras(model).input_shape, source).train_inputs()[:200]
 
 
 def _lines(path: pathlib.Path) -> list[str]:

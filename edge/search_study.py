@@ -205,9 +205,12 @@ def _study(job: Job) -> optuna.Study:
             min_resource=FIRST_RUNG_EPOCH, reduction_factor=2
         ),
     )
+    # A trial that failed (time was up, Ctrl-C) is queued anew.
+    trials = study.get_trials(deepcopy=False)
+    alive = {t.user_attrs.get("queued_as") for t in trials if t.state != TrialState.FAIL}
     for candidate in job.candidates:
-        name = candidate.name
-        study.enqueue_trial({"candidate": name}, {"queued_as": name}, skip_if_exists=True)
+        if candidate.name not in alive:
+            study.enqueue_trial({"candidate": candidate.name}, {"queued_as": candidate.name})
     return study
 
 

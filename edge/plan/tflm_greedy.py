@@ -373,14 +373,9 @@ def _cmsis_nn_depthwise(graph: Graph, op: Operator, has_dsp: bool, has_mve: bool
         return 0
     if has_mve:
         return 4 * 124 * height * width
-    if not has_dsp or ((height, width) == (3, 3) and _is_padded_at_most_one(op, in_shape)):
+    if not has_dsp or (height, width) == (3, 3):
         return 0
     return in_shape[-1] * height * width * 2
-
-
-def _is_padded_at_most_one(op: Operator, in_shape: tuple[int, ...]) -> bool:
-    """A 3x3 kernel's padding before the image is 0 or 1 at any stride."""
-    return op.options["padding"] == "VALID" or all(side >= 1 for side in in_shape[1:3])
 
 
 def _cmsis_nn_average_pool(graph: Graph, op: Operator, has_dsp: bool, has_mve: bool) -> int:
