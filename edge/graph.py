@@ -407,6 +407,7 @@ def _options(opcode: str, union: Any) -> dict[str, Any]:
         "FULLY_CONNECTED": schema.FullyConnectedOptions,
         "ADD": schema.AddOptions,
         "MEAN": schema.ReducerOptions,
+        "SOFTMAX": schema.SoftmaxOptions,
     }.get(opcode)
     if reader is None or union is None:
         return {}
@@ -422,6 +423,8 @@ def _options(opcode: str, union: Any) -> dict[str, Any]:
         options["filter"] = (int(table.FilterHeight()), int(table.FilterWidth()))
     if hasattr(table, "FusedActivationFunction"):
         options["activation"] = _ACTIVATIONS.get(table.FusedActivationFunction(), "OTHER")
+    if hasattr(table, "Beta"):
+        options["beta"] = float(table.Beta())
     if hasattr(table, "KeepDims"):
         options["keep_dims"] = bool(table.KeepDims())
     return options

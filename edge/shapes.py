@@ -47,6 +47,40 @@ def slid_sides(source: Sequence[int], window: Sequence[int], op: Operator) -> tu
     return sides[0], sides[1]
 
 
+def leading_padding(
+    source: Sequence[int], output: Sequence[int], window: Sequence[int], op: Operator
+) -> tuple[int, int]:
+    """Rows and columns that a sliding operator adds before its image.
+
+    Args:
+        source: Shape of the image, (batch, height, width, channels).
+        output: Shape of what the operator makes of it.
+        window: Height and width of the window.
+        op: The operator, for stride, dilation and padding.
+
+    Returns:
+        Rows above and columns to the left, in pixels.
+
+    Example:
+        >>> from edge.graph import Operator
+        >>> op = Operator(0, "MAX_POOL_2D", (0,), (1,), {"stride": (2, 2), "padding": "SAME"})
+        >>> leading_padding((1, 9, 8, 3), (1, 5, 4, 3), (3, 3), op)
+        (1, 0)
+
+    Source: TensorFlow Lite's padding.h, `ComputePadding`.
+    """
+    if op.options["padding"] == "VALID":
+        return 0, 0
+    strides, dilations = op.options["stride"], op.options.get("dilation", (1, 1))
+    top, left = (
+        max(0, (out - 1) * stride + (taps - 1) * dilation + 1 - size) // 2
+        for out, stride, taps, dilation, size in zip(
+            output[1:3], strides, window, dilations, source[1:3], strict=True
+        )
+    )
+    return top, left
+
+
 def check_operators(graph: Graph) -> None:
     """Checks that the operators whose memory and cost are computed fit their tensors.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.boards import Board
 from edge.errors import ModelError
-from edge.graph import Graph, Quantization
+from edge.graph import Graph
 from edge.plan.arena import Arena
 from edge.tflm_ops import resolver_method
 
@@ -101,9 +101,9 @@ def _values(
         "input_shape": graph.input.shape,
         "input_length": graph.input.element_count,
         "output_length": graph.output.element_count,
-        "input_scale": _float_literal(source),
+        "input_scale": float_literal(source.scales[0]),
         "input_zero_point": source.zero_points[0],
-        "output_scale": _float_literal(result),
+        "output_scale": float_literal(result.scales[0]),
         "output_zero_point": result.zero_points[0],
         "labels": [_string_literal(label) for label in labels],
     }
@@ -116,9 +116,20 @@ def _rows(content: bytes) -> list[str]:
     ]
 
 
-def _float_literal(quantization: Quantization) -> str:
-    """Nine significant digits give back the same float32."""
-    text = f"{np.float32(quantization.scales[0]):.9g}"
+def float_literal(value: float) -> str:
+    """A float32 as C: nine significant digits give back the same number.
+
+    Args:
+        value: The number.
+
+    Returns:
+        The literal.
+
+    Example:
+        >>> float_literal(0.1), float_literal(2)
+        ('0.100000001F', '2.0F')
+    """
+    text = f"{np.float32(value):.9g}"
     return f"{text}F" if any(c in text for c in ".en") else f"{text}.0F"
 
 

@@ -1,0 +1,203 @@
+"""Which kernel makes a layer's rows on a core, and its weights in the order that it reads."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from edge.arithmetic import exp_table, quantized_multiplier
+from edge.boards import Board
+from edge.graph import Graph
+from edge.plan.layers import Layer, Network
+from edge.reference import (
+    add_multipliers,
+    bias_of,
+    channel_multipliers,
+    mean_multiplier,
+    scale_of,
+    zero_point_of,
+)
+
+INSTRUCTION_SETS = ("portable", "dsp", "mve")
+TILE_PIXELS = 4
+STRIP_PIXELS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """A kernel bound to a layer.
+
+    Attributes:
+        name: The C function is `engine_<name>`.
+        source: The C file it is in.
+        arguments: What it takes after the layer.
+        weights: What it reads, little-endian words.
+        scratch_bytes: Memory it needs while it runs.
+    """
+
+    name: str
+    source: str
+    arguments: str
+    weights: np.ndarray
+    scratch_bytes: int = 0
+
+
+def instruction_set(board: Board) -> str:
+    """The best kernels that a board's core can run.
+
+    Args:
+        board: The board.
+
+    Returns:
+        `"mve"`, `"dsp"` or `"portable"`.
+
+    Example:
+        >>> from edge.boards import find_board
+        >>> instruction_set(find_board("nucleo-f446re"))
+        'dsp'
+    """
+    if board.mve:
+        return "mve"
+    return "dsp" if board.dsp else "portable"
+
+
+def kernel_for(network: Network, layer: Layer, instructions: str) -> Kernel:
+    """The kernel of a layer.
+
+    Args:
+        network: The layers.
+        layer: One of them.
+        instructions: `"portable"`, `"dsp"` or `"mve"`.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> kernel_for(network, network.layers[0], "dsp").name  # doctest: +SKIP
+        'conv_dsp'
+    """
+    graph, op = network.graph, layer.op
+    row, once = "&in, row, out", "&in, out"
+    if op.opcode == "CONV_2D":
+        return _conv(network, layer, instructions)
+    if op.opcode == "DEPTHWISE_CONV_2D":
+        return _depthwise(network, layer, instructions)
+    if op.opcode == "FULLY_CONNECTED":
+        kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
+        blocks = np.concatenate([_channel_words(graph, layer, kernel), _as_words(kernel)], axis=1)
+        return Kernel("fully_connected", "conv.c", once, blocks.reshape(-1))
+    if op.opcode == "ADD":
+        first, second, last = add_multipliers(graph, op)
+        points = [zero_point_of(graph.tensors[index]) for index in layer.inputs]
+        numbers = [points[0], *_right(first), points[1], *_right(second), *_right(last)]
+        return Kernel("add", "elementwise.c", "&in, &other, row, out", _words(numbers))
+    if op.opcode == "MEAN":
+        return Kernel("mean", "pool.c", once, _words(_right(mean_multiplier(graph, op))))
+    if op.opcode == "QUANTIZE":
+        ratio = scale_of(graph.tensors[op.inputs[0]]) / scale_of(graph.tensors[op.outputs[0]])
+        return Kernel("quantize", "elementwise.c", row, _words(_right(quantized_multiplier(ratio))))
+    if op.opcode == "SOFTMAX":
+        table = exp_table(scale_of(graph.tensors[op.inputs[0]]), op.options.get("beta", 1.0))
+        return Kernel("softmax", "softmax.c", once, _words(table))
+    name, source = {
+        "AVERAGE_POOL_2D": ("average_pool", "pool.c"),
+        "MAX_POOL_2D": ("max_pool", "pool.c"),
+        "PAD": ("pad", "elementwise.c"),
+    }[op.opcode]
+    return Kernel(name, source, row, _words([]))
+
+
+def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
+    graph, op = network.graph, layer.op
+    kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
+    taps = kernel.reshape(len(kernel), -1)
+    headers = _channel_words(graph, layer, taps)
+    width = network.rows[layer.output].width
+    if instructions == "portable" or not _shifts_right(headers, taps):
+        blocks = np.concatenate([headers, _as_words(taps)], axis=1)
+        return Kernel("conv", "conv.c", "&in, row, out", blocks.reshape(-1))
+    row = "&in, row, out, scratch"
+    if kernel.shape[3] % 4 == 0:
+        # Unpacked with SXTB16: channels 0 and 2 of four, then 1 and 3.
+        taps = taps.reshape(len(taps), -1, 2, 2).swapaxes(2, 3).reshape(len(taps), -1)
+    # The loop takes eight taps a turn, and two channels at a time.
+    padded = _padded(taps, 2, 8)
+    pairs = padded.reshape(-1, 2, padded.shape[1] // 2, 2).transpose(0, 2, 3, 1)
+    body = _as_words(pairs.reshape(len(pairs), -1))
+    blocks = np.concatenate([_in_blocks(headers, 2), body], axis=1)
+    scratch = min(TILE_PIXELS, width) * padded.shape[1] * 2
+    return Kernel("conv_dsp", "conv_dsp.c", row, blocks.reshape(-1), scratch)
+
+
+def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
+    graph, op = network.graph, layer.op
+    kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)[0]
+    channels = network.rows[layer.inputs[0]].channels
+    flat = kernel.reshape(-1, kernel.shape[2]).T
+    headers = _channel_words(graph, layer, flat)
+    is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1)
+    is_plain = is_3x3 and channels == kernel.shape[2] and channels % 4 == 0
+    if instructions == "portable" or not is_plain or not _shifts_right(headers, flat):
+        words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
+        return Kernel("depthwise", "conv.c", "&in, row, out", words)
+    # (row, column, block, channel) -> of each block and column: rows 0 and 1 of two channels,
+    # of the other two, and row 2 of all four.
+    blocks = kernel.reshape(3, 3, -1, 4).transpose(2, 1, 0, 3)
+    upper = blocks[:, :, :2].reshape(-1, 3, 2, 2, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 3, 8)
+    taps = np.concatenate([upper, blocks[:, :, 2]], axis=2)
+    body = _as_words(taps.reshape(len(taps), -1))
+    words = np.concatenate([_in_blocks(headers, 4), body], axis=1)
+    pixels = min(STRIP_PIXELS, network.rows[layer.output].width)
+    scratch = ((pixels - 1) * layer.stride[1] + 3) * 24
+    return Kernel(
+        "depthwise_dsp",
+        "depthwise_dsp.c",
+        "&in, row, out, scratch",
+        words.reshape(-1),
+        scratch,
+    )
+
+
+def _channel_words(graph: Graph, layer: Layer, taps: np.ndarray) -> np.ndarray:
+    """Three words a channel: bias, multiplier, shift to the right.
+
+    The input's zero point is taken out in the bias: it weighs the sum of the weights.
+    """
+    op = layer.op
+    sums = taps.reshape(len(taps), -1).sum(axis=1)
+    bias = bias_of(graph, op) - zero_point_of(graph.tensors[op.inputs[0]]) * sums
+    multiplier, shift = channel_multipliers(graph, op)
+    return np.stack([bias, multiplier, -shift], axis=1)
+
+
+def _in_blocks(headers: np.ndarray, channels: int) -> np.ndarray:
+    """The words of several channels at once: biases, multipliers, and all shifts in one word."""
+    padded = _padded(headers, channels, 3).reshape(-1, channels, 3)
+    shifts = _as_words(padded[:, :, 2])
+    return np.concatenate([padded[:, :, 0], padded[:, :, 1], shifts], axis=1)
+
+
+def _shifts_right(headers: np.ndarray, taps: np.ndarray) -> bool:
+    """Whether the short requantization is exact: shifts of 1 to 20, sums below 2 ** 29."""
+    right = headers[:, 2]
+    largest = np.abs(headers[:, 0]) + 128 * np.abs(taps).sum(axis=1)
+    return bool(((right >= 1) & (right <= 20) & (largest < 2**29)).all())
+
+
+def _right(pair: tuple[int, int]) -> list[int]:
+    return [pair[0], -pair[1]]
+
+
+def _padded(table: np.ndarray, row_multiple: int, column_multiple: int) -> np.ndarray:
+    rows, columns = table.shape
+    return np.pad(table, ((0, -rows % row_multiple), (0, -columns % column_multiple)))
+
+
+def _as_words(table: np.ndarray) -> np.ndarray:
+    """Rows of int8 values as rows of little-endian words, filled up with zeros."""
+    return _padded(table, 1, 4).astype(np.int8).view("<i4").astype(np.int64)
+
+
+def _words(numbers: list[int] | np.ndarray) -> np.ndarray:
+    return np.asarray(numbers, np.int64).reshape(-1)

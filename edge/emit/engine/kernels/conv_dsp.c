@@ -1,0 +1,207 @@
+/* CONV_2D with the DSP extension: two channels by up to four pixels at a time. */
+#include <string.h>
+
+#include "dsp.h"
+#include "engine.h"
+
+#define TILE_PIXELS 4U
+
+/* What precedes two channels' weights: both biases, both multipliers, and the shifts in a word. */
+#define HEADER_WORDS 5U
+#define INLINE static inline __attribute__((always_inline))
+
+/* Where a loop over the taps reads; gcc would keep these in memory and the sums as well. */
+#define FETCH_WEIGHTS                \
+  "ldr %[first], [%[w]], #4\n\t"     \
+  "sxtb16 %[second], %[first], ror #8\n\t" \
+  "sxtb16 %[first], %[first]\n\t"
+#define FETCH_TWO "ldrd %[p], %[q], [%[x]], #8\n\t"
+#define FETCH_ONE "ldr %[p], [%[x]], #4\n\t"
+#define ADD_TO(a, b, x) \
+  "smlad %[" #a "], %[first], %[" #x "], %[" #a "]\n\t" \
+  "smlad %[" #b "], %[second], %[" #x "], %[" #b "]\n\t"
+
+/* Eight taps are unrolled; the end of the taps stays in memory: every register is taken. */
+#define LOOP(body)                 \
+  "1:\n\t" body body body body      \
+  "ldr %[first], %[end]\n\t"        \
+  "cmp %[x], %[first]\n\t"          \
+  "bne 1b\n\t"
+#define TEMPORARIES [first] "=&r"(first), [second] "=&r"(second), [p] "=&r"(p), [q] "=&r"(q)
+
+/* Sums of two channels for `pixels` pixels, then requantized and stored. */
+INLINE const uint32_t *channel_pair(const engine_layer_t *layer, const uint32_t *weights,
+                                    const uint32_t *x, const uint32_t *x_end, uint32_t pixels,
+                                    int8_t *out, uint32_t stride, uint32_t has_second) {
+  const uint32_t *w = &weights[HEADER_WORDS];
+  int32_t a0 = (int32_t)weights[0], a1 = a0, a2 = a0, a3 = a0;
+  int32_t b0 = (int32_t)weights[1], b1 = b0, b2 = b0, b3 = b0;
+  uint32_t first, second, p, q;
+  if (pixels == 4U) {
+    __asm__(LOOP(FETCH_WEIGHTS FETCH_TWO ADD_TO(a0, b0, p) ADD_TO(a1, b1, q)
+                     FETCH_TWO ADD_TO(a2, b2, p) ADD_TO(a3, b3, q))
+            : [a0] "+r"(a0), [b0] "+r"(b0), [a1] "+r"(a1), [b1] "+r"(b1), [a2] "+r"(a2),
+              [b2] "+r"(b2), [a3] "+r"(a3), [b3] "+r"(b3), [w] "+r"(w), [x] "+r"(x), TEMPORARIES
+            : [end] "m"(x_end)
+            : "cc", "memory");
+  } else if (pixels == 3U) {
+    __asm__(LOOP(FETCH_WEIGHTS FETCH_TWO ADD_TO(a0, b0, p) ADD_TO(a1, b1, q)
+                     FETCH_ONE ADD_TO(a2, b2, p))
+            : [a0] "+r"(a0), [b0] "+r"(b0), [a1] "+r"(a1), [b1] "+r"(b1), [a2] "+r"(a2),
+              [b2] "+r"(b2), [w] "+r"(w), [x] "+r"(x), TEMPORARIES
+            : [end] "m"(x_end)
+            : "cc", "memory");
+  } else if (pixels == 2U) {
+    __asm__(LOOP(FETCH_WEIGHTS FETCH_TWO ADD_TO(a0, b0, p) ADD_TO(a1, b1, q))
+            : [a0] "+r"(a0), [b0] "+r"(b0), [a1] "+r"(a1), [b1] "+r"(b1), [w] "+r"(w),
+              [x] "+r"(x), TEMPORARIES
+            : [end] "m"(x_end)
+            : "cc", "memory");
+  } else {
+    __asm__(LOOP(FETCH_WEIGHTS FETCH_ONE ADD_TO(a0, b0, p))
+            : [a0] "+r"(a0), [b0] "+r"(b0), [w] "+r"(w), [x] "+r"(x), TEMPORARIES
+            : [end] "m"(x_end)
+            : "cc", "memory");
+  }
+  dsp_scale_t scale = dsp_scale(weights[2], weights[4] & 0xFFU, layer->out_zero_point);
+  out[0] = dsp_requantize(a0, scale);
+  if (pixels > 1U) {
+    out[stride] = dsp_requantize(a1, scale);
+  }
+  if (pixels > 2U) {
+    out[2U * stride] = dsp_requantize(a2, scale);
+  }
+  if (pixels > 3U) {
+    out[3U * stride] = dsp_requantize(a3, scale);
+  }
+  if (has_second != 0U) {
+    scale = dsp_scale(weights[3], weights[4] >> 8, layer->out_zero_point);
+    out[1] = dsp_requantize(b0, scale);
+    if (pixels > 1U) {
+      out[stride + 1U] = dsp_requantize(b1, scale);
+    }
+    if (pixels > 2U) {
+      out[(2U * stride) + 1U] = dsp_requantize(b2, scale);
+    }
+    if (pixels > 3U) {
+      out[(3U * stride) + 1U] = dsp_requantize(b3, scale);
+    }
+  }
+  return w;
+}
+
+INLINE void all_channels(const engine_layer_t *layer, const uint32_t *x, uint32_t words,
+                         uint32_t pixels, int8_t *out) {
+  const uint32_t stride = layer->out_channels;
+  const uint32_t *weights = layer->weights;
+  const uint32_t *const x_end = &x[words * pixels];
+  for (uint32_t c = 0U; c < stride; c += 2U) {
+    const uint32_t has_second = ((c + 1U) < stride) ? 1U : 0U;
+    weights = channel_pair(layer, weights, x, x_end, pixels, &out[c], stride, has_second);
+  }
+}
+
+__attribute__((noinline)) static void tile4(const engine_layer_t *layer, const uint32_t *x,
+                                            uint32_t words, int8_t *out) {
+  all_channels(layer, x, words, 4U, out);
+}
+
+__attribute__((noinline)) static void tile3(const engine_layer_t *layer, const uint32_t *x,
+                                            uint32_t words, int8_t *out) {
+  all_channels(layer, x, words, 3U, out);
+}
+
+__attribute__((noinline)) static void tile2(const engine_layer_t *layer, const uint32_t *x,
+                                            uint32_t words, int8_t *out) {
+  all_channels(layer, x, words, 2U, out);
+}
+
+__attribute__((noinline)) static void tile1(const engine_layer_t *layer, const uint32_t *x,
+                                            uint32_t words, int8_t *out) {
+  all_channels(layer, x, words, 1U, out);
+}
+
+/* Four channels of a pixel become two words of halfwords: channels 0 and 2, then 1 and 3. */
+static void gather_words(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                         uint32_t column, uint32_t pixels, uint32_t *x) {
+  const int32_t left = (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left;
+  const int8_t zero = layer->zero_point;
+  const int8_t zeros[4] = {zero, zero, zero, zero};
+  const uint32_t count = layer->channels / 4U;
+  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    const int8_t *const line = engine_tap_row(layer, in, row, y);
+    for (uint32_t t = 0U; t < layer->window_width; ++t) {
+      const int32_t at = left + (int32_t)(t * layer->dilation_width);
+      const uint32_t is_inside = ((line != NULL) && (at >= 0) && (at < (int32_t)layer->width)) ? 1U : 0U;
+      const int8_t *source = (is_inside != 0U) ? &line[(uint32_t)at * layer->channels] : zeros;
+      for (uint32_t n = 0U; n < count; ++n) {
+        uint32_t bytes;
+        (void)memcpy(&bytes, source, sizeof(bytes));
+        source = &source[4U * is_inside];
+        x[0] = dsp_even(bytes);
+        x[pixels] = dsp_odd(bytes);
+        x = &x[2U * pixels];
+      }
+    }
+  }
+}
+
+/* Any number of channels, byte by byte. */
+static void gather_bytes(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                         uint32_t column, uint32_t pixels, uint32_t *x) {
+  const int32_t left = (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left;
+  int16_t *half = (int16_t *)x;
+  uint32_t skip = 1U;
+  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    const int8_t *const line = engine_tap_row(layer, in, row, y);
+    for (uint32_t t = 0U; t < layer->window_width; ++t) {
+      const int32_t at = left + (int32_t)(t * layer->dilation_width);
+      const uint32_t is_inside = ((line != NULL) && (at >= 0) && (at < (int32_t)layer->width)) ? 1U : 0U;
+      const int8_t *source =
+          (is_inside != 0U) ? &line[(uint32_t)at * layer->channels] : &layer->zero_point;
+      for (uint32_t n = 0U; n < layer->channels; ++n) {
+        *half = *source;
+        source = &source[is_inside];
+        half = &half[skip];
+        skip = (2U * pixels) - skip;
+      }
+    }
+  }
+}
+
+void engine_conv_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                     int8_t *out, void *scratch) {
+  uint32_t *const x = scratch;
+  const uint32_t taps = (uint32_t)layer->window_height * layer->window_width * layer->channels;
+  /* Weights are filled up with zeros to whole turns of the loop: what lies there does not count. */
+  const uint32_t words = ((taps + 7U) / 8U) * 4U;
+  uint32_t column = 0U;
+  while (column < layer->out_width) {
+    const uint32_t rest = layer->out_width - column;
+    const uint32_t pixels = (rest < TILE_PIXELS) ? rest : TILE_PIXELS;
+    for (uint32_t p = 0U; p < pixels; ++p) {
+      if ((layer->channels % 4U) == 0U) {
+        gather_words(layer, in, row, column + p, pixels, &x[p]);
+      } else {
+        gather_bytes(layer, in, row, column + p, pixels, &x[p]);
+      }
+    }
+    int8_t *const to = &out[column * layer->out_channels];
+    switch (pixels) {
+      case 1U:
+        tile1(layer, x, words, to);
+        break;
+      case 2U:
+        tile2(layer, x, words, to);
+        break;
+      case 3U:
+        tile3(layer, x, words, to);
+        break;
+      default:
+        tile4(layer, x, words, to);
+        break;
+    }
+    column += pixels;
+  }
+  engine_clamp_row(layer, out);
+}

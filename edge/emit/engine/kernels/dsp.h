@@ -1,0 +1,82 @@
+/* The instructions of Armv7E-M's and Armv8-M's DSP extension that the kernels use. */
+#ifndef DSP_H_
+#define DSP_H_
+
+#include <stdint.h>
+
+/* Bytes 0 and 2, sign-extended to halfwords. */
+static inline uint32_t dsp_even(uint32_t bytes) {
+  uint32_t halves;
+  __asm__("sxtb16 %0, %1" : "=r"(halves) : "r"(bytes));
+  return halves;
+}
+
+/* Bytes 1 and 3, sign-extended to halfwords. */
+static inline uint32_t dsp_odd(uint32_t bytes) {
+  uint32_t halves;
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(bytes));
+  return halves;
+}
+
+/* Both lower halfwords: a's, and b's above it. */
+static inline uint32_t dsp_low(uint32_t a, uint32_t b) {
+  uint32_t halves;
+  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(halves) : "r"(a), "r"(b));
+  return halves;
+}
+
+/* Both upper halfwords: a's below b's. */
+static inline uint32_t dsp_high(uint32_t a, uint32_t b) {
+  uint32_t halves;
+  __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(halves) : "r"(b), "r"(a));
+  return halves;
+}
+
+/* sum + a.low * b.low + a.high * b.high */
+static inline int32_t dsp_dot(uint32_t a, uint32_t b, int32_t sum) {
+  __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+
+static inline int32_t dsp_dot_low(uint32_t a, uint32_t b, int32_t sum) {
+  __asm__("smlabb %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+
+static inline int32_t dsp_dot_high(uint32_t a, uint32_t b, int32_t sum) {
+  __asm__("smlatt %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+
+/* The upper 32 bits of a product, rounded. */
+static inline int32_t dsp_high_multiply(int32_t a, int32_t b) {
+  int32_t high;
+  __asm__("smmulr %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
+  return high;
+}
+
+/* What scales a channel's sums. */
+typedef struct {
+  int32_t multiplier;
+  int32_t right;
+  int32_t half; /* what rounds the shift, and above it the output's zero point */
+} dsp_scale_t;
+
+/* Only layers whose channels all shift to the right, by 1 to 20, have DSP kernels. */
+static inline dsp_scale_t dsp_scale(uint32_t multiplier, uint32_t right, int32_t zero_point) {
+  dsp_scale_t scale;
+  scale.multiplier = (int32_t)multiplier;
+  scale.right = (int32_t)right;
+  scale.half = (int32_t)((uint32_t)((zero_point * 2) + 1) << (right - 1U));
+  return scale;
+}
+
+/* The two roundings of TFLite's kernels, the second with ties away from zero; saturates to int8. */
+static inline int8_t dsp_requantize(int32_t sum, dsp_scale_t scale) {
+  const int32_t value = dsp_high_multiply(sum * 2, scale.multiplier);
+  int32_t result = (value + (value >> 31) + scale.half) >> scale.right;
+  __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(result));
+  return (int8_t)result;
+}
+
+#endif

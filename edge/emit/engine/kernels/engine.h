@@ -1,0 +1,109 @@
+/* The engine's kernels: each makes one row of a layer's output from rows of its input. */
+#ifndef ENGINE_H_
+#define ENGINE_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a layer is, as its kernel needs it. Sizes in elements, offsets in bytes. */
+typedef struct {
+  uint16_t height;
+  uint16_t width;
+  uint16_t channels;
+  uint16_t out_width;
+  uint16_t out_channels;
+  uint16_t window_height;
+  uint16_t window_width;
+  uint8_t stride_height;
+  uint8_t stride_width;
+  uint8_t dilation_height;
+  uint8_t dilation_width;
+  uint8_t pad_top;
+  uint8_t pad_left;
+  int8_t zero_point;
+  int8_t out_zero_point;
+  int8_t low;
+  int8_t high;
+  const uint32_t *weights;
+} engine_layer_t;
+
+/* The rows of a tensor: a ring, and beside it the newest row while it is not kept. */
+typedef struct {
+  const int8_t *ring;
+  const int8_t *head;
+  uint32_t head_row; /* its number; a number that no row has while the head is empty */
+  uint32_t slots;
+  uint32_t row_bytes;
+} engine_rows_t;
+
+static inline const int8_t *engine_row(const engine_rows_t *rows, uint32_t row) {
+  return (row == rows->head_row) ? rows->head : &rows->ring[(row % rows->slots) * rows->row_bytes];
+}
+
+/* The input row under a tap of the window, NULL above and below the image. */
+static inline const int8_t *engine_tap_row(const engine_layer_t *layer, const engine_rows_t *in,
+                                           uint32_t out_row, uint32_t tap) {
+  const int32_t row = (int32_t)(out_row * layer->stride_height) +
+                      (int32_t)(tap * layer->dilation_height) - (int32_t)layer->pad_top;
+  return ((row < 0) || (row >= (int32_t)layer->height)) ? NULL : engine_row(in, (uint32_t)row);
+}
+
+static inline int32_t engine_clamp(int32_t value, int32_t low, int32_t high) {
+  const int32_t raised = (value < low) ? low : value;
+  return (raised > high) ? high : raised;
+}
+
+/* A fused activation, where the kernel has saturated to int8 only. */
+static inline void engine_clamp_row(const engine_layer_t *layer, int8_t *out) {
+  if ((layer->low > -128) || (layer->high < 127)) {
+    const uint32_t count = (uint32_t)layer->out_width * layer->out_channels;
+    for (uint32_t i = 0U; i < count; ++i) {
+      out[i] = (int8_t)engine_clamp(out[i], layer->low, layer->high);
+    }
+  }
+}
+
+/* Twice the product's upper 32 bits, rounded: one instruction where the core has SMMULR. */
+static inline int32_t engine_high_multiply(int32_t value, int32_t multiplier) {
+  return (int32_t)((((int64_t)value * multiplier) + (1LL << 30)) >> 31);
+}
+
+/* To nearest, ties away from zero. */
+static inline int32_t engine_divide_by_power(int32_t value, uint32_t exponent) {
+  const int32_t half = (exponent == 0U) ? 0 : (int32_t)(1UL << (exponent - 1U));
+  const int32_t tie = ((value < 0) && (exponent != 0U)) ? 1 : 0;
+  return (int32_t)(((int64_t)value + half - tie) >> exponent);
+}
+
+static inline int32_t engine_requantize(int32_t value, int32_t multiplier, int32_t right_shift) {
+  const uint32_t left = (right_shift < 0) ? (uint32_t)(-right_shift) : 0U;
+  const uint32_t right = (right_shift < 0) ? 0U : (uint32_t)right_shift;
+  return engine_divide_by_power(
+      engine_high_multiply((int32_t)((uint32_t)value << left), multiplier), right);
+}
+
+void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out);
+void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                      int8_t *out);
+void engine_conv_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                     int8_t *out, void *scratch);
+void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                          int8_t *out, void *scratch);
+void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                     int8_t *out, void *scratch);
+void engine_depthwise_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                          int8_t *out, void *scratch);
+void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
+void engine_average_pool(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                         int8_t *out);
+void engine_max_pool(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                     int8_t *out);
+void engine_mean(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
+void engine_add(const engine_layer_t *layer, const engine_rows_t *in, const engine_rows_t *other,
+                uint32_t row, int8_t *out);
+void engine_pad(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out);
+void engine_quantize(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                     int8_t *out);
+void engine_softmax(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
+
+#endif

@@ -1,0 +1,205 @@
+"""Renders the engine for a model: plain C11, text in memory, nothing is written here."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import zlib
+from collections.abc import Mapping, Sequence
+
+import jinja2
+import numpy as np
+
+from edge.emit.engine.kernels import Kernel, kernel_for
+from edge.emit.tflm.sources import float_literal
+from edge.graph import Graph
+from edge.plan.layers import Layer, Network, network_of
+from edge.plan.stream import StreamPlan, plan_stream
+from edge.reference import activation_range, scale_of, zero_point_of
+
+KERNEL_FOLDER = pathlib.Path(__file__).parent / "kernels"
+BANNER = "Written by keras-mobilenet build; do not edit."
+TEMPLATES = ("model.h", "model.c", "weights.h", "weights.c")
+WORDS_PER_LINE = 8
+STEPS_PER_LINE = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Engine:
+    """A model's engine, planned and packed, before it is C.
+
+    Attributes:
+        network: The layers.
+        plan: Their schedule and memory.
+        kernels: One per layer.
+        weights: All that the kernels read, in one piece of little-endian words.
+        first_words: Where each layer's part starts.
+    """
+
+    network: Network
+    plan: StreamPlan
+    kernels: tuple[Kernel, ...]
+    weights: np.ndarray
+    first_words: tuple[int, ...]
+
+    @property
+    def weights_bytes(self) -> int:
+        """Flash that the weights take, in bytes."""
+        return int(self.weights.nbytes)
+
+    @property
+    def state_bytes(self) -> int:
+        """RAM that one state takes on a 32-bit core, in bytes."""
+        tensors = len(self.plan.stores)
+        counters = 4 + 2 * tensors + 2 * tensors + 2
+        return self.plan.memory_bytes + (counters + 3) // 4 * 4
+
+
+def engine_of(
+    graph: Graph, instructions: str = "portable", ram_bytes: int | None = None
+) -> Engine:
+    """Plans and packs a model for a core.
+
+    Args:
+        graph: An int8 model with one input and one output.
+        instructions: `"portable"`, `"dsp"` or `"mve"`.
+        ram_bytes: If given, speed comes first as long as the plan keeps within it.
+
+    Returns:
+        The `Engine`.
+
+    Raises:
+        ModelError: If the engine has no kernel for an operator.
+        Infeasible: If no schedule keeps within `ram_bytes`.
+
+    Example:
+        >>> engine_of(graph, "dsp").plan.memory_bytes  # doctest: +SKIP
+        12608
+    """
+    network = network_of(graph)
+    kernels = tuple(kernel_for(network, layer, instructions) for layer in network.layers)
+    plan = plan_stream(network, lambda layer: kernels[layer.index].scratch_bytes, ram_bytes)
+    starts = np.cumsum([0, *(len(kernel.weights) for kernel in kernels)])
+    weights = np.concatenate([kernel.weights for kernel in kernels]) & 0xFFFFFFFF
+    return Engine(network, plan, kernels, weights.astype("<u4"), tuple(int(n) for n in starts))
+
+
+def render_engine(engine: Engine) -> dict[str, str]:
+    """Renders all source files of an engine.
+
+    Args:
+        engine: The engine.
+
+    Returns:
+        Text by file name.
+
+    Example:
+        >>> sorted(render_engine(engine))[:2]  # doctest: +SKIP
+        ['conv_dsp.c', 'depthwise_dsp.c']
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edge.emit.engine"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    values = _values(engine)
+    files = {name: environment.get_template(f"{name}.j2").render(values) for name in TEMPLATES}
+    kernels = sorted({kernel.source for kernel in engine.kernels})
+    headers = ["engine.h", *(["dsp.h"] if any("dsp" in name for name in kernels) else [])]
+    return files | {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)}
+
+
+def _values(engine: Engine) -> Mapping[str, object]:
+    network, plan, graph = engine.network, engine.plan, engine.network.graph
+    numbers = {tensor: n for n, tensor in enumerate(plan.stores)}
+    keep = 0x80 if max(len(network.layers), len(numbers)) < 126 else 0x8000
+    calls = sorted({(kernel.name, kernel.arguments) for kernel in engine.kernels})
+    scratch = {
+        index: at
+        for segment, at in zip(plan.segments, plan.scratch_offset, strict=True)
+        for index in range(*segment.layers)
+    }
+    return {
+        "banner": BANNER,
+        "sha256": graph.sha256,
+        "macs": f"{graph.total_macs():,}",
+        "layer_count": len(network.layers),
+        "input": network.rows[network.input],
+        "output": network.rows[network.output],
+        "input_scale": float_literal(scale_of(graph.input)),
+        "input_zero_point": zero_point_of(graph.input),
+        "output_scale": float_literal(scale_of(graph.output)),
+        "output_zero_point": zero_point_of(graph.output),
+        "memory_bytes": plan.memory_bytes,
+        "weights_bytes": engine.weights_bytes,
+        "crc32": f"0x{zlib.crc32(engine.weights.tobytes()):08X}",
+        "weight_lines": _lines([f"0x{word:08x}," for word in engine.weights], WORDS_PER_LINE),
+        "tensors": [
+            {
+                "ring": store.offset,
+                "head": "NO_HEAD" if store.head_offset is None else f"{store.head_offset}U",
+                "row_bytes": network.rows[tensor].row_bytes,
+                "slots": store.slots,
+            }
+            for tensor, store in plan.stores.items()
+        ],
+        "input_number": numbers[network.input],
+        "output_number": numbers[network.output],
+        "kernel_names": [name for name, _ in calls],
+        "kernel_calls": calls,
+        "uses_scratch": any("scratch" in arguments for _, arguments in calls),
+        "uses_other": any("other" in arguments for _, arguments in calls),
+        "layers": [
+            {
+                "comment": f"{layer.index}: {layer.op.opcode}",
+                "shape": _shape(network, layer),
+                "weights_word": engine.first_words[layer.index],
+                "kernel": kernel.name,
+                "input": numbers[layer.inputs[0]],
+                "other": numbers[layer.inputs[-1]],
+                "output": numbers[layer.output],
+                "scratch": scratch[layer.index],
+            }
+            for layer, kernel in zip(network.layers, engine.kernels, strict=True)
+        ],
+        "keep": keep,
+        "await": 2 * keep - 2,
+        "end": 2 * keep - 1,
+        "step_type": "uint8_t" if keep == 0x80 else "uint16_t",
+        "program": _lines(_program(plan, numbers, keep), STEPS_PER_LINE),
+    }
+
+
+def _program(plan: StreamPlan, numbers: Mapping[int, int], keep: int) -> list[str]:
+    """The first wait is the caller's first row: it is left out."""
+    steps = []
+    for step in plan.steps[1:]:
+        if step.kind == "make":
+            steps.append(f"{step.index},")
+        else:
+            steps.append(f"{keep + numbers[step.index]}," if step.kind == "keep" else "AWAIT,")
+    return [*steps, "END,"]
+
+
+def _shape(network: Network, layer: Layer) -> list[int]:
+    graph, rows = network.graph, network.rows
+    source, output = rows[layer.inputs[0]], rows[layer.output]
+    low, high = activation_range(layer.op, graph.tensors[layer.output])
+    return [
+        *(source.height, source.width, source.channels, output.width, output.channels),
+        *layer.window,
+        *layer.stride,
+        *layer.dilation,
+        *layer.pad,
+        zero_point_of(graph.tensors[layer.op.inputs[0]]),
+        zero_point_of(graph.tensors[layer.output]),
+        low,
+        high,
+    ]
+
+
+def _lines(items: Sequence[str], per_line: int) -> list[str]:
+    return [" ".join(items[at : at + per_line]) for at in range(0, len(items), per_line)]
