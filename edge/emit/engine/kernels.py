@@ -113,20 +113,18 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
     kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
     taps = kernel.reshape(len(kernel), -1)
     headers = _channel_words(graph, layer, taps)
-    width = network.rows[layer.output].width
     if instructions == "portable" or not _shifts_right(headers, taps):
         blocks = np.concatenate([headers, _as_words(taps)], axis=1)
         return Kernel("conv", "conv.c", "&in, row, out", blocks.reshape(-1))
     row = "&in, row, out, scratch"
-    if kernel.shape[3] % 4 == 0:
-        # Unpacked with SXTB16: channels 0 and 2 of four, then 1 and 3.
-        taps = taps.reshape(len(taps), -1, 2, 2).swapaxes(2, 3).reshape(len(taps), -1)
+    runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
     # The loop takes eight taps a turn, and two channels at a time.
-    padded = _padded(taps, 2, 8)
+    padded = _padded(runs.reshape(len(runs), -1), 2, 8)
     pairs = padded.reshape(-1, 2, padded.shape[1] // 2, 2).transpose(0, 2, 3, 1)
     body = _as_words(pairs.reshape(len(pairs), -1))
     blocks = np.concatenate([_in_blocks(headers, 2), body], axis=1)
-    scratch = min(TILE_PIXELS, width) * padded.shape[1] * 2
+    run_bytes = kernel.shape[2] * kernel.shape[3]
+    scratch = 4 * kernel.shape[1] + TILE_PIXELS * padded.shape[1] * 2 + run_bytes
     return Kernel("conv_dsp", "conv_dsp.c", row, blocks.reshape(-1), scratch)
 
 
@@ -159,6 +157,18 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     )
 
 
+def _in_run_order(runs: np.ndarray) -> np.ndarray:
+    """Rows of a window as SXTB16 unpacks their bytes: 0 and 2 of four, then 1 and 3.
+
+    What is left over goes two by two, the last one beside a zero.
+    """
+    fours = runs.shape[2] // 4 * 4
+    head = runs[:, :, :fours].reshape(*runs.shape[:2], -1, 2, 2).swapaxes(3, 4)
+    rest = runs[:, :, fours:]
+    rest = np.pad(rest, ((0, 0), (0, 0), (0, rest.shape[2] % 2)))
+    return np.concatenate([head.reshape(*runs.shape[:2], -1), rest], axis=2)
+
+
 def _channel_words(graph: Graph, layer: Layer, taps: np.ndarray) -> np.ndarray:
     """Three words a channel: bias, multiplier, shift to the right.
 
@@ -179,10 +189,10 @@ def _in_blocks(headers: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _shifts_right(headers: np.ndarray, taps: np.ndarray) -> bool:
-    """Whether the short requantization is exact: shifts of 1 to 20, sums below 2 ** 29."""
+    """Whether the short requantization is exact: shifts of 1 to 23, sums below 2 ** 29."""
     right = headers[:, 2]
     largest = np.abs(headers[:, 0]) + 128 * np.abs(taps).sum(axis=1)
-    return bool(((right >= 1) & (right <= 20) & (largest < 2**29)).all())
+    return bool(((right >= 1) & (right <= 23) & (largest < 2**29)).all())
 
 
 def _right(pair: tuple[int, int]) -> list[int]:

@@ -1,4 +1,5 @@
 /* CONV_2D with the DSP extension: two channels by up to four pixels at a time. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "dsp.h"
@@ -121,72 +122,86 @@ __attribute__((noinline)) static void tile1(const engine_layer_t *layer, const u
   all_channels(layer, x, words, 1U, out);
 }
 
-/* Four channels of a pixel become two words of halfwords: channels 0 and 2, then 1 and 3. */
-static void gather_words(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                         uint32_t column, uint32_t pixels, uint32_t *x) {
-  const int32_t left = (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left;
-  const int8_t zero = layer->zero_point;
-  const int8_t zeros[4] = {zero, zero, zero, zero};
-  const uint32_t count = layer->channels / 4U;
-  for (uint32_t y = 0U; y < layer->window_height; ++y) {
-    const int8_t *const line = engine_tap_row(layer, in, row, y);
-    for (uint32_t t = 0U; t < layer->window_width; ++t) {
-      const int32_t at = left + (int32_t)(t * layer->dilation_width);
-      const uint32_t is_inside = ((line != NULL) && (at >= 0) && (at < (int32_t)layer->width)) ? 1U : 0U;
-      const int8_t *source = (is_inside != 0U) ? &line[(uint32_t)at * layer->channels] : zeros;
-      for (uint32_t n = 0U; n < count; ++n) {
-        uint32_t bytes;
-        (void)memcpy(&bytes, source, sizeof(bytes));
-        source = &source[4U * is_inside];
-        x[0] = dsp_even(bytes);
-        x[pixels] = dsp_odd(bytes);
-        x = &x[2U * pixels];
-      }
+/* Bytes become words of two halfwords, `pixels` words apart: of four bytes the first and the third,
+ * then the second and the fourth; of what is left over, two by two. */
+INLINE uint32_t *unpack_run(const int8_t *run, uint32_t bytes, uint32_t pixels, uint32_t *x) {
+  const int8_t *const end = &run[bytes & ~3U];
+  while (run != end) {
+    uint32_t four;
+    (void)memcpy(&four, run, sizeof(four));
+    run = &run[4];
+    x[0] = dsp_even(four);
+    x[pixels] = dsp_odd(four);
+    x = &x[2U * pixels];
+  }
+  const uint32_t rest = bytes % 4U;
+  if (rest != 0U) {
+    x[0] = dsp_low((uint32_t)run[0], (rest > 1U) ? (uint32_t)run[1] : 0U);
+    x = &x[pixels];
+  }
+  if (rest > 2U) {
+    x[0] = (uint32_t)run[2];
+    x = &x[pixels];
+  }
+  return x;
+}
+
+/* One row of the window at the border of the image, or with gaps: put together byte by byte. */
+static void collect_run(const engine_layer_t *layer, const int8_t *line, int32_t left, int8_t *to) {
+  for (uint32_t t = 0U; t < layer->window_width; ++t) {
+    const int32_t at = left + (int32_t)(t * layer->dilation_width);
+    if ((line == NULL) || (at < 0) || (at >= (int32_t)layer->width)) {
+      (void)memset(to, layer->zero_point, layer->channels);
+    } else {
+      (void)memcpy(to, &line[(uint32_t)at * layer->channels], layer->channels);
     }
+    to = &to[layer->channels];
   }
 }
 
-/* Any number of channels, byte by byte. */
-static void gather_bytes(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                         uint32_t column, uint32_t pixels, uint32_t *x) {
-  const int32_t left = (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left;
-  int16_t *half = (int16_t *)x;
-  uint32_t skip = 1U;
+/* What the window sees at one pixel, as words `pixels` apart. */
+INLINE void gather(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
+                   uint32_t pixels, uint32_t *x, int8_t *run) {
+  const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
+  const bool is_inside = (left >= 0) && (layer->dilation_width == 1U) &&
+                         ((left + (int32_t)layer->window_width) <= (int32_t)layer->width);
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
-    const int8_t *const line = engine_tap_row(layer, in, row, y);
-    for (uint32_t t = 0U; t < layer->window_width; ++t) {
-      const int32_t at = left + (int32_t)(t * layer->dilation_width);
-      const uint32_t is_inside = ((line != NULL) && (at >= 0) && (at < (int32_t)layer->width)) ? 1U : 0U;
-      const int8_t *source =
-          (is_inside != 0U) ? &line[(uint32_t)at * layer->channels] : &layer->zero_point;
-      for (uint32_t n = 0U; n < layer->channels; ++n) {
-        *half = *source;
-        source = &source[is_inside];
-        half = &half[skip];
-        skip = (2U * pixels) - skip;
-      }
+    const int8_t *from = run;
+    if (is_inside && (lines[y] != NULL)) {
+      from = &lines[y][(uint32_t)left * layer->channels];
+    } else {
+      collect_run(layer, lines[y], left, run);
     }
+    x = unpack_run(from, bytes, pixels, x);
   }
 }
 
 void engine_conv_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out, void *scratch) {
-  uint32_t *const x = scratch;
-  const uint32_t taps = (uint32_t)layer->window_height * layer->window_width * layer->channels;
+  const int8_t **const lines = scratch;
+  uint32_t *const x = (uint32_t *)&lines[layer->window_height];
+  const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
+  const uint32_t used = layer->window_height * (2U * (bytes / 4U) + (((bytes % 4U) + 1U) / 2U));
   /* Weights are filled up with zeros to whole turns of the loop: what lies there does not count. */
-  const uint32_t words = ((taps + 7U) / 8U) * 4U;
+  const uint32_t words = (used + 3U) & ~3U;
+  int8_t *const run = (int8_t *)&x[TILE_PIXELS * words];
+  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    lines[y] = engine_tap_row(layer, in, row, y);
+  }
   uint32_t column = 0U;
+  int32_t left = -(int32_t)layer->pad_left;
   while (column < layer->out_width) {
     const uint32_t rest = layer->out_width - column;
     const uint32_t pixels = (rest < TILE_PIXELS) ? rest : TILE_PIXELS;
-    for (uint32_t p = 0U; p < pixels; ++p) {
-      if ((layer->channels % 4U) == 0U) {
-        gather_words(layer, in, row, column + p, pixels, &x[p]);
-      } else {
-        gather_bytes(layer, in, row, column + p, pixels, &x[p]);
-      }
-    }
     int8_t *const to = &out[column * layer->out_channels];
+    for (uint32_t p = 0U; p < pixels; ++p) {
+      if (pixels == TILE_PIXELS) {
+        gather(layer, lines, left, TILE_PIXELS, &x[p], run);
+      } else {
+        gather(layer, lines, left, pixels, &x[p], run);
+      }
+      left += (int32_t)layer->stride_width;
+    }
     switch (pixels) {
       case 1U:
         tile1(layer, x, words, to);

@@ -28,21 +28,37 @@ static inline void unpack_column(uint32_t top, uint32_t middle, uint32_t bottom,
   to[5] = dsp_odd(bottom);
 }
 
+/* Columns from `left` on; outside of the image there is the zero point. */
 static void unpack_columns(const engine_layer_t *layer, const int8_t *const rows[3], int32_t left,
                            uint32_t count, uint32_t *to) {
   const uint32_t zero = (uint32_t)(uint8_t)layer->zero_point * 0x01010101U;
-  const uint32_t channels = layer->channels;
-  for (uint32_t n = 0U; n < count; ++n) {
-    const int32_t at = left + (int32_t)n;
-    uint32_t words[3] = {zero, zero, zero};
-    if ((at >= 0) && (at < (int32_t)layer->width)) {
-      for (uint32_t y = 0U; y < 3U; ++y) {
-        if (rows[y] != NULL) {
-          (void)memcpy(&words[y], &rows[y][(uint32_t)at * channels], sizeof(words[y]));
-        }
-      }
-    }
+  const int8_t *from[3];
+  uint32_t step[3];
+  int32_t at = left;
+  const int32_t end = left + (int32_t)count;
+  for (; (at < 0) && (at < end); ++at) {
+    unpack_column(zero, zero, zero, to);
+    to = &to[COLUMN_WORDS];
+  }
+  for (uint32_t y = 0U; y < 3U; ++y) {
+    step[y] = (rows[y] != NULL) ? layer->channels : 0U;
+    from[y] = (rows[y] != NULL) ? &rows[y][(uint32_t)at * layer->channels] : (const int8_t *)&zero;
+  }
+  const int8_t *top = from[0], *middle = from[1], *bottom = from[2];
+  const int32_t inside = (end < (int32_t)layer->width) ? end : (int32_t)layer->width;
+  for (; at < inside; ++at) {
+    uint32_t words[3];
+    (void)memcpy(&words[0], top, sizeof(words[0]));
+    (void)memcpy(&words[1], middle, sizeof(words[1]));
+    (void)memcpy(&words[2], bottom, sizeof(words[2]));
     unpack_column(words[0], words[1], words[2], to);
+    top = &top[step[0]];
+    middle = &middle[step[1]];
+    bottom = &bottom[step[2]];
+    to = &to[COLUMN_WORDS];
+  }
+  for (; at < end; ++at) {
+    unpack_column(zero, zero, zero, to);
     to = &to[COLUMN_WORDS];
   }
 }
@@ -55,15 +71,34 @@ static void unpack_weights(const uint32_t *weights, uint32_t *to) {
   }
 }
 
-static inline void add_column(const uint32_t *column, const uint32_t *weights, int32_t sums[4]) {
-  sums[0] = dsp_dot(column[0], weights[0], sums[0]);
-  sums[1] = dsp_dot(column[1], weights[1], sums[1]);
-  sums[2] = dsp_dot(column[2], weights[2], sums[2]);
-  sums[3] = dsp_dot(column[3], weights[3], sums[3]);
-  sums[0] = dsp_dot_low(column[4], weights[4], sums[0]);
-  sums[2] = dsp_dot_high(column[4], weights[4], sums[2]);
-  sums[1] = dsp_dot_low(column[5], weights[5], sums[1]);
-  sums[3] = dsp_dot_high(column[5], weights[5], sums[3]);
+/* Two words of a column and of its weights. */
+#define FETCH "ldrd %[p], %[q], [%[column]], #8\n\tldrd %[r], %[s], [%[weights]], #8\n\t"
+#define ADD_COLUMN                                        \
+  FETCH                                                   \
+  "smlad %[s0], %[p], %[r], %[s0]\n\t"                    \
+  "smlad %[s1], %[q], %[s], %[s1]\n\t" FETCH              \
+  "smlad %[s2], %[p], %[r], %[s2]\n\t"                    \
+  "smlad %[s3], %[q], %[s], %[s3]\n\t" FETCH              \
+  "smlabb %[s0], %[p], %[r], %[s0]\n\t"                   \
+  "smlatt %[s2], %[p], %[r], %[s2]\n\t"                   \
+  "smlabb %[s1], %[q], %[s], %[s1]\n\t"                   \
+  "smlatt %[s3], %[q], %[s], %[s3]\n\t"
+
+/* Four channels of one output pixel. */
+static inline void make_pixel(const uint32_t *column, const uint32_t *weights,
+                              const uint32_t *block, const dsp_scale_t scales[4], int8_t *to) {
+  int32_t s0 = (int32_t)block[0], s1 = (int32_t)block[1];
+  int32_t s2 = (int32_t)block[2], s3 = (int32_t)block[3];
+  uint32_t p, q, r, s;
+  __asm__(ADD_COLUMN ADD_COLUMN ADD_COLUMN
+          : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [column] "+r"(column),
+            [weights] "+r"(weights), [p] "=&r"(p), [q] "=&r"(q), [r] "=&r"(r), [s] "=&r"(s)
+          :
+          : "memory");
+  to[0] = dsp_requantize(s0, scales[0]);
+  to[1] = dsp_requantize(s1, scales[1]);
+  to[2] = dsp_requantize(s2, scales[2]);
+  to[3] = dsp_requantize(s3, scales[3]);
 }
 
 void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
@@ -94,14 +129,7 @@ void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, 
       const uint32_t *column = columns;
       int8_t *to = &out[(start * layer->channels) + c];
       for (uint32_t n = 0U; n < pixels; ++n) {
-        int32_t sums[4] = {(int32_t)block[0], (int32_t)block[1], (int32_t)block[2],
-                           (int32_t)block[3]};
-        add_column(column, weights, sums);
-        add_column(&column[COLUMN_WORDS], &weights[6], sums);
-        add_column(&column[2U * COLUMN_WORDS], &weights[12], sums);
-        for (uint32_t k = 0U; k < 4U; ++k) {
-          to[k] = dsp_requantize(sums[k], scales[k]);
-        }
+        make_pixel(column, weights, block, scales, to);
         column = &column[step];
         to = &to[layer->channels];
       }

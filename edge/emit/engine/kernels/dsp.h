@@ -32,22 +32,6 @@ static inline uint32_t dsp_high(uint32_t a, uint32_t b) {
   return halves;
 }
 
-/* sum + a.low * b.low + a.high * b.high */
-static inline int32_t dsp_dot(uint32_t a, uint32_t b, int32_t sum) {
-  __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
-  return sum;
-}
-
-static inline int32_t dsp_dot_low(uint32_t a, uint32_t b, int32_t sum) {
-  __asm__("smlabb %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
-  return sum;
-}
-
-static inline int32_t dsp_dot_high(uint32_t a, uint32_t b, int32_t sum) {
-  __asm__("smlatt %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
-  return sum;
-}
-
 /* The upper 32 bits of a product, rounded. */
 static inline int32_t dsp_high_multiply(int32_t a, int32_t b) {
   int32_t high;
@@ -62,7 +46,7 @@ typedef struct {
   int32_t half; /* what rounds the shift, and above it the output's zero point */
 } dsp_scale_t;
 
-/* Only layers whose channels all shift to the right, by 1 to 20, have DSP kernels. */
+/* Only layers whose channels all shift to the right, by 1 to 23, have DSP kernels. */
 static inline dsp_scale_t dsp_scale(uint32_t multiplier, uint32_t right, int32_t zero_point) {
   dsp_scale_t scale;
   scale.multiplier = (int32_t)multiplier;

@@ -1,0 +1,80 @@
+"""Firmware around an engine: start-up, linker script, main, self-test, CMake; text in memory."""
+
+from __future__ import annotations
+
+import pathlib
+
+import jinja2
+import numpy as np
+
+from edge.boards import Board
+from edge.emit.engine.sources import BANNER, Engine, render_engine
+from edge.emit.tflm.sources import core_flags
+from edge.reference import run_reference
+
+BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
+STACK_BYTES = 2048
+SELF_TEST_SEED = 2_463_534_242
+
+
+def render_firmware(engine: Engine, board: Board, is_frame: bool = False) -> dict[str, str]:
+    """Renders all source files of a firmware that runs a model on a board.
+
+    Args:
+        engine: The model's engine, for the board's instruction set.
+        board: The board.
+        is_frame: Whether a whole image is kept in RAM, in place of one row.
+
+    Returns:
+        Text by file name.
+
+    Example:
+        >>> "link.ld" in render_firmware(engine, find_board("nucleo-f446re"))  # doctest: +SKIP
+        True
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edge.firmware"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    files = render_engine(engine) | {
+        path.name: path.read_text("utf-8") for path in sorted(BOARD_FOLDER.iterdir())
+    }
+    values = {
+        "banner": BANNER,
+        "board": board,
+        "flash": max(board.flash, key=lambda bank: bank.bytes),
+        "ram": board.largest_ram_bank,
+        "stack_bytes": STACK_BYTES,
+        "flags": core_flags(board),
+        "is_frame": is_frame,
+        "has_semihosting": "1" if board.qemu_machine else "0",
+        "seed": SELF_TEST_SEED,
+        "outputs": self_test_output(engine),
+        "sources": sorted(name for name in files if name.endswith(".c")),
+    }
+    for name in ("link.ld", "self_test.h", "CMakeLists.txt"):
+        files[name] = environment.get_template(f"{name}.j2").render(values)
+    return files
+
+
+def self_test_output(engine: Engine) -> list[int]:
+    """What a model makes of the image that the firmware makes for itself.
+
+    Args:
+        engine: The model's engine.
+
+    Returns:
+        int8 values.
+    """
+    graph = engine.network.graph
+    image, state = np.empty(graph.input.element_count, np.int8), SELF_TEST_SEED
+    for n in range(len(image)):
+        state ^= (state << 13) & 0xFFFFFFFF
+        state ^= state >> 17
+        state ^= (state << 5) & 0xFFFFFFFF
+        image[n] = np.uint8(state >> 24).astype(np.int8)
+    return run_reference(graph, image.reshape(1, *graph.input.shape[1:]))[0].tolist()
