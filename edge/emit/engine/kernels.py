@@ -22,6 +22,8 @@ from edge.reference import (
 INSTRUCTION_SETS = ("portable", "dsp", "mve")
 TILE_PIXELS = 4
 STRIP_PIXELS = 16
+MVE_CHUNK_CHANNELS = 32
+MVE_LANES = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,13 +119,17 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
         blocks = np.concatenate([headers, _as_words(taps)], axis=1)
         return Kernel("conv", "conv.c", "&in, row, out", blocks.reshape(-1))
     row = "&in, row, out, scratch"
+    run_bytes = kernel.shape[2] * kernel.shape[3]
+    if instructions == "mve":
+        words = np.concatenate([_in_lanes(headers, 4).reshape(-1), _as_words(taps.reshape(1, -1))[0]])
+        scratch = TILE_PIXELS * (MVE_CHUNK_CHANNELS * 4 + taps.shape[1])
+        return Kernel("conv_mve", "conv_mve.c", row, words, scratch)
     runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
     # The loop takes eight taps a turn, and two channels at a time.
     padded = _padded(runs.reshape(len(runs), -1), 2, 8)
     pairs = padded.reshape(-1, 2, padded.shape[1] // 2, 2).transpose(0, 2, 3, 1)
     body = _as_words(pairs.reshape(len(pairs), -1))
     blocks = np.concatenate([_in_blocks(headers, 2), body], axis=1)
-    run_bytes = kernel.shape[2] * kernel.shape[3]
     scratch = 4 * kernel.shape[1] + TILE_PIXELS * padded.shape[1] * 2 + run_bytes
     return Kernel("conv_dsp", "conv_dsp.c", row, blocks.reshape(-1), scratch)
 
@@ -134,9 +140,11 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     channels = network.rows[layer.inputs[0]].channels
     flat = kernel.reshape(-1, kernel.shape[2]).T
     headers = _channel_words(graph, layer, flat)
+    is_plain = channels == kernel.shape[2] and _shifts_right(headers, flat)
+    if instructions == "mve" and is_plain and kernel.min() > -128:
+        return _depthwise_mve(kernel, headers)
     is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1)
-    is_plain = is_3x3 and channels == kernel.shape[2] and channels % 4 == 0
-    if instructions == "portable" or not is_plain or not _shifts_right(headers, flat):
+    if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
         words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
         return Kernel("depthwise", "conv.c", "&in, row, out", words)
     # (row, column, block, channel) -> of each block and column: rows 0 and 1 of two channels,
@@ -155,6 +163,30 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
         words.reshape(-1),
         scratch,
     )
+
+
+def _depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Sixteen channels at a time: their headers in the order of the products, then their taps."""
+    taps = kernel.reshape(-1, kernel.shape[2])
+    channels = taps.shape[1]
+    lanes = _padded(headers, MVE_LANES, 3).reshape(-1, MVE_LANES, 3)
+    order = [start + 4 * n for start in (0, 2, 1, 3) for n in range(4)]
+    heads = lanes[:, order].transpose(0, 2, 1)
+    heads[:, 2] *= -1
+    body = _padded(taps, 1, MVE_LANES).reshape(len(taps), -1, MVE_LANES).swapaxes(0, 1)
+    blocks = np.concatenate(
+        [heads.reshape(len(heads), -1), _as_words(body.reshape(len(body), -1))], axis=1
+    )
+    scratch = 4 * len(taps) + channels
+    row = "&in, row, out, scratch"
+    return Kernel("depthwise_mve", "depthwise_mve.c", row, blocks.reshape(-1), scratch)
+
+
+def _in_lanes(headers: np.ndarray, lanes: int) -> np.ndarray:
+    """All biases, all multipliers, all shifts, negative as VRSHL takes them."""
+    table = _padded(headers, lanes, 3).T.copy()
+    table[2] *= -1
+    return table
 
 
 def _in_run_order(runs: np.ndarray) -> np.ndarray:
