@@ -122,7 +122,8 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
     run_bytes = kernel.shape[2] * kernel.shape[3]
     if instructions == "mve":
         words = np.concatenate([_in_lanes(headers, 4).reshape(-1), _as_words(taps.reshape(1, -1))[0]])
-        scratch = TILE_PIXELS * (MVE_CHUNK_CHANNELS * 4 + taps.shape[1])
+        words = np.concatenate([words, np.zeros(MVE_LANES // 4, np.int64)])
+        scratch = TILE_PIXELS * (MVE_CHUNK_CHANNELS * 4 + taps.shape[1]) + 4 * kernel.shape[1]
         return Kernel("conv_mve", "conv_mve.c", row, words, scratch)
     runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
     # The loop takes eight taps a turn, and two channels at a time.
@@ -141,7 +142,9 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     flat = kernel.reshape(-1, kernel.shape[2]).T
     headers = _channel_words(graph, layer, flat)
     is_plain = channels == kernel.shape[2] and _shifts_right(headers, flat)
-    if instructions == "mve" and is_plain and kernel.min() > -128:
+    # The kernel reads past the last channel: in the state's memory, not in the caller's row.
+    is_read_apart = layer.inputs[0] != network.input
+    if instructions == "mve" and is_plain and is_read_apart and kernel.min(initial=0) > -128:
         return _depthwise_mve(kernel, headers)
     is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1)
     if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
@@ -169,6 +172,10 @@ def _depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     """Sixteen channels at a time: their headers in the order of the products, then their taps."""
     taps = kernel.reshape(-1, kernel.shape[2])
     channels = taps.shape[1]
+    if MVE_LANES % channels == 0:
+        # Several pixels side by side fill the lanes.
+        taps = np.tile(taps, (1, MVE_LANES // channels))
+        headers = np.tile(headers, (MVE_LANES // channels, 1))
     lanes = _padded(headers, MVE_LANES, 3).reshape(-1, MVE_LANES, 3)
     order = [start + 4 * n for start in (0, 2, 1, 3) for n in range(4)]
     heads = lanes[:, order].transpose(0, 2, 1)
@@ -177,7 +184,7 @@ def _depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     blocks = np.concatenate(
         [heads.reshape(len(heads), -1), _as_words(body.reshape(len(body), -1))], axis=1
     )
-    scratch = 4 * len(taps) + channels
+    scratch = 4 * (len(kernel) + len(taps)) + channels + MVE_LANES
     row = "&in, row, out, scratch"
     return Kernel("depthwise_mve", "depthwise_mve.c", row, blocks.reshape(-1), scratch)
 
