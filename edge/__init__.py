@@ -1,7 +1,9 @@
 """From a Keras model or an int8 .tflite to a Cortex-M microcontroller."""
 
 from edge.convert import convert
+from edge.engine import build
 from edge.export import export
 from edge.verify import verify
+from edge.verify_engine import verify_engine
 
-__all__ = ["convert", "export", "verify"]
+__all__ = ["build", "convert", "export", "verify", "verify_engine"]

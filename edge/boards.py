@@ -47,6 +47,8 @@ class Board:
         ram: Data memory, the bank for stack and arena first.
         flash_method: The tool that programs the board.
         flash_target: That tool's name of the board, may be empty.
+        uf2_family: Number of its family in UF2 files; None where its image is no UF2.
+        boot_block: Words that its boot ROM looks for near the start of the flash; may be none.
         qemu_machine: QEMU's name of the board, None where it has none.
         sources: Where each figure is from.
     """
@@ -65,6 +67,8 @@ class Board:
     ram: tuple[Bank, ...]
     flash_method: str
     flash_target: str
+    uf2_family: int | None
+    boot_block: tuple[int, ...]
     qemu_machine: str | None
     sources: dict[str, str]
 
@@ -147,6 +151,8 @@ def _read(path: pathlib.Path) -> Board:
         ram=tuple(Bank(**bank) for bank in table["ram"]),
         flash_method=table["flash_tool"]["method"],
         flash_target=table["flash_tool"]["target"],
+        uf2_family=table["flash_tool"].get("uf2_family"),
+        boot_block=tuple(table["flash_tool"].get("boot_block", ())),
         qemu_machine=table.get("qemu", {}).get("machine"),
         sources=table["source"],
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Annotated, Any
 
 import typer
 
-from edge import tables
+from edge import engine_tables, tables
 from edge.boards import boards as all_boards
 from edge.boards import find_board
 from edge.budget import budget
@@ -15,9 +16,10 @@ from edge.cli_shared import (
     BoardOption,
     JsonOption,
     OutOption,
-    bad_argument,
+    images_of,
     int8_graph,
     load_tensorflow,
+    model_inputs,
     print_json,
     print_misfit,
     status,
@@ -31,8 +33,9 @@ from edge.json_report import board_json, budget_json, graph_json, timeline_json
 from edge.plan.planned import planned_model
 from edge.plan.tflm_greedy import NoArenaRuleError
 from edge.plan.timeline import Timeline, memory_timeline
-from edge.verify import quantize_inputs, verify_plan
 from edge.verify import verify as verify_model
+from edge.verify import verify_plan
+from edge.verify_engine import verify_engine
 
 
 def boards(as_json: JsonOption = False) -> None:
@@ -89,15 +92,24 @@ def verify(
         str | None, typer.Option(help="Held-out images in place of random inputs: see train.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="Also the engine, here and on every core of QEMU.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare LiteRT's reference kernels with TFLite Micro, byte for byte (exit 1 if unequal)."""
     graph = int8_graph(model)
-    samples = (
-        None
-        if data is None
-        else quantize_inputs(graph, _images(graph.input.shape, data).test_inputs())
-    )
+    samples = model_inputs(graph, data)
+    if engine:
+        with status(f"Running {model} on LiteRT, the engine and TFLite Micro"):
+            everywhere = verify_engine(graph, samples, inputs, seed)
+        if as_json:
+            print_json([dataclasses.asdict(runner) for runner in everywhere.runners])
+        else:
+            stdout.print(engine_tables.runners_table(everywhere))
+        if not everywhere.is_equal:
+            raise typer.Exit(1)
+        return
     with status(f"Running {model} on LiteRT and on TFLite Micro"):
         proof = verify_model(graph, samples, inputs, seed)
     if as_json:
@@ -231,21 +243,12 @@ def _timeline(graph: Graph) -> Timeline | None:
         return None
 
 
-def _images(shape: tuple[int, ...], source: str) -> Any:
-    from keras_mobilenet.data import load_images
-
-    with bad_argument():
-        if len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
-            raise ValueError(f"--data needs a model of square images, this one reads {shape}.")
-        return load_images(source, shape[1], shape[3])
-
-
 def _calibration(model: str, source: str | None) -> Any:
     if source is None:
         return None
     from edge.convert import load_keras
 
-    return _images(load_keras(model).input_shape, source).train_inputs()[:200]
+    return images_of(load_keras(model).input_shape, source).train_inputs()[:200]
 
 
 def _lines(path: pathlib.Path) -> list[str]:

@@ -19,6 +19,7 @@ from edge.errors import DoesNotFitError, EdgeError
 from edge.graph import Graph, read_graph, require_int8
 from edge.json_report import budget_json
 from edge.tflm_ops import require_tflm_operators
+from edge.verify import quantize_inputs
 
 stdout = Console()
 stderr = Console(stderr=True, soft_wrap=True)
@@ -72,6 +73,23 @@ def int8_graph(model: str) -> Graph:
     return graph
 
 
+def images_of(shape: tuple[int, ...], source: str) -> Any:
+    """Loads a data set as a model reads it."""
+    from keras_mobilenet.data import load_images
+
+    with bad_argument():
+        if len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
+            raise ValueError(f"--data needs a model of square images, this one reads {shape}.")
+        return load_images(source, shape[1], shape[3])
+
+
+def model_inputs(graph: Graph, source: str | None) -> Any:
+    """The held-out images of a data set as a model's int8 inputs; None for random ones."""
+    if source is None:
+        return None
+    return quantize_inputs(graph, images_of(graph.input.shape, source).test_inputs())
+
+
 def require_writable(folder: pathlib.Path) -> None:
     """Says so before minutes of training, not after."""
     try:
@@ -88,6 +106,7 @@ def require_writable(folder: pathlib.Path) -> None:
 def print_misfit(error: DoesNotFitError, as_json: bool) -> None:
     """Prints what is over, and what would fit."""
     use, graph = error.budget, error.graph
+    assert use is not None, "only a linker's misfit has no budget"
     variants = fitting_variants(graph, use.board)
     if as_json:
         print_json(

@@ -109,7 +109,7 @@ class _Analysis:
         if not self.is_channelwise(op):
             return np.zeros(channels, bool)
         sources = [i for i in op.inputs if not self.graph.tensors[i].is_constant]
-        constant = np.logical_and.reduce([self.constant[i] for i in sources])
+        constant = np.stack([self.constant[i] for i in sources]).all(axis=0)
         if op.opcode == "PAD":
             source = self.graph.tensors[op.inputs[0]]
             constant = constant & (self.values[source.index] == zero_point_of(source))
@@ -135,7 +135,7 @@ class _Analysis:
         sources = [i for i in op.inputs if not self.graph.tensors[i].is_constant]
         if self.is_channelwise(op):
             # Inputs and output have the same channels, in the same order.
-            joined = np.logical_or.reduce([kept[t] for t in (*sources, output)])
+            joined = np.stack([kept[t] for t in (*sources, output)]).any(axis=0)
             for tensor in (*sources, output):
                 kept[tensor] |= joined
         elif self.mixes_channels(op):

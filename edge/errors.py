@@ -33,7 +33,7 @@ class DoesNotFitError(EdgeError):
 
     Args:
         message: One line with the overrun.
-        budget: The `edge.budget.Budget` that was exceeded.
+        budget: The `edge.budget.Budget` that was exceeded; None where a linker measured it.
         graph: The model's `edge.graph.Graph`.
     """
 

@@ -77,7 +77,7 @@ def export(
     """
     target = find_board(board)
     where = _name(model_or_tflite)
-    graph = _graph(model_or_tflite, representative_data)
+    graph = read_model(model_or_tflite, representative_data)
     require_tflm_operators(graph, where)
     require_int8(graph, where)
     if offline_plan and graph.offline_offsets is None:
@@ -124,7 +124,26 @@ def write_files(folder: pathlib.Path, contents: dict[str, bytes]) -> None:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _graph(model: Any, representative_data: Any) -> Graph:
+def read_model(model: Any, representative_data: Any = None) -> Graph:
+    """Reads a model of any kind as an int8 graph.
+
+    Args:
+        model: A Keras model, a path to a `.keras` or `.tflite` file, a .tflite's bytes, or a
+            `Graph`.
+        representative_data: For a Keras model that is not quantization-aware, see `edge.convert`.
+
+    Returns:
+        The `Graph`.
+
+    Raises:
+        EdgeError: If the model cannot be read or converted.
+
+    Example:
+        >>> read_model("vww_96_int8.tflite").total_macs()  # doctest: +SKIP
+        7489664
+    """
+    if isinstance(model, Graph):
+        return model
     if isinstance(model, bytes):
         return read_graph(model)
     if isinstance(model, (str, os.PathLike)) and not os.fspath(model).endswith(".keras"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edge.budget import Budget
 from edge.errors import EdgeError
 from edge.graph import Graph
+from edge.plan.stream import StreamPlan
 from edge.plan.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -45,6 +46,60 @@ def budget_picture(budget: Budget, path: pathlib.Path) -> None:
     axes.set_yticks(range(len(uses)), reversed(names), fontsize=8)
     axes.set_xlabel("% of the bank")
     axes.set_title(budget.board.name)
+    _save(figure, path)
+
+
+def stream_picture(plan: StreamPlan, path: pathlib.Path) -> None:
+    """Draws the engine's memory over time: workspaces of segments, and tensors that are whole.
+
+    Args:
+        plan: The schedule.
+        path: The file to write; its suffix names the format.
+
+    Raises:
+        EdgeError: If the file cannot be written.
+
+    Example:
+        >>> stream_picture(engine.plan, pathlib.Path("stream.png"))  # doctest: +SKIP
+    """
+    figure, axes = _figure(height=5.0)
+    at, last_start = 0, 0
+    for number, segment in enumerate(plan.segments):
+        # Time goes by rows made.
+        steps = len(segment.steps)
+        bottom = plan.scratch_offset[number]
+        bar = axes.barh(
+            bottom / KIB,
+            steps,
+            left=at,
+            height=segment.workspace_bytes / KIB,
+            align="edge",
+            color="tab:gray",
+            edgecolor="white",
+        )
+        first, end = segment.layers
+        axes.bar_label(bar, [f"{first}-{end - 1}"], label_type="center", fontsize=7)
+        store = plan.stores[segment.result]
+        rows = plan.network.rows[segment.result]
+        following = plan.segments[number + 1 : number + 2]
+        axes.barh(
+            store.offset / KIB,
+            steps + sum(len(other.steps) for other in following),
+            left=at,
+            height=rows.bytes / KIB,
+            align="edge",
+            color=f"C{number % 10}",
+            alpha=0.5,
+            edgecolor="white",
+        )
+        at, last_start = at + steps, at
+    axes.axhline(plan.memory_bytes / KIB, color="black", linestyle="--")
+    axes.set_xlim(0, max(at, last_start + 1))
+    axes.set_xlabel(
+        "steps of the schedule (gray: rings of the layers named; colours: whole tensors)"
+    )
+    axes.set_ylabel("KiB")
+    axes.set_title(f"The engine's memory: {plan.memory_bytes:,} bytes")
     _save(figure, path)
 
 

@@ -272,14 +272,15 @@ def _mean(graph: Graph, op: Operator, values: Values) -> np.ndarray:
 
 def _add(graph: Graph, op: Operator, values: Values) -> np.ndarray:
     *pairs, (multiplier, shift) = add_multipliers(graph, op)
-    total = sum(
+    terms = [
         requantize(
             (values[index].astype(np.int64) - zero_point_of(graph.tensors[index]))
             << ADD_LEFT_SHIFT,
             *pair,
         )
         for index, pair in zip(op.inputs, pairs, strict=True)
-    )
+    ]
+    total = terms[0] + terms[1]
     return _clipped(op, graph.tensors[op.outputs[0]], requantize(total, multiplier, shift))
 
 

@@ -67,7 +67,10 @@ def build_firmware(folder: pathlib.Path) -> Firmware:
     _run(["cmake", "-G", "Unix Makefiles", "-S", str(folder), "-B", str(build)])
     _run(["cmake", "--build", str(build), "--parallel", "2"])
     elf = build / "firmware.elf"
-    sections = dict(re.findall(r"^(\.\S+)\s+(\d+)\s", _run(["arm-none-eabi-size", "-A", str(elf)]), re.M))
+    for kind, suffix in (("binary", "bin"), ("ihex", "hex")):
+        _run(["arm-none-eabi-objcopy", "-O", kind, str(elf), str(elf.with_suffix(f".{suffix}"))])
+    listing = _run(["arm-none-eabi-size", "-A", str(elf)])
+    sections = dict(re.findall(r"^(\.\S+)\s+(\d+)\s", listing, re.M))
     symbols = _run(["arm-none-eabi-nm", "-S", str(elf)])
     weights = re.search(r"^\S+ (\S+) \w model_weights$", symbols, re.M)
     if weights is None:
@@ -96,7 +99,7 @@ def require_tool(name: str) -> str:
     Example:
         >>> require_tool("no-such-tool")
         Traceback (most recent call last):
-        edge.errors.MissingToolError: no-such-tool is not installed (Debian: apt install no-such-tool).
+        edge.errors.MissingToolError: no-such-tool is not installed...
     """
     path = shutil.which(name)
     if path is None:
@@ -109,6 +112,8 @@ def _run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).splitlines()
-        errors = [line for line in lines if "error" in line.lower() or "overflowed" in line]
+        # The linker's measure of an overflow says more than the error that follows from it.
+        lines.sort(key=lambda line: "overflowed" not in line)
+        errors = [line for line in lines if "overflowed" in line or "error" in line.lower()]
         raise BuildError(f"{command[0]} failed: {(errors or lines or ['no output'])[0].strip()}")
     return done.stdout

@@ -229,7 +229,8 @@ def _layer(
         pads = graph.tensors[op.inputs[1]].values().reshape(-1, 2)
         if len(pads) != 4 or pads[[0, 3]].any():
             raise _unsupported(op, "of other than rows and columns")
-        if zero_point_of(graph.tensors[op.inputs[0]]) != zero_point_of(graph.tensors[op.outputs[0]]):
+        points = {zero_point_of(graph.tensors[index]) for index in (op.inputs[0], op.outputs[0])}
+        if len(points) > 1:
             raise _unsupported(op, "that changes the zero point")
         return dataclasses.replace(layer, pad=(int(pads[1, 0]), int(pads[2, 0])))
     if op.opcode == "SOFTMAX" and source.height * source.width != 1:
@@ -245,9 +246,7 @@ def _layer(
 def _windowed(graph: Graph, op: Operator, layer: Layer, source: Rows, output: Rows) -> Layer:
     if op.opcode.endswith("POOL_2D"):
         window = op.options["filter"]
-        if [graph.tensors[i].quantization for i in (op.inputs[0],)] != [
-            graph.tensors[i].quantization for i in (op.outputs[0],)
-        ]:
+        if graph.tensors[op.inputs[0]].quantization != graph.tensors[op.outputs[0]].quantization:
             raise _unsupported(op, "that changes the scale")
     else:
         window = graph.tensors[op.inputs[1]].shape[1:3]

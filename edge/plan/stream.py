@@ -19,7 +19,7 @@ Scratch = Callable[[Layer], int]
 """Bytes of memory that a layer's kernel needs while it makes a row."""
 
 
-class Infeasible(ModelError):
+class InfeasibleError(ModelError):
     """No schedule keeps within the memory that was asked for."""
 
 
@@ -120,7 +120,7 @@ def plan_stream(
         The `StreamPlan`.
 
     Raises:
-        Infeasible: If no schedule keeps within `ram_bytes`.
+        InfeasibleError: If no schedule keeps within `ram_bytes`.
 
     Example:
         >>> plan_stream(network, lambda layer: 0).memory_bytes  # doctest: +SKIP
@@ -132,7 +132,7 @@ def plan_stream(
         return smallest
     fitting = [plan for plan in plans if plan.memory_bytes <= ram_bytes]
     if not fitting:
-        raise Infeasible(
+        raise InfeasibleError(
             f"No schedule keeps within {ram_bytes:,} bytes; the smallest takes "
             f"{smallest.memory_bytes:,}."
         )
@@ -166,20 +166,19 @@ def _best(network: Network, scratch: Scratch, with_heads: bool, seconds: float) 
     cuts = cut_points(network)
     best: list[tuple[int, int, list[Segment]]] = [(0, 0, [])]
     for end in range(1, len(cuts)):
-        candidates = []
-        for start in range(end):
+        candidates: list[tuple[int, int, list[Segment]]] = []
+        for start in reversed(range(end)):
             if _must_be_whole_between(network, cuts, start, end):
-                continue
+                break
             segment = _segment(network, scratch, (cuts[start], cuts[end]), with_heads)
+            # More layers need more rings: far beyond the best it does not get better again.
+            if candidates and segment.workspace_bytes > 1.5 * min(c[0] for c in candidates):
+                break
             peak, copied, before = best[start]
-            candidates.append(
-                (
-                    max(peak, _segment_bytes(network, segment)),
-                    copied + segment.copied_bytes,
-                    [*before, segment],
-                )
-            )
-        best.append(min(candidates, key=lambda c: c[:2]))
+            peak = max(peak, _segment_bytes(network, segment))
+            candidates.append((peak, copied + segment.copied_bytes, [*before, segment]))
+        # Of equal ones the fewest segments: a chain of outputs inside inputs is hard to place.
+        best.append(min(candidates, key=lambda c: (*c[:2], len(c[2]))))
     return _placed(network, best[-1][2], seconds)
 
 
@@ -283,11 +282,7 @@ def _segment(
                 kept[tensor] += 1
 
     def occupied() -> set[int]:
-        return {
-            t
-            for t in heads
-            if kept[t] < flow.made[t] and flow.oldest_needed(t) < flow.made[t]
-        }
+        return {t for t in heads if kept[t] < flow.made[t] and flow.oldest_needed(t) < flow.made[t]}
 
     while not flow.is_done:
         layer = flow.latest_ready()
@@ -313,9 +308,7 @@ def _segment(
             conflicts |= {frozenset((a, b)) for a in flow_heads for b in flow_heads if a != b}
         keep_what_fits()
     own = tuple(t for t in heads if t != network.input)
-    head_offsets, heads_bytes = _place_heads(
-        {t: rows[t].row_bytes for t in own}, conflicts
-    )
+    head_offsets, heads_bytes = _place_heads({t: rows[t].row_bytes for t in own}, conflicts)
     rings = sum(
         _align(count * rows[t].row_bytes)
         for t, count in slots.items()

@@ -121,8 +121,10 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
     row = "&in, row, out, scratch"
     run_bytes = kernel.shape[2] * kernel.shape[3]
     if instructions == "mve":
-        words = np.concatenate([_in_lanes(headers, 4).reshape(-1), _as_words(taps.reshape(1, -1))[0]])
-        words = np.concatenate([words, np.zeros(MVE_LANES // 4, np.int64)])
+        body = _as_words(taps.reshape(1, -1))[0]
+        # The last load of sixteen reads beyond the last tap.
+        behind = np.zeros(MVE_LANES // 4, np.int64)
+        words = np.concatenate([_in_lanes(headers, 4).reshape(-1), body, behind])
         scratch = TILE_PIXELS * (MVE_CHUNK_CHANNELS * 4 + taps.shape[1]) + 4 * kernel.shape[1]
         return Kernel("conv_mve", "conv_mve.c", row, words, scratch)
     runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))

@@ -55,9 +55,7 @@ class Engine:
         return self.plan.memory_bytes + (counters + 3) // 4 * 4
 
 
-def engine_of(
-    graph: Graph, instructions: str = "portable", ram_bytes: int | None = None
-) -> Engine:
+def engine_of(graph: Graph, instructions: str = "portable", ram_bytes: int | None = None) -> Engine:
     """Plans and packs a model for a core.
 
     Args:
@@ -70,7 +68,7 @@ def engine_of(
 
     Raises:
         ModelError: If the engine has no kernel for an operator.
-        Infeasible: If no schedule keeps within `ram_bytes`.
+        InfeasibleError: If no schedule keeps within `ram_bytes`.
 
     Example:
         >>> engine_of(graph, "dsp").plan.memory_bytes  # doctest: +SKIP
@@ -109,7 +107,9 @@ def render_engine(engine: Engine) -> dict[str, str]:
     files = {name: environment.get_template(f"{name}.j2").render(values) for name in TEMPLATES}
     kernels = sorted({kernel.source for kernel in engine.kernels})
     headers = ["engine.h", *(["dsp.h"] if any("dsp" in name for name in kernels) else [])]
-    return files | {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)}
+    return files | {
+        name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)
+    }
 
 
 def _values(engine: Engine) -> Mapping[str, object]:

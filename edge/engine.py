@@ -1,0 +1,143 @@
+"""From a model to a firmware image that runs it on the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+import tempfile
+from typing import Any
+
+from edge.boards import Board, find_board
+from edge.constant_channels import without_constant_channels
+from edge.emit.engine.kernels import instruction_set
+from edge.emit.engine.sources import Engine, engine_of
+from edge.errors import DoesNotFitError
+from edge.export import read_model, write_files
+from edge.firmware.build import BuildError, Firmware, build_firmware
+from edge.firmware.sources import STACK_BYTES, render_firmware
+from edge.graph import Graph, require_int8
+
+IMAGES = ("firmware.elf", "firmware.bin", "firmware.hex")
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """A firmware that was built, and what it takes.
+
+    Attributes:
+        graph: The int8 model, as the file has it.
+        board: The board.
+        engine: Schedule, memory plan and packed weights.
+        firmware: The image, measured.
+        folder: Where the files are.
+    """
+
+    graph: Graph
+    board: Board
+    engine: Engine
+    firmware: Firmware
+    folder: pathlib.Path
+
+    @property
+    def flash_bytes(self) -> int:
+        """What the image takes of the flash."""
+        return self.firmware.flash_bytes
+
+    @property
+    def ram_bytes(self) -> int:
+        """State, buffers and the whole stack that is set aside."""
+        return self.firmware.static_ram_bytes + STACK_BYTES
+
+
+def build(
+    model_or_tflite: Any,
+    board: str = "nucleo-f446re",
+    out_dir: str | os.PathLike = "firmware",
+    is_frame: bool = False,
+    ram_bytes: int | None = None,
+) -> Build:
+    """Writes and compiles a firmware that runs a model without TFLite Micro.
+
+    Rows flow through ring buffers, so that RAM holds a fraction of the tensors; the bytes that come
+    out are those of LiteRT's reference kernels. Nothing is written unless it compiles and fits.
+
+    Args:
+        model_or_tflite: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's
+            bytes, or a `Graph`.
+        board: The board's name.
+        out_dir: Folder to write sources and images to; made if it is not there.
+        is_frame: Whether a whole image is kept in RAM, in place of one row.
+        ram_bytes: If given, the state's memory may take this much to save copying rows.
+
+    Returns:
+        The `Build`.
+
+    Raises:
+        DoesNotFitError: If the board's flash or RAM is too small.
+        MissingToolError: If CMake or arm-none-eabi-gcc is not installed.
+        EdgeError: If the engine has no kernel for an operator, the board is unknown, or the folder
+            cannot be written.
+
+    Example:
+        >>> build("vww_96_int8.tflite", "micro:bit v2").ram_bytes  # doctest: +SKIP
+        15384
+    """
+    target = find_board(board)
+    graph = read_model(model_or_tflite)
+    require_int8(graph)
+    engine = engine_for(graph, target, ram_bytes)
+    texts = render_firmware(engine, target, is_frame)
+    folder = pathlib.Path(out_dir)
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        work = pathlib.Path(name)
+        for file, text in texts.items():
+            (work / file).write_text(text, "utf-8")
+        try:
+            firmware = build_firmware(work)
+        except BuildError as error:
+            _raise_misfit(str(error), target, graph)
+            raise
+        contents = {file: text.encode("utf-8") for file, text in texts.items()}
+        contents |= {file: (work / "build" / file).read_bytes() for file in IMAGES}
+    write_files(folder, contents)
+    firmware = dataclasses.replace(firmware, elf=folder / "firmware.elf")
+    return Build(graph, target, engine, firmware, folder)
+
+
+def engine_for(graph: Graph, board: Board, ram_bytes: int | None = None) -> Engine:
+    """Plans and packs a model for a board's core, constant channels taken out.
+
+    Args:
+        graph: An int8 model with one input and one output.
+        board: The board.
+        ram_bytes: See `build`.
+
+    Returns:
+        The `Engine`.
+
+    Raises:
+        ModelError: If the engine has no kernel for an operator.
+
+    Example:
+        >>> engine_for(graph, find_board("nucleo-f446re")).state_bytes  # doctest: +SKIP
+        13028
+    """
+    return engine_of(without_constant_channels(graph), instruction_set(board), ram_bytes)
+
+
+def _raise_misfit(message: str, board: Board, graph: Graph) -> None:
+    """The linker measures by how much a region is exceeded."""
+    over = re.search(r"region `(FLASH|RAM)' overflowed by (\d+) bytes", message)
+    if over is not None:
+        memory, has = {
+            "FLASH": ("flash", max(bank.bytes for bank in board.flash)),
+            "RAM": ("RAM", board.largest_ram_bank.bytes),
+        }[over.group(1)]
+        raise DoesNotFitError(
+            f"The firmware does not fit {board.name}: {memory} of {has:,} bytes is over by "
+            f"{int(over.group(2)):,}.",
+            None,
+            graph,
+        )

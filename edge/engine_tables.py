@@ -1,0 +1,111 @@
+"""Tables of the engine for the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Column, Table
+
+from edge.engine import Build
+from edge.firmware.sources import STACK_BYTES
+from edge.plan.stream import StreamPlan
+from edge.verify_engine import EngineVerification
+
+
+def build_table(built: Build) -> Table:
+    """What a firmware takes of a board's memory.
+
+    Args:
+        built: The firmware.
+
+    Returns:
+        A table.
+    """
+    table = Table("memory", "what", _right("bytes"), title=built.board.name)
+    buffers = built.firmware.static_ram_bytes - built.engine.state_bytes
+    for memory, what, count in (
+        ("flash", "weights", built.firmware.weights_bytes),
+        ("flash", "kernels, schedule, start-up, main", built.firmware.code_bytes),
+        ("flash", "in all", built.flash_bytes),
+        ("RAM", "state: rings and counters", built.engine.state_bytes),
+        ("RAM", "input buffer and the like", buffers),
+        ("RAM", "stack, set aside", STACK_BYTES),
+        ("RAM", "in all", built.ram_bytes),
+    ):
+        table.add_row(memory, what, f"{count:,}")
+    return table
+
+
+def segments_table(plan: StreamPlan) -> Table:
+    """The schedule: which layers run together, and the memory while they do.
+
+    Args:
+        plan: The schedule.
+
+    Returns:
+        A table.
+    """
+    network = plan.network
+    table = Table(
+        "layers",
+        "reads",
+        "makes",
+        _right("rings, heads, scratch"),
+        _right("whole tensors"),
+        _right("ring rows"),
+        title=f"{plan.memory_bytes:,} bytes of memory",
+    )
+    for segment in plan.segments:
+        first, last = segment.layers[0], segment.layers[1] - 1
+        source, result = network.rows[segment.source], network.rows[segment.result]
+        is_streamed = segment.source == network.input
+        whole = result.bytes + (0 if is_streamed else source.bytes)
+        rows = [
+            str(count)
+            for tensor, count in segment.slots.items()
+            if tensor not in (segment.source, segment.result) or (is_streamed and count)
+        ]
+        table.add_row(
+            f"{first} to {last}" if first != last else str(first),
+            _size(source.height, source.width, source.channels, "row by row" * is_streamed),
+            _size(result.height, result.width, result.channels, ""),
+            f"{segment.workspace_bytes:,}",
+            f"{whole:,}" + (", overlapping" if segment.overlap_bytes and not is_streamed else ""),
+            " ".join(rows),
+        )
+    return table
+
+
+def runners_table(proof: EngineVerification) -> Table:
+    """Who computed the bytes of LiteRT's reference kernels, and at what cost.
+
+    Args:
+        proof: The outcome.
+
+    Returns:
+        A table.
+    """
+    table = Table(
+        "beside LiteRT's reference kernels",
+        _right("equal"),
+        _right("instructions"),
+        _right("RAM"),
+        _right("code"),
+    )
+    for runner in proof.runners:
+        color = "green" if runner.equal_count == proof.input_count else "red"
+        table.add_row(
+            runner.name,
+            f"[{color}]{runner.equal_count} of {proof.input_count}[/]",
+            *(
+                "" if figure is None else f"{figure:,}"
+                for figure in (runner.instructions, runner.ram_bytes, runner.code_bytes)
+            ),
+        )
+    return table
+
+
+def _size(height: int, width: int, channels: int, how: str) -> str:
+    return f"{height}x{width}x{channels} {how}".strip()
+
+
+def _right(name: str) -> Column:
+    return Column(name, justify="right")
