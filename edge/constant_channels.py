@@ -101,15 +101,15 @@ class _Analysis:
         channels = self.graph.tensors[op.outputs[0]].shape[-1]
         if self.mixes_channels(op):
             live = self.weights(op)[:, :, ~self.vanishing(op)]
-            return ~live.any(axis=(1, 2))
+            return np.asarray(~live.any(axis=(1, 2)))
         if op.opcode == "DEPTHWISE_CONV_2D":
             kernel = self.graph.tensors[op.inputs[1]].values().reshape(-1, channels)
             repeat = channels // self.graph.tensors[op.inputs[0]].shape[-1]
-            return ~kernel.any(axis=0) | np.repeat(self.vanishing(op), repeat)
+            return np.asarray(~kernel.any(axis=0) | np.repeat(self.vanishing(op), repeat))
         if not self.is_channelwise(op):
             return np.zeros(channels, bool)
         sources = [i for i in op.inputs if not self.graph.tensors[i].is_constant]
-        constant = np.stack([self.constant[i] for i in sources]).all(axis=0)
+        constant = np.asarray(np.stack([self.constant[i] for i in sources]).all(axis=0))
         if op.opcode == "PAD":
             source = self.graph.tensors[op.inputs[0]]
             constant = constant & (self.values[source.index] == zero_point_of(source))

@@ -307,6 +307,9 @@ def _segment(
             steps.append(Step("make", layer.index))
             conflicts |= {frozenset((a, b)) for a in flow_heads for b in flow_heads if a != b}
         keep_what_fits()
+    if flow.is_streamed:
+        # Rows at the end that no window reaches come all the same.
+        steps += [Step("await", -1)] * (flow.height[flow.source] - flow.made[flow.source])
     own = tuple(t for t in heads if t != network.input)
     head_offsets, heads_bytes = _place_heads({t: rows[t].row_bytes for t in own}, conflicts)
     rings = sum(

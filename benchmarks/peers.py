@@ -1,0 +1,160 @@
+"""Other ways to run the same model, on the same emulated core, under the same main.c."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import numpy as np
+
+import edge
+from edge.boards import Board
+from edge.emit.engine.sources import engine_of
+from edge.emit.tflm.sources import core_flags
+from edge.firmware.emulate import Emulation, emulate
+from edge.firmware.sources import STACK_BYTES, render_firmware
+from edge.graph import Graph
+
+HERE = pathlib.Path(__file__).parent
+STACK_SECTION_BYTES = 16384
+"""More than an engine's firmware has: CMSIS-NN and TFLite Micro need some kilobytes."""
+
+
+def run_bakenn(
+    graph: Graph, board: Board, inputs: np.ndarray, has_cmsis_nn: bool
+) -> tuple[Emulation, int]:
+    """A model compiled by bakenn, with its portable kernels or with CMSIS-NN's.
+
+    Args:
+        graph: A model that bakenn accepts.
+        board: A board that QEMU knows.
+        inputs: int8 array, (count, *input shape without the batch).
+        has_cmsis_nn: Which kernels.
+
+    Returns:
+        The run, and the flash that the image takes, in bytes.
+    """
+    import bakenn
+
+    options = bakenn.CBackendOptions()
+    if has_cmsis_nn:
+        options = bakenn.CBackendOptions(
+            kernel_policy=bakenn.KernelPolicy.STATIC_PRIORITY,
+            enable_cmsis_nn=True,
+            target=bakenn.CORTEX_M4,
+        )
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        folder = pathlib.Path(name)
+        (folder / "model.tflite").write_bytes(graph.content)
+        made = bakenn.compile_tflite(
+            str(folder / "model.tflite"), str(folder / "peer"), name="peer", backend_options=options
+        )
+        arena_bytes = int(made.memory_report.arena_bytes)
+        peer = folder / "peer"
+        includes = [peer, *peer.glob("third_party/*/Include")]
+        sources = [HERE / "bakenn_model.c", *sorted(peer.rglob("*.c"))]
+        flags = ["-DBAKENN_CMSIS_NN_BUILTIN_MEMORY"] if has_cmsis_nn else []
+        return _run(graph, board, inputs, folder, arena_bytes, includes, sources, flags)
+
+
+def run_tflm(
+    graph: Graph, board: Board, inputs: np.ndarray, library: str
+) -> tuple[Emulation, int] | None:
+    """A model on TFLite Micro, from the sources that export writes.
+
+    Args:
+        graph: A model that TFLite Micro can run.
+        board: A board that QEMU knows.
+        inputs: int8 array, (count, *input shape without the batch).
+        library: `libtflm.a` or `libtflm_cmsis_nn.a`, built for the board's core, in `TFLM_DIR`.
+
+    Returns:
+        The run, and the flash that the image takes; None where there is no such library.
+    """
+    root = pathlib.Path(os.environ.get("TFLM_DIR", "/nowhere"))
+    if not (root / library).is_file():
+        return None
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        folder = pathlib.Path(name)
+        edge.export(graph.content, board.id, folder / "export", offline_plan=False)
+        third = root / "third_party"
+        system = [root, third / "flatbuffers/include", third / "gemmlowp", third / "ruy"]
+        export = folder / "export"
+        sources = [HERE / "tflm_model.cc", export / "inference.cc", export / "model_data.cc"]
+        flags = [
+            *(f"-isystem{path}" for path in system),
+            *("-DTF_LITE_STATIC_MEMORY", "-DTF_LITE_STRIP_ERROR_STRINGS"),
+        ]
+        sources.append(root / library)
+        # The arena is inference.cc's own.
+        return _run(graph, board, inputs, folder, 16, [export], sources, flags)
+
+
+def _run(
+    graph: Graph,
+    board: Board,
+    inputs: np.ndarray,
+    folder: pathlib.Path,
+    arena_bytes: int,
+    includes: list[pathlib.Path],
+    sources: list[pathlib.Path],
+    flags: list[str],
+) -> tuple[Emulation, int]:
+    """Compiles and runs; the static RAM stands in for the state."""
+    ours = render_firmware(engine_of(graph), board, is_frame=True)
+    for name in ("main.c", "start.c", "start.h", "semihosting.h", "self_test.h", "link.ld"):
+        (folder / name).write_text(ours[name], "utf-8")
+    script = ours["link.ld"].replace(f". += {STACK_BYTES};", f". += {STACK_SECTION_BYTES};")
+    (folder / "link.ld").write_text(script, "utf-8")
+    (folder / "model.h").write_text((HERE / "peer_model.h").read_text("utf-8"), "utf-8")
+    shape = graph.input.shape
+    defines = {
+        "PEER_INPUT_HEIGHT": shape[1],
+        "PEER_INPUT_BYTES": graph.input.element_count,
+        "PEER_OUTPUT_BYTES": graph.output.element_count,
+        "PEER_ARENA_BYTES": arena_bytes,
+    }
+    common = [
+        *core_flags(board),
+        *("-O2", "-ffunction-sections", "-fdata-sections", "-DFIRMWARE_FRAME"),
+        *(f"-D{name}={value}U" for name, value in defines.items()),
+        *(f"-I{path}" for path in (folder, *includes)),
+        *flags,
+    ]
+    objects = []
+    for number, source in enumerate([folder / "main.c", folder / "start.c", *sources]):
+        if source.suffix == ".a":
+            objects.append(str(source))
+            continue
+        target = str(folder / f"{number}.o")
+        is_cpp = source.suffix == ".cc"
+        compiler = "arm-none-eabi-g++" if is_cpp else "arm-none-eabi-gcc"
+        language = ["-std=c++17", "-fno-rtti", "-fno-exceptions", "-fno-threadsafe-statics"]
+        command = [compiler, *common, *(language if is_cpp else ["-std=c11"])]
+        subprocess.run([*command, "-c", source, "-o", target], check=True)
+        objects.append(target)
+    elf = folder / "peer.elf"
+    link = ["--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-Wl,--gc-sections"]
+    link.append("-Wl,--defsym=end=bss_end")
+    command = ["arm-none-eabi-g++", *core_flags(board), *link, "-T", str(folder / "link.ld")]
+    subprocess.run([*command, *objects, "-lc", "-lm", "-o", elf], check=True, capture_output=True)
+    listing = subprocess.run(
+        ["arm-none-eabi-size", str(elf)], check=True, capture_output=True, text=True
+    ).stdout.split()
+    text, data, bss = (int(n) for n in listing[6:9])
+    assert board.qemu_machine is not None
+    emulation = emulate(elf, board.qemu_machine, inputs, graph.output.element_count)
+    # main.c's own buffers: the frame and the outputs; the stack section is in bss.
+    static = data + bss - STACK_SECTION_BYTES - emulation.image_bytes
+    return (
+        Emulation(
+            emulation.outputs,
+            emulation.instructions,
+            emulation.stack_bytes,
+            static,
+            emulation.image_bytes,
+        ),
+        text + data,
+    )

@@ -1,0 +1,90 @@
+"""The emitted engine: C that the compiler and the sanitizers have nothing to say about."""
+
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.boards import find_board
+from edge.constant_channels import without_constant_channels
+from edge.emit.engine.kernels import instruction_set
+from edge.emit.engine.sources import engine_of, render_engine
+from edge.emit.tflm.sources import core_flags
+from edge.firmware.host import run_on_host
+from edge.reference import run_reference
+
+NAMES = ["vww_96_int8.tflite", "kws_ref_model.tflite", "odd", "resnet8", "mobilenet_v2"]
+WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wstrict-prototypes"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_computes_the_reference_on_this_machine(network, random_inputs, name):
+    graph = network(name)
+    inputs = random_inputs(graph, 3)
+    actual = run_on_host(engine_of(without_constant_channels(graph)), inputs)
+    np.testing.assert_array_equal(actual, run_reference(graph, inputs))
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**9), st.sampled_from([0.0, 0.5]))
+def test_computes_any_network(random_graph, random_inputs, seed, dead):
+    graph = random_graph(seed, dead)
+    inputs = random_inputs(graph, 3)
+    actual = run_on_host(engine_of(graph), inputs)
+    np.testing.assert_array_equal(actual, run_reference(graph, inputs))
+
+
+@pytest.mark.parametrize("board", ["mps2-an385", "mps2-an386", "mps3-an547", "arduino-zero"])
+def test_compiles_without_a_warning(arm_compiler, network, tmp_path, board):
+    target = find_board(board)
+    engine = engine_of(without_constant_channels(network("odd")), instruction_set(target))
+    files = render_engine(engine)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    for name in files:
+        if name.endswith(".c"):
+            command = ["arm-none-eabi-gcc", *core_flags(target), "-O2", "-std=c11", *WARNINGS]
+            done = subprocess.run(
+                [*command, "-c", tmp_path / name, "-o", tmp_path / "out.o"],
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, done.stderr
+
+
+def test_has_no_heap_no_recursion_and_no_libm(network):
+    text = "\n".join(render_engine(engine_of(network("odd"), "dsp")).values())
+    assert not re.search(r"\b(malloc|calloc|free|math\.h|double|float)\b", text)
+
+
+def test_keeps_its_state_in_the_callers_struct(network):
+    """Nothing is written but the state: all data of the engine are constants."""
+    files = render_engine(engine_of(network("vww_96_int8.tflite"), "dsp"))
+    for name, text in files.items():
+        statics = re.findall(r"^static (?!const|inline|\w+ \*?\w+\(|void|__attr).*;", text, re.M)
+        assert statics == [], name
+
+
+def test_carries_where_it_is_from(network):
+    graph = network("vww_96_int8.tflite")
+    assert graph.sha256 in render_engine(engine_of(graph))["model.h"]
+
+
+def test_weights_are_little_more_than_the_models_own(network):
+    """Weights, biases and scales of the file against weights, biases, multipliers and shifts."""
+    for name in ("vww_96_int8.tflite", "mobilenet_v2"):
+        graph = network(name)
+        own = sum(
+            tensor.bytes + 4 * len(tensor.quantization.scales if tensor.quantization else ())
+            for op in graph.operators
+            for tensor in (graph.tensors[i] for i in op.inputs)
+            if tensor.is_constant and tensor.dtype in ("int8", "int32")
+        )
+        for instructions in ("dsp", "mve"):
+            assert engine_of(graph, instructions).weights_bytes <= 1.1 * own
+        small = without_constant_channels(graph)
+        assert engine_of(small, "dsp").weights_bytes <= 1.03 * graph.model_bytes

@@ -1,0 +1,110 @@
+"""The firmware on emulated cores: the bytes of LiteRT, and figures that were measured."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.boards import boards, find_board
+from edge.engine import build
+from edge.errors import EdgeError
+from edge.firmware.emulate import EmulationError, emulate, emulated_board, run_qemu
+from edge.graph import read_graph
+from edge.interpreters import run_litert
+from edge.reference import run_reference
+from edge.verify_engine import run_emulated, verify_engine
+
+EMULATED = [board.id for board in boards() if board.qemu_machine]
+NAMES = ["kws_ref_model.tflite", "odd", "resnet8", "mobilenet_v2", "alpha0.25-64"]
+
+
+@pytest.mark.parametrize("board", EMULATED)
+@pytest.mark.parametrize("name", NAMES)
+def test_computes_the_reference(arm_compiler, qemu, network, random_inputs, name, board):
+    graph = network(name)
+    inputs = random_inputs(graph, 2)
+    emulation, _ = run_emulated(graph, find_board(board), inputs)
+    np.testing.assert_array_equal(emulation.outputs, run_reference(graph, inputs))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", ["mps2-an386", "mps3-an547"])
+def test_computes_any_network(arm_compiler, qemu, random_graph, random_inputs, board):
+    @settings(max_examples=15, deadline=None, database=None)
+    @given(st.integers(0, 10**9), st.sampled_from([0.0, 0.5]))
+    def check(seed, dead):
+        graph = random_graph(seed, dead)
+        inputs = random_inputs(graph, 2)
+        emulation, _ = run_emulated(graph, find_board(board), inputs)
+        np.testing.assert_array_equal(emulation.outputs, run_reference(graph, inputs))
+
+    check()
+
+
+def test_the_person_detector_on_a_cortex_m4(arm_compiler, qemu, vww, random_inputs):
+    graph = read_graph(vww)
+    inputs = random_inputs(graph, 5)
+    by_rows, code_bytes = run_emulated(graph, find_board("mps2-an386"), inputs)
+    np.testing.assert_array_equal(by_rows.outputs, run_litert(graph, inputs))
+    assert by_rows.ram_bytes <= 20 * 1024
+    assert by_rows.instructions <= 18_000_000
+    assert code_bytes <= 12 * 1024
+    whole, _ = run_emulated(graph, find_board("mps2-an386"), inputs, is_frame=True)
+    np.testing.assert_array_equal(whole.outputs, by_rows.outputs)
+    assert whole.image_bytes == 27_648
+    assert whole.ram_bytes <= 44 * 1024
+
+
+def test_helium_takes_a_third_of_the_instructions(arm_compiler, qemu, vww, random_inputs):
+    graph = read_graph(vww)
+    counts = [
+        run_emulated(graph, find_board(board), random_inputs(graph, 1))[0].instructions
+        for board in ("mps2-an386", "mps3-an547")
+    ]
+    assert counts[1] <= counts[0] / 3
+
+
+def test_instructions_are_repeatable(arm_compiler, qemu, kws, random_inputs):
+    graph = read_graph(kws)
+    board = find_board("mps2-an386")
+    first, second = (run_emulated(graph, board, random_inputs(graph, 1))[0] for _ in range(2))
+    assert first.instructions == second.instructions
+
+
+def test_tests_itself_without_inputs(arm_compiler, qemu, kws, tmp_path):
+    """As on a board: one image that the firmware makes, its result known when it was built."""
+    build(kws, "mps2-an386", tmp_path)
+    said = run_qemu(tmp_path, "mps2-an386")
+    assert said["intact"] == 1
+    assert said["self_test"] == 1
+
+
+def test_notices_damaged_weights(arm_compiler, qemu, kws, tmp_path, random_inputs):
+    from edge.firmware.build import build_firmware
+
+    build(kws, "mps2-an386", tmp_path)
+    weights = tmp_path / "weights.c"
+    text = weights.read_text()
+    at = text.index("0x") + 9
+    weights.write_text(text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :])
+    firmware = build_firmware(tmp_path)
+    graph = read_graph(kws)
+    with pytest.raises(EmulationError, match="'intact': 0"):
+        emulate(firmware.elf, "mps2-an386", random_inputs(graph, 1), 12)
+
+
+def test_proves_all_runners_at_once(arm_compiler, qemu, trained_tflite, digits):
+    from edge.verify import quantize_inputs
+
+    graph = read_graph(trained_tflite)
+    inputs = quantize_inputs(graph, digits.test_inputs()[:10])
+    proof = verify_engine(graph, inputs, targets=[find_board("mps2-an386")])
+    assert proof.is_equal
+    assert [runner.equal_count for runner in proof.runners] == [10, 10, 10]
+
+
+def test_emulates_the_core_of_any_board():
+    assert emulated_board(find_board("nucleo-f446re")).id == "mps2-an386"
+    assert emulated_board(find_board("mps2-an500")).id == "mps2-an500"
+    with pytest.raises(EdgeError, match="no board with a cortex-m0plus"):
+        emulated_board(find_board("arduino-zero"))
