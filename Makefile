@@ -2,9 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
-	qemu-system-arm
+	qemu-system-arm cmake make gcc libc6-dev
 
-.PHONY: demo test tools clean
+.PHONY: demo test bench-engine tools clean
 
 demo: .venv/installed tools
 	$(BIN)/keras-mobilenet demo
@@ -14,6 +14,11 @@ test: .venv/installed tools
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# The engine beside TFLite Micro (if TFLM_DIR names it) and bakenn, on emulated cores.
+bench-engine: .venv/installed tools
+	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[bench]'
+	$(BIN)/python benchmarks/engine.py
 
 .venv/installed: setup.py pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh -c '\
@@ -26,13 +31,14 @@ test: .venv/installed tools
 # The demo says so and goes on without the Arm compiler; tests that need a tool skip, in CI they fail.
 tools:
 	@if ! echo '#include <cstdint>' | arm-none-eabi-g++ -x c++ -fsyntax-only - 2>/dev/null \
-		|| ! command -v qemu-system-arm >/dev/null; then \
+		|| ! command -v qemu-system-arm >/dev/null || ! command -v cmake >/dev/null \
+		|| ! echo '#include <stdio.h>' | gcc -fsyntax-only -x c - 2>/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && \
 			DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
 				$(DEBIAN_PACKAGES); \
 		else \
-			echo "The Arm compiler or QEMU is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
+			echo "The Arm compiler, QEMU, CMake or gcc is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
 		fi; \
 	fi
 

@@ -21,7 +21,16 @@ setup(
     packages=find_packages(include=["keras_mobilenet*", "edge*"]),
     package_data={
         "keras_mobilenet": ["py.typed"],
-        "edge": ["py.typed", "boards/*.toml", "emit/tflm/templates/*.j2"],
+        "edge": [
+            "py.typed",
+            "boards/*.toml",
+            "emit/tflm/templates/*.j2",
+            "emit/engine/templates/*.j2",
+            "emit/engine/kernels/*.[ch]",
+            "firmware/templates/*.j2",
+            "firmware/board/*.[ch]",
+            "firmware/host/*.c",
+        ],
     },
     install_requires=[
         "tensorflow>=2.21,<2.22",
@@ -42,6 +51,8 @@ setup(
     extras_require={
         # TFLM has no stable release: one build is pinned, so that its arena is a known one.
         "tflm": ["tflite-micro==0.dev20261023182759"],
+        # Peers of the engine, for `make bench-engine`.
+        "bench": ["bakenn[tflite]>=1.0,<2"],
         "dev": [
             "pytest>=9,<10",
             "hypothesis>=6.100,<7",

@@ -92,7 +92,7 @@ def main() -> None:
     console.print(plans())
     console.print(
         "equal: all output bytes are LiteRT's reference kernels'. RAM: state or arena, image "
-        "buffer, output, peak stack. code: flash beside the weights; of the peers, all of the flash."
+        "buffer, output, peak stack. code: flash beside the weights; of the peers, all of it."
     )
 
 

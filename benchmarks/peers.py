@@ -14,7 +14,7 @@ from edge.boards import Board
 from edge.emit.engine.sources import engine_of
 from edge.emit.tflm.sources import core_flags
 from edge.firmware.emulate import Emulation, emulate
-from edge.firmware.sources import STACK_BYTES, render_firmware
+from edge.firmware.sources import link_script, render_firmware
 from edge.graph import Graph
 
 HERE = pathlib.Path(__file__).parent
@@ -104,10 +104,9 @@ def _run(
 ) -> tuple[Emulation, int]:
     """Compiles and runs; the static RAM stands in for the state."""
     ours = render_firmware(engine_of(graph), board, is_frame=True)
-    for name in ("main.c", "start.c", "start.h", "semihosting.h", "self_test.h", "link.ld"):
+    for name in ("main.c", "start.c", "start.h", "semihosting.h", "self_test.h"):
         (folder / name).write_text(ours[name], "utf-8")
-    script = ours["link.ld"].replace(f". += {STACK_BYTES};", f". += {STACK_SECTION_BYTES};")
-    (folder / "link.ld").write_text(script, "utf-8")
+    (folder / "link.ld").write_text(link_script(board, STACK_SECTION_BYTES), "utf-8")
     (folder / "model.h").write_text((HERE / "peer_model.h").read_text("utf-8"), "utf-8")
     shape = graph.input.shape
     defines = {
@@ -137,7 +136,6 @@ def _run(
         objects.append(target)
     elf = folder / "peer.elf"
     link = ["--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-Wl,--gc-sections"]
-    link.append("-Wl,--defsym=end=bss_end")
     command = ["arm-none-eabi-g++", *core_flags(board), *link, "-T", str(folder / "link.ld")]
     subprocess.run([*command, *objects, "-lc", "-lm", "-o", elf], check=True, capture_output=True)
     listing = subprocess.run(

@@ -18,6 +18,7 @@ from edge.export import read_model, write_files
 from edge.firmware.build import BuildError, Firmware, build_firmware
 from edge.firmware.sources import STACK_BYTES, render_firmware
 from edge.graph import Graph, require_int8
+from edge.plan.layers import network_of
 
 IMAGES = ("firmware.elf", "firmware.bin", "firmware.hex")
 
@@ -124,6 +125,8 @@ def engine_for(graph: Graph, board: Board, ram_bytes: int | None = None) -> Engi
         >>> engine_for(graph, find_board("nucleo-f446re")).state_bytes  # doctest: +SKIP
         13028
     """
+    # First of all: what is missing is named as the file names it.
+    network_of(graph)
     return engine_of(without_constant_channels(graph), instruction_set(board), ram_bytes)
 
 

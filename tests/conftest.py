@@ -111,6 +111,19 @@ def cli():
     return run
 
 
+@pytest.fixture(scope="session")
+def assert_refused():
+    def check(done, words, exit_code=1):
+        """One clear line, no traceback."""
+        assert done.returncode == exit_code, done.stderr
+        assert done.stdout == ""
+        assert done.stderr.startswith("Error: ")
+        assert done.stderr.count("\n") == 1
+        assert words in done.stderr
+
+    return check
+
+
 def _tool(name):
     if shutil.which(name) is None:
         if os.environ.get("CI"):

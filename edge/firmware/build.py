@@ -78,7 +78,7 @@ def build_firmware(folder: pathlib.Path) -> Firmware:
     size = {name: int(count) for name, count in sections.items()}
     return Firmware(
         elf,
-        sum(size.get(name, 0) for name in (".text", ".ARM.exidx", ".data")),
+        sum(size.get(name, 0) for name in (".text", ".init_array", ".ARM.exidx", ".data")),
         int(weights.group(1), 16),
         size.get(".data", 0) + size.get(".bss", 0),
     )

@@ -32,23 +32,12 @@ def render_firmware(engine: Engine, board: Board, is_frame: bool = False) -> dic
         >>> "link.ld" in render_firmware(engine, find_board("nucleo-f446re"))  # doctest: +SKIP
         True
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edge.firmware"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
     files = render_engine(engine) | {
         path.name: path.read_text("utf-8") for path in sorted(BOARD_FOLDER.iterdir())
     }
     values = {
         "banner": BANNER,
         "board": board,
-        "flash": max(board.flash, key=lambda bank: bank.bytes),
-        "ram": board.largest_ram_bank,
-        "stack_bytes": STACK_BYTES,
         "flags": core_flags(board),
         "is_frame": is_frame,
         "has_semihosting": "1" if board.qemu_machine else "0",
@@ -56,9 +45,34 @@ def render_firmware(engine: Engine, board: Board, is_frame: bool = False) -> dic
         "outputs": self_test_output(engine),
         "sources": sorted(name for name in files if name.endswith(".c")),
     }
-    for name in ("link.ld", "self_test.h", "CMakeLists.txt"):
-        files[name] = environment.get_template(f"{name}.j2").render(values)
-    return files
+    for name in ("self_test.h", "CMakeLists.txt"):
+        files[name] = _environment().get_template(f"{name}.j2").render(values)
+    return files | {"link.ld": link_script(board)}
+
+
+def link_script(board: Board, stack_bytes: int = STACK_BYTES) -> str:
+    """The linker script of a board: code in its largest flash, data and stack in its largest RAM.
+
+    Args:
+        board: The board.
+        stack_bytes: What is set aside for the stack.
+
+    Returns:
+        Text for GNU ld.
+
+    Example:
+        >>> from edge.boards import find_board
+        >>> "ORIGIN = 0x08000000" in link_script(find_board("nucleo-f446re"))
+        True
+    """
+    values = {
+        "banner": BANNER,
+        "board": board,
+        "flash": max(board.flash, key=lambda bank: bank.bytes),
+        "ram": board.largest_ram_bank,
+        "stack_bytes": stack_bytes,
+    }
+    return _environment().get_template("link.ld.j2").render(values)
 
 
 def self_test_output(engine: Engine) -> list[int]:
@@ -78,3 +92,14 @@ def self_test_output(engine: Engine) -> list[int]:
         state ^= (state << 5) & 0xFFFFFFFF
         image[n] = np.uint8(state >> 24).astype(np.int8)
     return run_reference(graph, image.reshape(1, *graph.input.shape[1:]))[0].tolist()
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("edge.firmware"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -236,3 +237,25 @@ def random_graph():
         return layers.graph()
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def block_pruned():
+    """A graph whose pointwise kernels are zero in blocks of two channels by eight."""
+
+    def prune(graph, share, seed=0):
+        rng = np.random.default_rng(seed)
+        tensors = list(graph.tensors)
+        for op in graph.operators:
+            kernel = tensors[op.inputs[1]] if op.opcode == "CONV_2D" else None
+            if kernel is None or kernel.shape[0] % 2 or kernel.shape[3] % 8:
+                continue
+            weights = kernel.values().copy()
+            outputs, _, _, inputs = weights.shape
+            mask = rng.random((outputs // 2, inputs // 8)) < share
+            weights[np.repeat(np.repeat(mask, 2, 0), 8, 1)[:, None, None, :]] = 0
+            data = np.frombuffer(weights.tobytes(), np.uint8)
+            tensors[kernel.index] = dataclasses.replace(kernel, data=data)
+        return dataclasses.replace(graph, tensors=tuple(tensors))
+
+    return prune

@@ -24,6 +24,7 @@ TILE_PIXELS = 4
 STRIP_PIXELS = 16
 MVE_CHUNK_CHANNELS = 32
 MVE_LANES = 16
+BLOCK_WORDS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,9 +133,14 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
     padded = _padded(runs.reshape(len(runs), -1), 2, 8)
     pairs = padded.reshape(-1, 2, padded.shape[1] // 2, 2).transpose(0, 2, 3, 1)
     body = _as_words(pairs.reshape(len(pairs), -1))
-    blocks = np.concatenate([_in_blocks(headers, 2), body], axis=1)
+    heads = _in_blocks(headers, 2)
     scratch = 4 * kernel.shape[1] + TILE_PIXELS * padded.shape[1] * 2 + run_bytes
-    return Kernel("conv_dsp", "conv_dsp.c", row, blocks.reshape(-1), scratch)
+    dense = np.concatenate([heads, body], axis=1).reshape(-1)
+    sparse = _without_zero_blocks(heads, body)
+    # The sparse loop takes three instructions more for each block: only fewer words pay.
+    if len(sparse) < len(dense):
+        return Kernel("conv_sparse_dsp", "conv_sparse_dsp.c", row, sparse, scratch)
+    return Kernel("conv_dsp", "conv_dsp.c", row, dense, scratch)
 
 
 def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
@@ -196,6 +202,17 @@ def _in_lanes(headers: np.ndarray, lanes: int) -> np.ndarray:
     table = _padded(headers, lanes, 3).T.copy()
     table[2] *= -1
     return table
+
+
+def _without_zero_blocks(heads: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """Of two channels by eight taps each: how many are left, then the number and words of each."""
+    parts = []
+    for head, words in zip(heads, body, strict=True):
+        blocks = words.reshape(-1, BLOCK_WORDS)
+        left = np.flatnonzero(blocks.any(axis=1))
+        numbered = np.concatenate([left[:, None], blocks[left]], axis=1)
+        parts += [head, [len(left)], numbered.reshape(-1)]
+    return np.concatenate(parts)
 
 
 def _in_run_order(runs: np.ndarray) -> np.ndarray:

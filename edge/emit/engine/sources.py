@@ -106,7 +106,9 @@ def render_engine(engine: Engine) -> dict[str, str]:
     values = _values(engine)
     files = {name: environment.get_template(f"{name}.j2").render(values) for name in TEMPLATES}
     kernels = sorted({kernel.source for kernel in engine.kernels})
-    headers = ["engine.h", *(["dsp.h"] if any("dsp" in name for name in kernels) else [])]
+    headers = ["engine.h"]
+    if any("dsp" in name for name in kernels):
+        headers += ["dsp.h", "conv_dsp_tiles.h"]
     return files | {
         name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)
     }

@@ -14,10 +14,12 @@ import pytest
 import edge
 from edge.boards import find_board
 from edge.emit.tflm.sources import core_flags
+from edge.firmware.sources import BOARD_FOLDER, link_script
 from edge.interpreters import run_litert
 
 TFLM_DIR = pathlib.Path(os.environ.get("TFLM_DIR", ""))
-HARNESS = pathlib.Path(__file__).parent / "qemu_an386"
+MAIN = pathlib.Path(__file__).parent / "tflm_main.cc"
+STACK_BYTES = 65_536
 BOARD = "mps2-an386"
 
 pytestmark = [
@@ -34,8 +36,17 @@ def exported(request, tmp_path):
 def build(folder, library):
     flags = [*core_flags(find_board(BOARD)), "-O2", "-ffunction-sections", "-fdata-sections"]
     warnings = ["-Wall", "-Wextra", "-Werror"]
-    start = [*flags, *warnings, "-std=c11", "-c", HARNESS / "start.c", "-o", folder / "start.o"]
+    start = [
+        *flags,
+        *warnings,
+        "-std=c11",
+        "-c",
+        BOARD_FOLDER / "start.c",
+        "-o",
+        folder / "start.o",
+    ]
     subprocess.run(["arm-none-eabi-gcc", *start], check=True)
+    (folder / "link.ld").write_text(link_script(find_board(BOARD), STACK_BYTES))
     third_party = TFLM_DIR / "third_party"
     headers = [
         TFLM_DIR,
@@ -45,9 +56,9 @@ def build(folder, library):
         *("arm-none-eabi-g++", *flags, *warnings, "-std=c++17"),
         *("-fno-rtti", "-fno-exceptions", "-fno-threadsafe-statics"),
         *("-DTF_LITE_STATIC_MEMORY", "-DTF_LITE_STRIP_ERROR_STRINGS"),
-        *("-I", folder, "-I", HARNESS, *(f"-isystem{header}" for header in headers)),
+        *("-I", folder, "-I", BOARD_FOLDER, *(f"-isystem{header}" for header in headers)),
         *("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-Wl,--gc-sections"),
-        *("-T", HARNESS / "an386.ld", folder / "start.o", HARNESS / "main.cc"),
+        *("-T", folder / "link.ld", folder / "start.o", MAIN),
         *(folder / "inference.cc", folder / "model_data.cc", library),
         *("-o", folder / "firmware.elf"),
     ]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.boards import boards, find_board
-from edge.engine import build
+from edge.engine import build, engine_for
 from edge.errors import EdgeError
 from edge.firmware.emulate import EmulationError, emulate, emulated_board, run_qemu
 from edge.graph import read_graph
@@ -62,6 +62,22 @@ def test_helium_takes_a_third_of_the_instructions(arm_compiler, qemu, vww, rando
         for board in ("mps2-an386", "mps3-an547")
     ]
     assert counts[1] <= counts[0] / 3
+
+
+def test_skips_blocks_of_zeros_where_it_pays(
+    arm_compiler, qemu, network, block_pruned, random_inputs
+):
+    board, counts, weights = find_board("mps2-an386"), [], []
+    for share in (0.0, 0.5, 0.9):
+        graph = block_pruned(network("alpha0.25-64"), share)
+        inputs = random_inputs(graph)
+        emulation, _ = run_emulated(graph, board, inputs)
+        np.testing.assert_array_equal(emulation.outputs, run_reference(graph, inputs))
+        counts.append(emulation.instructions)
+        weights.append(engine_for(graph, board).weights_bytes)
+    assert counts[1] < 0.9 * counts[0]
+    assert counts[2] < 0.7 * counts[0]
+    assert weights[1] < 0.8 * weights[0]
 
 
 def test_instructions_are_repeatable(arm_compiler, qemu, kws, random_inputs):

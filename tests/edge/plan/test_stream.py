@@ -1,4 +1,4 @@
-"""The streamed schedule: every row is there when it is read, and memory is as small as it can be."""
+"""The streamed schedule: each row is there when it is read, and memory is as small as it can be."""
 
 import pytest
 from hypothesis import given, settings

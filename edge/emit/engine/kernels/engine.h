@@ -87,6 +87,8 @@ void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint
                       int8_t *out);
 void engine_conv_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out, void *scratch);
+void engine_conv_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                            int8_t *out, void *scratch);
 void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch);
 void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,

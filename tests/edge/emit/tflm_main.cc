@@ -6,8 +6,7 @@
 
 extern "C" {
 #include "semihosting.h"
-extern const std::uint32_t stack_paint;
-extern std::uint32_t stack_bottom[], stack_top[];
+#include "start.h"
 void DebugLog(const char*, __builtin_va_list) {}
 int DebugVsnprintf(char*, std::size_t, const char*, __builtin_va_list) { return 0; }
 // What the C library would bring, were it linked with its start-up files.
@@ -43,7 +42,7 @@ int main() {
   const inference_status ready = inference_init();
   PrintNumber("init", ready);
   if (ready != INFERENCE_OK) {
-    return 1;
+    semihosting_exit(0);
   }
   PrintNumber("arena", static_cast<std::int32_t>(inference_arena_used_bytes()));
   for (std::size_t n = 0; n < kInputLength; ++n) {
@@ -53,10 +52,7 @@ int main() {
   for (std::size_t n = 0; n < kOutputLength; ++n) {
     PrintNumber("output", inference_output()[n]);
   }
-  const std::uint32_t* word = stack_bottom;
-  while (*word == stack_paint) {
-    ++word;
-  }
-  PrintNumber("stack", static_cast<std::int32_t>((stack_top - word) * 4));
+  PrintNumber("stack", static_cast<std::int32_t>(stack_used_bytes()));
+  semihosting_exit(1);
   return 0;
 }

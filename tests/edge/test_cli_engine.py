@@ -1,0 +1,73 @@
+"""The engine's commands: what they print, and one line for bad input."""
+
+import json
+
+import pytest
+
+
+def test_shows_the_schedule(cli, vww, tmp_path):
+    done = cli("stream", vww, "--plot", tmp_path / "stream.png")
+    assert done.returncode == 0, done.stderr
+    assert "3,774,684 MACs" in done.stdout
+    assert (tmp_path / "stream.png").read_bytes().startswith(b"\x89PNG")
+    report = json.loads(cli("stream", vww, "--json").stdout)
+    assert report["segments"][0]["layers"][0] == 0
+    assert report["memory_bytes"] < 14_000
+
+
+def test_says_what_the_smallest_schedule_takes(assert_refused, cli, kws):
+    assert_refused(cli("stream", kws, "--ram", "1000"), "the smallest takes")
+
+
+def test_builds_runs_and_says_how_to_flash(arm_compiler, qemu, cli, kws, tmp_path):
+    folder = tmp_path / "with space"
+    done = cli("build", kws, "--board", "mps2-an386", "--out", folder)
+    assert done.returncode == 0, done.stderr
+    assert "weights" in done.stdout
+    assert (folder / "firmware.elf").is_file()
+    report = json.loads(cli("build", kws, "-b", "mps2-an386", "-o", folder, "--json").stdout)
+    assert report["flash_bytes"] == report["weights_bytes"] + report["code_bytes"]
+    run = cli("run", kws, "--emulate", "--board", "nucleo-f446re", "--inputs", 2)
+    assert run.returncode == 0, run.stderr
+    assert "2 of 2" in run.stdout
+    flash = cli("flash", folder, "--board", "nucleo-f446re", "--dry-run")
+    assert flash.stdout.startswith("pyocd flash --target stm32f446retx ")
+
+
+def test_runs_only_where_it_is_asked_to(assert_refused, cli, kws):
+    assert_refused(cli("run", kws), "run needs --emulate")
+    assert_refused(cli("run", kws, "--emulate", "--board", "arduino-zero"), "cortex-m0plus")
+
+
+def test_too_large_is_an_exit_code_of_its_own(assert_refused, arm_compiler, cli, vww, tmp_path):
+    done = cli("build", vww, "--board", "arduino-zero", "--frame", "--out", tmp_path / "firmware")
+    assert_refused(done, "RAM of 32,768 bytes is over by", exit_code=2)
+    assert not (tmp_path / "firmware").exists()
+
+
+def test_names_what_it_has_no_kernel_for(assert_refused, cli, tmp_path):
+    import keras
+    import numpy as np
+
+    import edge
+
+    inputs = keras.Input((8, 8, 4))
+    model = keras.Model(inputs, keras.layers.Concatenate()([inputs, keras.layers.ReLU()(inputs)]))
+    samples = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 4)).astype("float32")
+    path = tmp_path / "model.tflite"
+    path.write_bytes(edge.convert(model, samples))
+    done = cli("build", path, "--out", tmp_path / "firmware")
+    assert_refused(done, "The engine has no kernel for")
+    assert "keras-mobilenet export" in done.stderr
+    assert not (tmp_path / "firmware").exists()
+
+
+@pytest.mark.parametrize("command", ["build", "stream", "run"])
+def test_refuses_what_is_no_model(assert_refused, cli, tmp_path, command):
+    (tmp_path / "model.tflite").write_bytes(b"GIF89a")
+    flags = ["--emulate"] if command == "run" else []
+    assert_refused(cli(command, tmp_path / "model.tflite", *flags), "is not a .tflite file")
+
+
+def test_a_folder_without_a_firmware(assert_refused, cli, tmp_path):
+    assert_refused(cli("flash", tmp_path, "--dry-run"), "holds no firmware")
