@@ -10,9 +10,8 @@ import tempfile
 import numpy as np
 
 import edge
-from edge.boards import Board
+from edge.boards import Board, core_flags
 from edge.emit.engine.sources import engine_of
-from edge.emit.tflm.sources import core_flags
 from edge.firmware.emulate import Emulation, emulate
 from edge.firmware.sources import link_script, render_firmware
 from edge.graph import Graph

@@ -130,6 +130,25 @@ def find_board(name: str) -> Board:
     )
 
 
+def core_flags(board: Board) -> list[str]:
+    """gcc's options for a board's core.
+
+    Args:
+        board: The board.
+
+    Returns:
+        The options.
+
+    Example:
+        >>> core_flags(find_board("nucleo-f446re"))
+        ['-mcpu=cortex-m4', '-mthumb', '-mfloat-abi=hard', '-mfpu=fpv4-sp-d16']
+    """
+    flags = [f"-mcpu={board.core}", "-mthumb"]
+    if board.fpu == "none":
+        return [*flags, "-mfloat-abi=soft"]
+    return [*flags, "-mfloat-abi=hard", f"-mfpu={board.fpu}"]
+
+
 def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
 

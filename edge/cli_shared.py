@@ -118,6 +118,11 @@ def print_misfit(error: DoesNotFitError, as_json: bool) -> None:
         stdout.print(tables.variants_table(variants))
     else:
         stdout.print("No narrower or smaller version of this network that was tried fits either.")
+    stdout.print(
+        "The engine needs a fraction of this memory: keras-mobilenet build MODEL --board "
+        f"{use.board.id}",
+        soft_wrap=True,
+    )
 
 
 def print_json(value: Any) -> None:

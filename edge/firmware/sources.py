@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pathlib
 
-import jinja2
 import numpy as np
 
-from edge.boards import Board
+from edge.boards import Board, core_flags
+from edge.emit.c_text import template
 from edge.emit.engine.sources import BANNER, Engine, render_engine
-from edge.emit.tflm.sources import core_flags
 from edge.reference import run_reference
 
 BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
@@ -46,7 +45,7 @@ def render_firmware(engine: Engine, board: Board, is_frame: bool = False) -> dic
         "sources": sorted(name for name in files if name.endswith(".c")),
     }
     for name in ("self_test.h", "CMakeLists.txt"):
-        files[name] = _environment().get_template(f"{name}.j2").render(values)
+        files[name] = template("edge.firmware", name).render(values)
     return files | {"link.ld": link_script(board)}
 
 
@@ -72,7 +71,7 @@ def link_script(board: Board, stack_bytes: int = STACK_BYTES) -> str:
         "ram": board.largest_ram_bank,
         "stack_bytes": stack_bytes,
     }
-    return _environment().get_template("link.ld.j2").render(values)
+    return template("edge.firmware", "link.ld").render(values)
 
 
 def self_test_output(engine: Engine) -> list[int]:
@@ -92,14 +91,3 @@ def self_test_output(engine: Engine) -> list[int]:
         state ^= (state << 5) & 0xFFFFFFFF
         image[n] = np.uint8(state >> 24).astype(np.int8)
     return run_reference(graph, image.reshape(1, *graph.input.shape[1:]))[0].tolist()
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("edge.firmware"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from edge.boards import CORES, boards, find_board
+from edge.boards import CORES, boards, core_flags, find_board
 from edge.errors import EdgeError
 
 BOARDS = boards()
@@ -54,7 +54,6 @@ def test_the_banks_of_a_board_do_not_overlap(board):
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.id)
 def test_gcc_knows_the_core(board, arm_compiler, tmp_path):
-    from edge.emit.tflm.sources import core_flags
 
     (tmp_path / "empty.cc").write_text("int main() { return 0; }\n")
     command = [arm_compiler, *core_flags(board), "-c", "empty.cc", "-o", "empty.o"]

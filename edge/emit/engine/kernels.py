@@ -116,10 +116,12 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
     kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
     taps = kernel.reshape(len(kernel), -1)
     headers = _channel_words(graph, layer, taps)
+    row = "&in, row, out, scratch"
     if instructions == "portable" or not _shifts_right(headers, taps):
         blocks = np.concatenate([headers, _as_words(taps)], axis=1)
-        return Kernel("conv", "conv.c", "&in, row, out", blocks.reshape(-1))
-    row = "&in, row, out, scratch"
+        # A pointer to each row of the window, of eight bytes on a computer.
+        scratch = 8 * kernel.shape[1]
+        return Kernel("conv", "conv.c", row, blocks.reshape(-1), scratch)
     run_bytes = kernel.shape[2] * kernel.shape[3]
     if instructions == "mve":
         body = _as_words(taps.reshape(1, -1))[0]
@@ -157,7 +159,8 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1)
     if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
         words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
-        return Kernel("depthwise", "conv.c", "&in, row, out", words)
+        scratch = 4 * kernel.shape[2]
+        return Kernel("depthwise", "conv.c", "&in, row, out, scratch", words, scratch)
     # (row, column, block, channel) -> of each block and column: rows 0 and 1 of two channels,
     # of the other two, and row 2 of all four.
     blocks = kernel.reshape(3, 3, -1, 4).transpose(2, 1, 0, 3)

@@ -7,11 +7,10 @@ import pathlib
 import zlib
 from collections.abc import Mapping, Sequence
 
-import jinja2
 import numpy as np
 
+from edge.emit.c_text import float_literal, template
 from edge.emit.engine.kernels import Kernel, kernel_for
-from edge.emit.tflm.sources import float_literal
 from edge.graph import Graph
 from edge.plan.layers import Layer, Network, network_of
 from edge.plan.stream import StreamPlan, plan_stream
@@ -95,16 +94,8 @@ def render_engine(engine: Engine) -> dict[str, str]:
         >>> sorted(render_engine(engine))[:2]  # doctest: +SKIP
         ['conv_dsp.c', 'depthwise_dsp.c']
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edge.emit.engine"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
     values = _values(engine)
-    files = {name: environment.get_template(f"{name}.j2").render(values) for name in TEMPLATES}
+    files = {name: template("edge.emit.engine", name).render(values) for name in TEMPLATES}
     kernels = sorted({kernel.source for kernel in engine.kernels})
     headers = ["engine.h"]
     if any("dsp" in name for name in kernels):

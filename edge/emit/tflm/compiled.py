@@ -8,8 +8,7 @@ import shutil
 import subprocess
 import tempfile
 
-from edge.boards import Board
-from edge.emit.tflm.sources import core_flags
+from edge.boards import Board, core_flags
 from edge.errors import EdgeError, MissingToolError
 
 COMPILER = "arm-none-eabi-g++"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import jinja2
-import numpy as np
-
-from edge.boards import Board
+from edge.boards import Board, core_flags
+from edge.emit.c_text import float_literal, string_literal, template
 from edge.errors import ModelError
 from edge.graph import Graph
 from edge.plan.arena import Arena
@@ -23,26 +21,6 @@ FILES = (
     "CMakeLists.txt",
 )
 BYTES_PER_ROW = 16
-
-
-def core_flags(board: Board) -> list[str]:
-    """gcc's options for a board's core.
-
-    Args:
-        board: The board.
-
-    Returns:
-        The options.
-
-    Example:
-        >>> from edge.boards import find_board
-        >>> core_flags(find_board("nucleo-f446re"))
-        ['-mcpu=cortex-m4', '-mthumb', '-mfloat-abi=hard', '-mfpu=fpv4-sp-d16']
-    """
-    flags = [f"-mcpu={board.core}", "-mthumb"]
-    if board.fpu == "none":
-        return [*flags, "-mfloat-abi=soft"]
-    return [*flags, "-mfloat-abi=hard", f"-mfpu={board.fpu}"]
 
 
 def render(
@@ -71,16 +49,8 @@ def render(
         labels = [str(n) for n in range(outputs)]
     if len(labels) != outputs:
         raise ModelError(f"{len(labels)} labels for a model with {outputs} outputs.")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edge.emit.tflm"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
     values = _values(graph, board, arena, labels)
-    return {name: environment.get_template(f"{name}.j2").render(values) for name in FILES}
+    return {name: template("edge.emit.tflm", name).render(values) for name in FILES}
 
 
 def _values(
@@ -105,7 +75,7 @@ def _values(
         "input_zero_point": source.zero_points[0],
         "output_scale": float_literal(result.scales[0]),
         "output_zero_point": result.zero_points[0],
-        "labels": [_string_literal(label) for label in labels],
+        "labels": [string_literal(label) for label in labels],
     }
 
 
@@ -114,29 +84,3 @@ def _rows(content: bytes) -> list[str]:
         " ".join(f"0x{byte:02x}," for byte in content[start : start + BYTES_PER_ROW])
         for start in range(0, len(content), BYTES_PER_ROW)
     ]
-
-
-def float_literal(value: float) -> str:
-    """A float32 as C: nine significant digits give back the same number.
-
-    Args:
-        value: The number.
-
-    Returns:
-        The literal.
-
-    Example:
-        >>> float_literal(0.1), float_literal(2)
-        ('0.100000001F', '2.0F')
-    """
-    text = f"{np.float32(value):.9g}"
-    return f"{text}F" if any(c in text for c in ".en") else f"{text}.0F"
-
-
-def _string_literal(text: str) -> str:
-    """A C string literal; other than printable ASCII as octal escapes of UTF-8."""
-    escaped = (
-        f"\\{byte:03o}" if byte < 32 or byte > 126 or byte in b'"\\?' else chr(byte)
-        for byte in text.encode("utf-8")
-    )
-    return '"' + "".join(escaped) + '"'

@@ -5,9 +5,8 @@ import subprocess
 import pytest
 
 import edge
-from edge.boards import boards
+from edge.boards import boards, core_flags
 from edge.emit.tflm.compiled import compiled_model_bytes
-from edge.emit.tflm.sources import core_flags
 from edge.errors import EdgeError
 
 LARGE = [board for board in boards() if board.ram_bytes >= 128 * 1024]

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.boards import find_board
+from edge.boards import core_flags, find_board
 from edge.constant_channels import without_constant_channels
 from edge.emit.engine.kernels import instruction_set
 from edge.emit.engine.sources import engine_of, render_engine
-from edge.emit.tflm.sources import core_flags
 from edge.firmware.host import run_on_host
 from edge.reference import run_reference
 

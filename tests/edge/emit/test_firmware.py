@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import edge
-from edge.boards import find_board
-from edge.emit.tflm.sources import core_flags
+from edge.boards import core_flags, find_board
 from edge.firmware.sources import BOARD_FOLDER, link_script
 from edge.interpreters import run_litert
 

@@ -4,73 +4,141 @@
 /* What precedes a channel's weights: bias, multiplier, shift to the right. */
 #define HEADER_WORDS 3U
 
-/* The sum of one window over all channels; the input's zero point is taken out in the bias. */
-static int32_t conv_sum(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                        uint32_t column, const int8_t *weights) {
-  const int32_t left = (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left;
-  const uint32_t channels = layer->channels;
-  int32_t sum = 0;
-  for (uint32_t y = 0U; y < layer->window_height; ++y) {
-    const int8_t *const line = engine_tap_row(layer, in, row, y);
-    for (uint32_t x = 0U; x < layer->window_width; ++x) {
-      const int32_t at = left + (int32_t)(x * layer->dilation_width);
-      if ((line == NULL) || (at < 0) || (at >= (int32_t)layer->width)) {
-        for (uint32_t c = 0U; c < channels; ++c) {
-          sum += (int32_t)layer->zero_point * weights[c];
-        }
-      } else {
-        const int8_t *const pixel = &line[(uint32_t)at * channels];
-        for (uint32_t c = 0U; c < channels; ++c) {
-          sum += (int32_t)pixel[c] * weights[c];
-        }
-      }
-      weights = &weights[channels];
-    }
+/* Adds the products of a run of bytes with the weights of two channels. */
+static void add_run(const int8_t *x, const int8_t *a, const int8_t *b, uint32_t count,
+                    int32_t sums[2]) {
+  int32_t first = sums[0];
+  int32_t second = sums[1];
+  for (const int8_t *const end = &x[count]; x != end; ++x) {
+    const int32_t value = *x;
+    first += value * *a;
+    second += value * *b;
+    ++a;
+    ++b;
   }
-  return sum;
+  sums[0] = first;
+  sums[1] = second;
 }
 
-void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out) {
+/* The same where there is no image: all bytes are the input's zero point. */
+static void add_padding(int32_t zero_point, const int8_t *a, const int8_t *b, uint32_t count,
+                        int32_t sums[2]) {
+  for (uint32_t n = 0U; n < count; ++n) {
+    sums[0] += zero_point * a[n];
+    sums[1] += zero_point * b[n];
+  }
+}
+
+/* The sums of one window for two channels; the zero point is taken out in their biases. */
+static inline void add_window(const engine_layer_t *layer, const int8_t *const lines[],
+                              int32_t left, const int8_t *a, const int8_t *b, int32_t sums[2]) {
+  const uint32_t channels = layer->channels;
+  const uint32_t run = layer->window_width * channels;
+  const uint32_t is_inside =
+      ((left >= 0) && (layer->dilation_width == 1U) &&
+       ((left + (int32_t)layer->window_width) <= (int32_t)layer->width))
+          ? 1U
+          : 0U;
+  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    const int8_t *const line = lines[y];
+    if (line == NULL) {
+      add_padding(layer->zero_point, a, b, run, sums);
+    } else if (is_inside != 0U) {
+      add_run(&line[(uint32_t)left * channels], a, b, run, sums);
+    } else {
+      for (uint32_t x = 0U; x < layer->window_width; ++x) {
+        const int32_t at = left + (int32_t)(x * layer->dilation_width);
+        const uint32_t skipped = x * channels;
+        if ((at < 0) || (at >= (int32_t)layer->width)) {
+          add_padding(layer->zero_point, &a[skipped], &b[skipped], channels, sums);
+        } else {
+          add_run(&line[(uint32_t)at * channels], &a[skipped], &b[skipped], channels, sums);
+        }
+      }
+    }
+    a = &a[run];
+    b = &b[run];
+  }
+}
+
+static int8_t finish(const engine_layer_t *layer, int32_t sum, const uint32_t *header) {
+  const int32_t value = engine_requantize(sum, (int32_t)header[1], (int32_t)header[2]);
+  return (int8_t)engine_clamp(value + layer->out_zero_point, layer->low, layer->high);
+}
+
+void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
+                 void *scratch) {
+  const int8_t **const lines = scratch;
   const uint32_t taps = (uint32_t)layer->window_height * layer->window_width * layer->channels;
   const uint32_t words = HEADER_WORDS + ((taps + 3U) / 4U);
+  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    lines[y] = engine_tap_row(layer, in, row, y);
+  }
   for (uint32_t column = 0U; column < layer->out_width; ++column) {
+    const int32_t left = (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left;
     const uint32_t *block = layer->weights;
-    for (uint32_t c = 0U; c < layer->out_channels; ++c) {
-      const int32_t sum = (int32_t)block[0] + conv_sum(layer, in, row, column,
-                                                       (const int8_t *)&block[HEADER_WORDS]);
-      const int32_t value = engine_requantize(sum, (int32_t)block[1], (int32_t)block[2]);
-      *out = (int8_t)engine_clamp(value + layer->out_zero_point, layer->low, layer->high);
-      out = &out[1];
-      block = &block[words];
+    for (uint32_t c = 0U; c < layer->out_channels; c += 2U) {
+      /* The last of an odd number of channels goes with itself. */
+      const uint32_t has_second = ((c + 1U) < layer->out_channels) ? 1U : 0U;
+      const uint32_t *const other = &block[has_second * words];
+      int32_t sums[2] = {(int32_t)block[0], (int32_t)other[0]};
+      add_window(layer, lines, left, (const int8_t *)&block[HEADER_WORDS],
+                 (const int8_t *)&other[HEADER_WORDS], sums);
+      out[0] = finish(layer, sums[0], block);
+      out[has_second] = finish(layer, sums[1], other);
+      out = &out[1U + has_second];
+      block = &other[words];
+    }
+  }
+}
+
+/* Adds one tap to the sums of all channels; `step` is 0 where there is no image. */
+static void add_tap(const int8_t *x, uint32_t step, const int8_t *weights, uint32_t channels,
+                    uint32_t repeat, int32_t *sums) {
+  if ((repeat == 1U) && (step == 1U)) {
+    for (const int8_t *const end = &x[channels]; x != end; ++x) {
+      *sums += (int32_t)*x * *weights;
+      ++sums;
+      ++weights;
+    }
+  } else {
+    for (uint32_t c = 0U; c < channels; ++c) {
+      for (uint32_t r = 0U; r < repeat; ++r) {
+        *sums += (int32_t)*x * *weights;
+        ++sums;
+        ++weights;
+      }
+      x = &x[step];
     }
   }
 }
 
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                      int8_t *out) {
+                      int8_t *out, void *scratch) {
   const uint32_t out_channels = layer->out_channels;
   const uint32_t repeat = out_channels / layer->channels;
-  const int8_t *const weights = (const int8_t *)&layer->weights[HEADER_WORDS * out_channels];
+  int32_t *const sums = scratch;
   for (uint32_t column = 0U; column < layer->out_width; ++column) {
     const int32_t left = (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left;
+    const int8_t *weights = (const int8_t *)&layer->weights[HEADER_WORDS * out_channels];
     for (uint32_t c = 0U; c < out_channels; ++c) {
-      const uint32_t *const header = &layer->weights[HEADER_WORDS * c];
-      const int8_t *weight = &weights[c];
-      int32_t sum = (int32_t)header[0];
-      for (uint32_t y = 0U; y < layer->window_height; ++y) {
-        const int8_t *const line = engine_tap_row(layer, in, row, y);
-        for (uint32_t x = 0U; x < layer->window_width; ++x) {
-          const int32_t at = left + (int32_t)(x * layer->dilation_width);
-          const int32_t value =
-              ((line == NULL) || (at < 0) || (at >= (int32_t)layer->width))
-                  ? (int32_t)layer->zero_point
-                  : (int32_t)line[((uint32_t)at * layer->channels) + (c / repeat)];
-          sum += value * *weight;
-          weight = &weight[out_channels];
+      sums[c] = (int32_t)layer->weights[HEADER_WORDS * c];
+    }
+    for (uint32_t y = 0U; y < layer->window_height; ++y) {
+      const int8_t *const line = engine_tap_row(layer, in, row, y);
+      for (uint32_t x = 0U; x < layer->window_width; ++x) {
+        const int32_t at = left + (int32_t)(x * layer->dilation_width);
+        if ((line == NULL) || (at < 0) || (at >= (int32_t)layer->width)) {
+          add_tap(&layer->zero_point, 0U, weights, layer->channels, repeat, sums);
+        } else {
+          add_tap(&line[(uint32_t)at * layer->channels], 1U, weights, layer->channels, repeat,
+                  sums);
         }
+        weights = &weights[out_channels];
       }
-      const int32_t value = engine_requantize(sum, (int32_t)header[1], (int32_t)header[2]);
-      *out = (int8_t)engine_clamp(value + layer->out_zero_point, layer->low, layer->high);
+    }
+    for (uint32_t c = 0U; c < out_channels; ++c) {
+      *out = finish(layer, sums[c], &layer->weights[HEADER_WORDS * c]);
       out = &out[1];
     }
   }

@@ -70,9 +70,10 @@ static inline int32_t engine_high_multiply(int32_t value, int32_t multiplier) {
 
 /* To nearest, ties away from zero. */
 static inline int32_t engine_divide_by_power(int32_t value, uint32_t exponent) {
-  const int32_t half = (exponent == 0U) ? 0 : (int32_t)(1UL << (exponent - 1U));
-  const int32_t tie = ((value < 0) && (exponent != 0U)) ? 1 : 0;
-  return (int32_t)(((int64_t)value + half - tie) >> exponent);
+  const uint32_t mask = (1UL << exponent) - 1U;
+  const uint32_t remainder = (uint32_t)value & mask;
+  const uint32_t threshold = (mask >> 1) + ((value < 0) ? 1U : 0U);
+  return (value >> exponent) + ((remainder > threshold) ? 1 : 0);
 }
 
 static inline int32_t engine_requantize(int32_t value, int32_t multiplier, int32_t right_shift) {
@@ -82,9 +83,10 @@ static inline int32_t engine_requantize(int32_t value, int32_t multiplier, int32
       engine_high_multiply((int32_t)((uint32_t)value << left), multiplier), right);
 }
 
-void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out);
+void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
+                 void *scratch);
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                      int8_t *out);
+                      int8_t *out, void *scratch);
 void engine_conv_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out, void *scratch);
 void engine_conv_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
