@@ -14,6 +14,11 @@ def firmware(arm_compiler, kws, tmp_path_factory):
     return edge.build(kws, "nucleo-f446re", folder)
 
 
+def test_the_image_names_its_model(firmware):
+    image = (firmware.folder / "firmware.bin").read_bytes()
+    assert firmware.graph.sha256.encode() in image
+
+
 def test_measures_what_was_built(firmware):
     sections = firmware.firmware
     assert sections.flash_bytes == len((firmware.folder / "firmware.bin").read_bytes())

@@ -15,6 +15,9 @@
 /* What a debugger reads: 1 the self-test passed, 2 it failed, 3 the weights are damaged. */
 volatile uint32_t firmware_result;
 
+/* Which model this is, for whoever looks at the image or at the board's memory. */
+const char *volatile firmware_model;
+
 static model_state_t state;
 static uint32_t ticks;
 static volatile uint32_t *const systick = (volatile uint32_t *)0xE000E010U;
@@ -125,6 +128,7 @@ static void run_file(int32_t inputs) {
 }
 
 int main(void) {
+  firmware_model = MODEL_SHA256;
   start_clock();
   model_start(&state);
   const bool is_intact = model_is_intact();
