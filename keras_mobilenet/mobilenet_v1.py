@@ -98,8 +98,9 @@ def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
         dropout: Fraction of the pooled features dropped in training.
         classifier_activation: `"softmax"`, or None for logits.
         activation: `"relu6"` (Keras, TF-Slim) or `"relu"` (the paper).
-        weights: None for random ones, or the path of a `.weights.h5` or `.keras` file of this
-            same model.
+        weights: None for random ones, `"imagenet"` for those of keras.applications (downloaded
+            once), or the path of a `.weights.h5` or `.keras` file of this same model, or of an
+            `.h5` file of keras.applications or of Keras 2.
         name: Model name; by default tells alpha and resolution.
 
     Returns:
@@ -124,12 +125,7 @@ def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
         x = SeparableBlock(filters, strides, alpha, activation, name=f"block_{index}")(x)
 
     if include_top:
-        x = layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling")(x)
-        x = layers.Dropout(dropout, name="dropout")(x)
-        x = layers.Conv2D(classes, 1, padding="same", name="conv_preds")(x)
-        x = layers.Reshape((classes,), name="reshape")(x)
-        if classifier_activation is not None:
-            x = layers.Activation(classifier_activation, name="predictions")(x)
+        x = classifier(x, classes, dropout, classifier_activation)
     elif pooling == "avg":
         x = layers.GlobalAveragePooling2D(name="global_average_pooling")(x)
     elif pooling == "max":
@@ -138,9 +134,45 @@ def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
     if name is None:
         name = f"mobilenet_v1_{alpha:g}_{height}x{width}".replace(".", "_")
     model = keras.Model(inputs, x, name=name)
+    if weights == "imagenet":
+        weights = _imagenet_file(alpha, height, width, channels, include_top, classes)
     if weights is not None:
         _load_weights(model, weights)
     return model
+
+
+def _imagenet_file(alpha, height, width, channels, include_top, classes) -> str:
+    if channels != 3 or (include_top and (classes != 1000 or height != width)):
+        raise ValueError(
+            "weights='imagenet' are for RGB and, with include_top, for square images and 1000 "
+            "classes; use include_top=False for others."
+        )
+    # Imported here: that module builds models of this one.
+    from keras_mobilenet.weights import imagenet_file
+
+    side = height if height == width and height in (128, 160, 192, 224) else 224
+    return imagenet_file(alpha, height if include_top else side, include_top)
+
+
+def classifier(x, classes: int, dropout: float = 1e-3, activation: str | None = "softmax"):
+    """MobileNet's end: pooling, and a 1x1 convolution in place of a Dense layer.
+
+    Args:
+        x: Float tensor (batch, height, width, channels).
+        classes: Number of classes.
+        dropout: Fraction of the pooled features dropped in training.
+        activation: `"softmax"`, or None for logits.
+
+    Returns:
+        Float tensor (batch, classes).
+
+    Source: arXiv 1704.04861, table 1, last rows.
+    """
+    x = layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    x = layers.Conv2D(classes, 1, padding="same", name="conv_preds")(x)
+    x = layers.Reshape((classes,), name="reshape")(x)
+    return x if activation is None else layers.Activation(activation, name="predictions")(x)
 
 
 def _checked_input_shape(input_shape) -> tuple[int, int, int]:
@@ -173,11 +205,19 @@ def _check_head(include_top, classes, pooling, dropout, classifier_activation) -
 
 def _load_weights(model: keras.Model, weights: str | os.PathLike) -> None:
     path = os.fspath(weights)
-    if not path.endswith((".weights.h5", ".keras")):
-        raise ValueError(f"weights must be None or a .weights.h5 or .keras file, got {path!r}.")
+    if not path.endswith((".h5", ".keras")):
+        raise ValueError(
+            f"weights must be None, 'imagenet', or a .weights.h5, .keras or .h5 file, got {path!r}."
+        )
     if not os.path.isfile(path):
         raise ValueError(f"No weights file at {path!r}.")
-    model.load_weights(path)
+    if path.endswith((".weights.h5", ".keras")):
+        model.load_weights(path)
+    else:
+        # Imported here: that module builds models of this one.
+        from keras_mobilenet.weights import load_applications_h5
+
+        load_applications_h5(model, path)
 
 
 def mobilenet_v1_filters(alpha: float) -> list[int]:

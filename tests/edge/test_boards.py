@@ -34,7 +34,8 @@ def test_the_well_known_boards_are_there():
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.id)
 def test_a_board_is_whole(board):
     assert board.core in CORES
-    assert set(board.sources) == {"flash", "ram", "clock", "core"}
+    figures = {"flash", "ram", "clock", "core"} | ({"boot"} if board.boot_block else set())
+    assert set(board.sources) == figures
     assert all(board.sources.values())
     assert 16_000_000 <= board.clock_hz <= 1_000_000_000
     for bank in (*board.flash, *board.ram):

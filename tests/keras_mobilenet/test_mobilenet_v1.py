@@ -79,7 +79,7 @@ def test_takes_any_alpha(alpha):
         ({"classifier_activation": "tanh"}, "classifier_activation"),
         ({"activation": "swish"}, "activation"),
         ({"weights": "missing.keras"}, "No weights file at 'missing.keras'"),
-        ({"weights": "imagenet"}, "weights must be None or"),
+        ({"weights": "noisy-student"}, "weights must be None, 'imagenet'"),
     ],
 )
 def test_refuses_bad_arguments_in_words(arguments, words):
