@@ -54,6 +54,7 @@ setup(
         # Peers of the engine, for `make bench-engine`.
         "bench": ["bakenn[tflite]>=1.0,<2"],
         "dev": [
+            "jax>=0.6,<0.12",
             "pytest>=9,<10",
             "hypothesis>=6.100,<7",
             "ruff>=0.17,<0.18",

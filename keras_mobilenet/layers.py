@@ -52,8 +52,8 @@ def _require_channels_last(data_format: str | None) -> None:
         )
 
 
-def _batch_norm(name: str, dtype: keras.DTypePolicy) -> layers.BatchNormalization:
-    return layers.BatchNormalization(name=name, dtype=dtype)
+def _batch_norm(name: str, dtype: keras.DTypePolicy, axis: int = -1) -> layers.BatchNormalization:
+    return layers.BatchNormalization(axis, name=name, dtype=dtype)
 
 
 def _relu(activation: str, name: str, dtype: keras.DTypePolicy) -> layers.ReLU:
@@ -157,7 +157,11 @@ class SeparableBlock(layers.Layer):
         strides: Step of the depthwise convolution in both directions, in pixels.
         alpha: Width multiplier, 0 < alpha <= 1.
         activation: `"relu"` or `"relu6"`, after both convolutions.
-        data_format: `"channels_last"` or None for Keras's setting; anything else is refused.
+        data_format: `"channels_last"`, `"channels_first"` on backends that have it (no int8 kernel
+            has), or None for Keras's setting.
+        kernel_size: Side of the depthwise kernel, in pixels.
+        dilation_rate: Distance of the depthwise kernel's taps, in pixels; 1 with strides.
+        depth_multiplier: Depthwise kernels for each input channel.
         **kwargs: Keras layer arguments (`name`, `dtype`, `trainable`).
 
     Call arguments:
@@ -186,35 +190,44 @@ class SeparableBlock(layers.Layer):
         alpha: float = 1.0,
         activation: str = "relu",
         data_format: str | None = None,
+        kernel_size: int = 3,
+        dilation_rate: int = 1,
+        depth_multiplier: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _require_channels_last(data_format)
         self.filters = filters
         self.strides = strides
         self.alpha = alpha
         self.activation = _checked_activation(activation)
+        self.data_format = data_format or keras.config.image_data_format()
+        self.kernel_size = kernel_size
+        self.dilation_rate = dilation_rate
+        self.depth_multiplier = depth_multiplier
+        axis = 1 if self.data_format == "channels_first" else -1
         self.depthwise = layers.DepthwiseConv2D(
-            3,
+            kernel_size,
             strides,
             padding="same",
+            depth_multiplier=depth_multiplier,
+            dilation_rate=dilation_rate,
             use_bias=False,
-            data_format="channels_last",
+            data_format=self.data_format,
             name="depthwise",
             dtype=self.dtype_policy,
         )
-        self.depthwise_bn = _batch_norm("depthwise_bn", self.dtype_policy)
+        self.depthwise_bn = _batch_norm("depthwise_bn", self.dtype_policy, axis)
         self.depthwise_relu = _relu(self.activation, "depthwise_relu", self.dtype_policy)
         self.pointwise = layers.Conv2D(
             scaled_filters(filters, alpha),
             1,
             padding="same",
             use_bias=False,
-            data_format="channels_last",
+            data_format=self.data_format,
             name="pointwise",
             dtype=self.dtype_policy,
         )
-        self.pointwise_bn = _batch_norm("pointwise_bn", self.dtype_policy)
+        self.pointwise_bn = _batch_norm("pointwise_bn", self.dtype_policy, axis)
         self.pointwise_relu = _relu(self.activation, "pointwise_relu", self.dtype_policy)
 
     def fusable_stages(self) -> list[tuple[layers.Layer, ...]]:
@@ -243,6 +256,10 @@ class SeparableBlock(layers.Layer):
             "strides": self.strides,
             "alpha": self.alpha,
             "activation": self.activation,
+            "data_format": self.data_format,
+            "kernel_size": self.kernel_size,
+            "dilation_rate": self.dilation_rate,
+            "depth_multiplier": self.depth_multiplier,
         }
 
 

@@ -232,6 +232,8 @@ def _apply_group(group: list, x):
     role = role_of(first)
     if role is Role.BLOCK:
         for stage in first.fusable_stages():
+            if stage[0].data_format != "channels_last":
+                raise unsupported(first, "int8 kernels read channels_last: build it that way.")
             x = _convolution(list(stage), f"{first.name}_{stage[0].name}")(x)
         return x
     if role is Role.CONVOLUTION:

@@ -1,5 +1,11 @@
 """The blocks that MobileNet is made of."""
 
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -40,9 +46,119 @@ def test_layers_come_back_from_their_configuration(make):
         ({"filters": 8, "alpha": 0}, "alpha"),
         ({"filters": 8, "alpha": 1.5}, "alpha"),
         ({"filters": 8, "activation": "gelu"}, "activation"),
-        ({"filters": 8, "data_format": "channels_first"}, "channels_last"),
+        ({"filters": 8, "data_format": "channels_middle"}, "data_format"),
     ],
 )
 def test_separable_block_refuses_bad_arguments(arguments, words):
     with pytest.raises(ValueError, match=words):
         SeparableBlock(**arguments)
+
+
+OPTIONS = [
+    {"strides": 2},
+    {"dilation_rate": 2},
+    {"depth_multiplier": 2},
+    {"kernel_size": 5, "strides": 2, "depth_multiplier": 3},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_options_are_those_of_keras_layers(options):
+    block = SeparableBlock(8, **options)
+    x = np.random.default_rng(0).normal(size=(2, 9, 9, 4)).astype("float32")
+    result = block(x)
+    inputs = keras.Input((9, 9, 4))
+    depthwise = {"kernel_size": 3} | options
+    y = keras.layers.DepthwiseConv2D(padding="same", use_bias=False, **depthwise)(inputs)
+    y = keras.layers.ReLU()(keras.layers.BatchNormalization()(y))
+    y = keras.layers.Conv2D(8, 1, use_bias=False)(y)
+    y = keras.layers.ReLU()(keras.layers.BatchNormalization()(y))
+    plain = keras.Model(inputs, y)
+    plain.set_weights(block.get_weights())
+    np.testing.assert_allclose(result, plain(x), atol=1e-5)
+    assert tuple(result.shape) == block.compute_output_shape(x.shape)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_without_normalization_it_is_a_separable_convolution(options):
+    """Positive numbers pass the ReLU as they are."""
+    rng = np.random.default_rng(0)
+    block = SeparableBlock(8, **options)
+    x = rng.uniform(0, 1, (2, 9, 9, 4)).astype("float32")
+    block(x)
+    channels = 4 * options.get("depth_multiplier", 1)
+    for norm, count in ((block.depthwise_bn, channels), (block.pointwise_bn, 8)):
+        ones = np.ones(count)
+        norm.set_weights([ones, 0 * ones, 0 * ones, ones - norm.epsilon])
+    kernels = [
+        rng.uniform(0, 1, layer.kernel.shape) for layer in (block.depthwise, block.pointwise)
+    ]
+    block.depthwise.set_weights(kernels[:1])
+    block.pointwise.set_weights(kernels[1:])
+    plain = keras.layers.SeparableConv2D(
+        8, padding="same", use_bias=False, **({"kernel_size": 3} | options)
+    )
+    plain.build(x.shape)
+    plain.set_weights(kernels)
+    np.testing.assert_allclose(block(x), plain(x), rtol=1e-5)
+
+
+def test_works_in_a_sequential_model_and_in_mixed_precision():
+    policy = keras.DTypePolicy("mixed_float16")
+    model = keras.Sequential([keras.Input((8, 8, 3)), SeparableBlock(4, strides=2, dtype=policy)])
+    result = model(np.ones((1, 8, 8, 3), "float32"))
+    assert result.dtype == "float16"
+    assert all(weight.dtype == "float32" for weight in model.trainable_weights)
+
+
+def test_quantization_refuses_channels_first():
+    from keras_mobilenet import quantize_model
+
+    inputs = keras.Input((3, 8, 8))
+    model = keras.Model(
+        inputs, SeparableBlock(4, data_format="channels_first", name="first")(inputs)
+    )
+    with pytest.raises(ValueError, match=r"first.*channels_last"):
+        quantize_model(model)
+
+
+TRAINING = """
+import json, sys
+import keras, numpy as np
+from keras_mobilenet import SeparableBlock
+
+rng = np.random.default_rng(0)
+inputs = keras.Input((12, 12, 3))
+x = SeparableBlock(8, strides=2)(inputs)
+x = SeparableBlock(16, dilation_rate=2, depth_multiplier=2)(x)
+x = keras.layers.GlobalAveragePooling2D()(x)
+model = keras.Model(inputs, keras.layers.Dense(4)(x))
+model.set_weights([
+    np.abs(rng.normal(0.5, 0.2, w.shape)) if "variance" in w.path or "gamma" in w.path
+    else rng.normal(0, 0.3, w.shape)
+    for w in model.weights
+])
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+model.compile(keras.optimizers.SGD(0.05), loss)
+images = rng.normal(size=(10, 16, 12, 12, 3)).astype("float32")
+labels = rng.integers(0, 4, (10, 16))
+losses = [float(model.train_on_batch(x, y)) for x, y in zip(images, labels)]
+print(json.dumps([keras.backend.backend(), losses]))
+"""
+
+
+@pytest.mark.slow
+def test_trains_the_same_on_jax_and_on_tensorflow():
+    if importlib.util.find_spec("jax") is None:
+        if os.environ.get("CI"):
+            pytest.fail("jax is missing, and CI must have it")
+        pytest.skip("jax is not installed: pip install 'keras-mobilenet[dev]'")
+    losses = {}
+    for backend in ("tensorflow", "jax"):
+        environment = os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "-1"}
+        command = [sys.executable, "-c", TRAINING]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        name, losses[backend] = json.loads(done.stdout.splitlines()[-1])
+        assert name == backend
+    assert np.isfinite(losses["jax"]).all()
+    np.testing.assert_allclose(losses["jax"], losses["tensorflow"], atol=1e-4)
