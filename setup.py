@@ -38,6 +38,8 @@ setup(
         "tensorflow-model-optimization>=0.8,<0.9",
         "ai-edge-litert>=2.1,<2.4",
         "numpy>=2.0,<3",
+        "h5py>=3.11,<4",
+        "flatbuffers>=24,<27",
         "scikit-learn>=1.5,<2",
         "scikit-image>=0.25,<0.27",
         "pillow>=11,<14",
@@ -55,6 +57,9 @@ setup(
         "bench": ["bakenn[tflite]>=1.0,<2"],
         "dev": [
             "jax>=0.6,<0.12",
+            "nbclient>=0.10,<0.12",
+            "nbformat>=5.10,<6",
+            "ipykernel>=6.29,<8",
             "pytest>=9,<10",
             "hypothesis>=6.100,<7",
             "ruff>=0.17,<0.18",
