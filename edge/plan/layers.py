@@ -10,6 +10,9 @@ from edge.reference import zero_point_of
 from edge.shapes import leading_padding
 
 WINDOWED = ("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D")
+LONGEST_SIDE, LONGEST_STEP = 2**16 - 1, 2**8 - 1
+"""What the engine's tables hold of a tensor, and of a stride, a dilation or a padding."""
+
 ROW_BY_ROW = ("ADD", "QUANTIZE", "SOFTMAX", "PAD", "MEAN", "FULLY_CONNECTED", *WINDOWED)
 
 
@@ -172,6 +175,11 @@ def network_of(graph: Graph) -> Network:
 
 def _rows(tensor: Tensor) -> Rows:
     shape = tensor.shape
+    if max(shape, default=0) > LONGEST_SIDE:
+        raise UnsupportedLayerError(
+            f"Tensor {tensor.name!r} of shape {shape} has a side beyond the engine's 16 bits. "
+            "Export the model for TFLite Micro instead."
+        )
     if len(shape) == 4 and shape[0] == 1:
         return Rows(tensor.index, *shape[1:])
     if shape and tensor.element_count == shape[-1]:
@@ -257,6 +265,8 @@ def _windowed(graph: Graph, op: Operator, layer: Layer, source: Rows, output: Ro
             raise _unsupported(op, "in groups")
     shapes = [(1, rows.height, rows.width, rows.channels) for rows in (source, output)]
     pad = leading_padding(shapes[0], shapes[1], window, op)
+    if max(*op.options["stride"], *op.options.get("dilation", ()), *pad) > LONGEST_STEP:
+        raise _unsupported(op, "with steps beyond 8 bits")
     return dataclasses.replace(
         layer,
         window=(int(window[0]), int(window[1])),

@@ -353,15 +353,20 @@ def _ring_sizes(
             before[tensor] = max(before[tensor], flow.live(tensor))
     slots, heads = {}, []
     for tensor, height in flow.height.items():
-        whole = tensor == flow.result or (tensor == flow.source and not flow.is_streamed)
+        is_whole = tensor == flow.result or (tensor == flow.source and not flow.is_streamed)
         in_one_piece = any(layer.needs_all for layer in flow.readers[tensor]) and height > 1
-        if whole or in_one_piece:
+        kept = height if in_one_piece else before[tensor]
+        if is_whole:
             slots[tensor] = height
-        elif tensor == network.input or (with_heads and before[tensor] < with_new[tensor]):
-            slots[tensor] = before[tensor]
+        elif tensor == network.input:
+            # A new row is the caller's memory.
+            slots[tensor] = kept
+            heads.append(tensor)
+        elif with_heads and not in_one_piece and before[tensor] < with_new[tensor]:
+            slots[tensor] = kept
             heads.append(tensor)
         else:
-            slots[tensor] = with_new[tensor]
+            slots[tensor] = height if in_one_piece else with_new[tensor]
     return slots, tuple(heads)
 
 

@@ -27,6 +27,35 @@ def test_computes_the_reference_on_this_machine(network, random_inputs, name):
     np.testing.assert_array_equal(actual, run_reference(graph, inputs))
 
 
+def dense(x):
+    from keras import layers
+
+    return layers.Dense(4)(layers.Flatten()(x))
+
+
+def pooled(x):
+    from keras import layers
+
+    return layers.Dense(4)(layers.GlobalAveragePooling2D()(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"), [(dense, (8, 6, 2)), (dense, (20,)), (pooled, (6, 5, 3))]
+)
+def test_a_first_layer_that_needs_the_whole_input(random_inputs, make, shape):
+    import keras
+
+    import edge
+    from edge.graph import read_graph
+
+    inputs = keras.Input(shape)
+    samples = np.random.default_rng(0).uniform(-1, 1, (8, *shape)).astype("float32")
+    graph = read_graph(edge.convert(keras.Model(inputs, make(inputs)), samples))
+    images = random_inputs(graph, 3)
+    actual = run_on_host(engine_of(graph), images)
+    np.testing.assert_array_equal(actual, run_reference(graph, images))
+
+
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from([0.0, 0.5]))

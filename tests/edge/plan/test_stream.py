@@ -159,6 +159,16 @@ def test_cuts_where_one_tensor_carries_everything(network):
     assert not any(additions[0] - 2 < cut < additions[0] for cut in cut_points(layers))
 
 
+def test_refuses_what_its_tables_cannot_hold(random_graph):
+    import dataclasses
+
+    graph = random_graph(0)
+    wide = dataclasses.replace(graph.input, shape=(1, 4, 70_000, 1))
+    graph = dataclasses.replace(graph, tensors=(wide, *graph.tensors[1:]))
+    with pytest.raises(UnsupportedLayerError, match="beyond the engine's 16 bits"):
+        network_of(graph)
+
+
 def test_names_an_operator_that_the_engine_has_not(network):
     import dataclasses
 
