@@ -147,18 +147,43 @@ print(json.dumps([keras.backend.backend(), losses]))
 """
 
 
-@pytest.mark.slow
-def test_trains_the_same_on_jax_and_on_tensorflow():
+CHANNELS_FIRST = """
+import json
+import keras, numpy as np
+from keras_mobilenet import SeparableBlock
+
+x = np.random.default_rng(0).normal(size=(2, 9, 9, 4)).astype("float32")
+last = SeparableBlock(8, strides=2, data_format="channels_last")
+expected = np.asarray(last(x))
+first = SeparableBlock(8, strides=2, data_format="channels_first")
+first.build((2, 4, 9, 9))
+first.set_weights(last.get_weights())
+actual = np.asarray(first(x.transpose(0, 3, 1, 2))).transpose(0, 2, 3, 1)
+print(json.dumps([keras.backend.backend(), float(np.abs(actual - expected).max())]))
+"""
+
+
+def run_on(backend, code):
+    """The last line that the code prints, on another backend, in a process of its own."""
     if importlib.util.find_spec("jax") is None:
         if os.environ.get("CI"):
             pytest.fail("jax is missing, and CI must have it")
         pytest.skip("jax is not installed: pip install 'keras-mobilenet[dev]'")
-    losses = {}
-    for backend in ("tensorflow", "jax"):
-        environment = os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "-1"}
-        command = [sys.executable, "-c", TRAINING]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        name, losses[backend] = json.loads(done.stdout.splitlines()[-1])
-        assert name == backend
+    environment = os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "-1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    name, result = json.loads(done.stdout.splitlines()[-1])
+    assert name == backend
+    return result
+
+
+@pytest.mark.slow
+def test_is_channels_first_where_the_backend_is():
+    assert run_on("jax", CHANNELS_FIRST) < 1e-5
+
+
+@pytest.mark.slow
+def test_trains_the_same_on_jax_and_on_tensorflow():
+    losses = {backend: run_on(backend, TRAINING) for backend in ("tensorflow", "jax")}
     assert np.isfinite(losses["jax"]).all()
     np.testing.assert_allclose(losses["jax"], losses["tensorflow"], atol=1e-4)
