@@ -19,7 +19,15 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def arm_compiler():
+    """The compiler, and what builds a firmware with it."""
+    for tool in ("cmake", "make"):
+        _tool(tool)
     return _tool("arm-none-eabi-g++")
+
+
+@pytest.fixture(scope="session")
+def host_compiler():
+    return _tool("gcc")
 
 
 @pytest.fixture(scope="session")

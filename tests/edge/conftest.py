@@ -72,13 +72,13 @@ NETWORKS = {
 
 
 @pytest.fixture(scope="session")
-def network(random_weights, shared_data):
+def network(random_weights, request):
     """The int8 graph of a name; converted the first time."""
 
     @functools.cache
     def get(name):
         if name.endswith(".tflite"):
-            return read_graph(shared_data / "models" / name)
+            return read_graph(request.getfixturevalue("shared_data") / "models" / name)
         import edge
 
         model = NETWORKS[name]()

@@ -20,7 +20,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wstrict
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_computes_the_reference_on_this_machine(network, random_inputs, name):
+def test_computes_the_reference_on_this_machine(host_compiler, network, random_inputs, name):
     graph = network(name)
     inputs = random_inputs(graph, 3)
     actual = run_on_host(engine_of(without_constant_channels(graph)), inputs)
@@ -42,7 +42,7 @@ def pooled(x):
 @pytest.mark.parametrize(
     ("make", "shape"), [(dense, (8, 6, 2)), (dense, (20,)), (pooled, (6, 5, 3))]
 )
-def test_a_first_layer_that_needs_the_whole_input(random_inputs, make, shape):
+def test_a_first_layer_that_needs_the_whole_input(host_compiler, random_inputs, make, shape):
     import keras
 
     import edge
@@ -59,7 +59,7 @@ def test_a_first_layer_that_needs_the_whole_input(random_inputs, make, shape):
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from([0.0, 0.5]))
-def test_computes_any_network(random_graph, random_inputs, seed, dead):
+def test_computes_any_network(host_compiler, random_graph, random_inputs, seed, dead):
     graph = random_graph(seed, dead)
     inputs = random_inputs(graph, 3)
     actual = run_on_host(engine_of(graph), inputs)

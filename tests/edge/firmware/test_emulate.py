@@ -109,7 +109,7 @@ def test_notices_damaged_weights(arm_compiler, qemu, kws, tmp_path, random_input
         emulate(firmware.elf, "mps2-an386", random_inputs(graph, 1), 12)
 
 
-def test_proves_all_runners_at_once(arm_compiler, qemu, trained_tflite, digits):
+def test_proves_all_runners_at_once(arm_compiler, qemu, host_compiler, trained_tflite, digits):
     from edge.verify import quantize_inputs
 
     graph = read_graph(trained_tflite)
