@@ -77,7 +77,9 @@ def engine_of(graph: Graph, instructions: str = "portable", ram_bytes: int | Non
     kernels = tuple(kernel_for(network, layer, instructions) for layer in network.layers)
     plan = plan_stream(network, lambda layer: kernels[layer.index].scratch_bytes, ram_bytes)
     starts = np.cumsum([0, *(len(kernel.weights) for kernel in kernels)])
-    weights = np.concatenate([kernel.weights for kernel in kernels]) & 0xFFFFFFFF
+    # C has no empty array: a word stands for the weights of a network that has none.
+    words = [kernel.weights for kernel in kernels if len(kernel.weights)] or [np.zeros(1, int)]
+    weights = np.concatenate(words) & 0xFFFFFFFF
     return Engine(network, plan, kernels, weights.astype("<u4"), tuple(int(n) for n in starts))
 
 

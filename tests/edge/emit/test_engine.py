@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.boards import core_flags, find_board
@@ -59,6 +59,7 @@ def test_a_first_layer_that_needs_the_whole_input(host_compiler, random_inputs, 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from([0.0, 0.5]))
+@example(29705, 0.0).via("two pools, no weights")
 def test_computes_any_network(host_compiler, random_graph, random_inputs, seed, dead):
     graph = random_graph(seed, dead)
     inputs = random_inputs(graph, 3)
