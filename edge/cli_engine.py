@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from edge.cli_shared import (
     load_tensorflow,
     model_inputs,
     print_json,
+    report_runners,
     status,
     stdout,
 )
@@ -33,14 +33,15 @@ FrameOption = Annotated[
     bool, typer.Option("--frame", help="Keep a whole image in RAM, in place of one row.")
 ]
 
+RamOption = Annotated[
+    int | None, typer.Option("--ram", min=1, help="Bytes that the memory may take, to copy less.")
+]
+
 
 def stream(
     model: Annotated[str, typer.Argument(help="An int8 .tflite.")],
     board: BoardOption = "nucleo-f446re",
-    ram: Annotated[
-        int | None,
-        typer.Option("--ram", min=1, help="Bytes that the memory may take, to copy less."),
-    ] = None,
+    ram: RamOption = None,
     plot: Annotated[
         pathlib.Path | None, typer.Option(help="Picture of memory over time to write.")
     ] = None,
@@ -88,10 +89,7 @@ def build(
     board: BoardOption = "nucleo-f446re",
     out: OutOption = pathlib.Path("firmware"),
     frame: FrameOption = False,
-    ram: Annotated[
-        int | None,
-        typer.Option("--ram", min=1, help="Bytes that the memory may take, to copy less."),
-    ] = None,
+    ram: RamOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write and compile a firmware that runs a model without TFLite Micro (exit 2 if too large)."""
@@ -141,12 +139,7 @@ def run(
     samples = model_inputs(graph, data)
     with status(f"Running {model} on {target.name}"):
         proof = verify_engine(graph, samples, inputs, seed, [target])
-    if as_json:
-        print_json([dataclasses.asdict(runner) for runner in proof.runners])
-    else:
-        stdout.print(engine_tables.runners_table(proof))
-    if not proof.is_equal:
-        raise typer.Exit(1)
+    report_runners(proof, as_json)
 
 
 def flash(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from typing import Annotated, Any
 
 import typer
 
-from edge import engine_tables, tables
+from edge import tables
 from edge.boards import boards as all_boards
 from edge.boards import find_board
 from edge.budget import budget
@@ -22,6 +21,7 @@ from edge.cli_shared import (
     model_inputs,
     print_json,
     print_misfit,
+    report_runners,
     status,
     stdout,
 )
@@ -103,12 +103,7 @@ def verify(
     if engine:
         with status(f"Running {model} on LiteRT, the engine and TFLite Micro"):
             everywhere = verify_engine(graph, samples, inputs, seed)
-        if as_json:
-            print_json([dataclasses.asdict(runner) for runner in everywhere.runners])
-        else:
-            stdout.print(engine_tables.runners_table(everywhere))
-        if not everywhere.is_equal:
-            raise typer.Exit(1)
+        report_runners(everywhere, as_json)
         return
     with status(f"Running {model} on LiteRT and on TFLite Micro"):
         proof = verify_model(graph, samples, inputs, seed)

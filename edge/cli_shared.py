@@ -13,13 +13,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from edge import tables
+from edge import engine_tables, tables
 from edge.budget import fitting_variants
 from edge.errors import DoesNotFitError, EdgeError
 from edge.graph import Graph, read_graph, require_int8
 from edge.json_report import budget_json
 from edge.tflm_ops import require_tflm_operators
 from edge.verify import quantize_inputs
+from edge.verify_engine import EngineVerification
 
 stdout = Console()
 stderr = Console(stderr=True, soft_wrap=True)
@@ -123,6 +124,16 @@ def print_misfit(error: DoesNotFitError, as_json: bool) -> None:
         f"{use.board.id}",
         soft_wrap=True,
     )
+
+
+def report_runners(proof: EngineVerification, as_json: bool) -> None:
+    """Prints who computed LiteRT's bytes; exit code 1 if an engine did not."""
+    if as_json:
+        print_json([dataclasses.asdict(runner) for runner in proof.runners])
+    else:
+        stdout.print(engine_tables.runners_table(proof))
+    if not proof.is_equal:
+        raise typer.Exit(1)
 
 
 def print_json(value: Any) -> None:

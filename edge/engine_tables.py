@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from rich.table import Column, Table
+from rich.table import Table
 
 from edge.engine import Build
 from edge.firmware.sources import STACK_BYTES
 from edge.plan.stream import StreamPlan
+from edge.tables import right
 from edge.verify_engine import EngineVerification
 
 
@@ -19,7 +20,7 @@ def build_table(built: Build) -> Table:
     Returns:
         A table.
     """
-    table = Table("memory", "what", _right("bytes"), title=built.board.name)
+    table = Table("memory", "what", right("bytes"), title=built.board.name)
     buffers = built.firmware.static_ram_bytes - built.engine.state_bytes
     for memory, what, count in (
         ("flash", "weights", built.firmware.weights_bytes),
@@ -48,9 +49,9 @@ def segments_table(plan: StreamPlan) -> Table:
         "layers",
         "reads",
         "makes",
-        _right("rings, heads, scratch"),
-        _right("whole tensors"),
-        _right("ring rows"),
+        right("rings, heads, scratch"),
+        right("whole tensors"),
+        right("ring rows"),
         title=f"{plan.memory_bytes:,} bytes of memory",
     )
     for segment in plan.segments:
@@ -85,10 +86,10 @@ def runners_table(proof: EngineVerification) -> Table:
     """
     table = Table(
         "beside LiteRT's reference kernels",
-        _right("equal"),
-        _right("instructions"),
-        _right("RAM"),
-        _right("code"),
+        right("equal"),
+        right("instructions"),
+        right("RAM"),
+        right("code"),
     )
     for runner in proof.runners:
         color = "green" if runner.equal_count == proof.input_count else "red"
@@ -105,7 +106,3 @@ def runners_table(proof: EngineVerification) -> Table:
 
 def _size(height: int, width: int, channels: int, how: str) -> str:
     return f"{height}x{width}x{channels} {how}".strip()
-
-
-def _right(name: str) -> Column:
-    return Column(name, justify="right")

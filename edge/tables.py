@@ -26,7 +26,7 @@ def boards_table(boards: list[Board]) -> Table:
         0
     """
     table = Table(
-        Column("board", no_wrap=True), "MCU", "core", _right("MHz"), _right("flash"), _right("RAM")
+        Column("board", no_wrap=True), "MCU", "core", right("MHz"), right("flash"), right("RAM")
     )
     for board in boards:
         table.add_row(
@@ -49,7 +49,7 @@ def budget_table(budget: Budget) -> Table:
     Returns:
         A table; what is exceeded is red.
     """
-    table = Table("memory", "what", _right("bytes"), "figure is", title=budget.board.name)
+    table = Table("memory", "what", right("bytes"), "figure is", title=budget.board.name)
     for memory, has, used, over in (
         ("flash", budget.board.flash_bytes, budget.flash_bytes, budget.flash_over_bytes),
         ("RAM", budget.board.ram_bytes, budget.ram_bytes, budget.ram_over_bytes),
@@ -73,7 +73,7 @@ def banks_table(budget: Budget) -> Table:
     Returns:
         A table.
     """
-    table = Table("bank", "holds", _right("bytes"), Column("of the bank", no_wrap=True))
+    table = Table("bank", "holds", right("bytes"), Column("of the bank", no_wrap=True))
     for use in budget.bank_uses():
         table.add_row(
             f"{use.memory}: {use.bank.name}",
@@ -98,7 +98,7 @@ def variants_table(variants: list[Variant]) -> Table:
         0
     """
     table = Table(
-        "alpha", "rho", "input", _right("flash"), _right("RAM"), title="The same network would fit"
+        "alpha", "rho", "input", right("flash"), right("RAM"), title="The same network would fit"
     )
     for variant in variants:
         table.add_row(
@@ -126,13 +126,13 @@ def graph_table(graph: Graph, timeline: Timeline | None = None) -> Table:
         0
     """
     table = Table(
-        _right("#"),
+        right("#"),
         Column("operator", no_wrap=True),
         "output",
         "scale, zero",
-        _right("constants"),
-        _right("MACs"),
-        _right("memory"),
+        right("constants"),
+        right("MACs"),
+        right("memory"),
         "of the peak",
     )
     moments = timeline.moments if timeline is not None else ()
@@ -169,8 +169,8 @@ def culprits_table(graph: Graph, timeline: Timeline) -> Table:
     table = Table(
         "alive",
         "shape",
-        _right("bytes"),
-        _right("offset"),
+        right("bytes"),
+        right("offset"),
         title=f"Peak of {peak.top_bytes:,} bytes at operator {peak.operator}, {name}",
     )
     for buffer, offset in timeline.culprits():
@@ -199,7 +199,7 @@ def front_table(front: list[Candidate], trials: int) -> Table:
         0
     """
     table = Table(
-        "alpha", "side", _right("MACs"), _right("flash"), _right("RAM"), "", title="What fits"
+        "alpha", "side", right("MACs"), right("flash"), right("RAM"), "", title="What fits"
     )
     for number, candidate in enumerate(front):
         table.add_row(
@@ -226,7 +226,7 @@ def trials_table(trials: dict[str, tuple[str, float | None]]) -> Table:
         >>> trials_table({"alpha 0.1, side 32": ("complete", 0.9)}).row_count
         1
     """
-    table = Table("candidate", "trial", _right("accuracy where it chose"))
+    table = Table("candidate", "trial", right("accuracy where it chose"))
     for name, (state, accuracy) in trials.items():
         table.add_row(name, state, "" if accuracy is None else f"{accuracy:.2%}")
     return table
@@ -280,5 +280,17 @@ def _kib(count: int) -> str:
     return f"{count / 1024:,.0f} KiB"
 
 
-def _right(header: str) -> Column:
+def right(header: str) -> Column:
+    """A column of numbers.
+
+    Args:
+        header: Its title.
+
+    Returns:
+        The column, flush right.
+
+    Example:
+        >>> right("bytes").justify
+        'right'
+    """
     return Column(header, justify="right")

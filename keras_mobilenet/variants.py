@@ -30,11 +30,11 @@ def ConvMobileNet(  # noqa: N802 - a builder named as Keras names its applicatio
 
     Source: arXiv 1704.04861, table 4.
     """
-    inputs = keras.Input(input_shape, name="image")
-    x = ConvBNReLU(STEM_FILTERS, 3, 2, alpha, name="conv1")(inputs)
-    for index, (filters, strides) in enumerate(BLOCKS, start=1):
-        x = ConvBNReLU(filters, 3, strides, alpha, name=f"block_{index}")(x)
-    return keras.Model(inputs, classifier(x, classes), name="conv_mobilenet")
+    blocks = [
+        ConvBNReLU(filters, 3, strides, alpha, name=f"block_{index}")
+        for index, (filters, strides) in enumerate(BLOCKS, start=1)
+    ]
+    return _model("conv_mobilenet", input_shape, alpha, classes, blocks)
 
 
 def ShallowMobileNet(  # noqa: N802 - a builder named as Keras names its applications
@@ -56,8 +56,17 @@ def ShallowMobileNet(  # noqa: N802 - a builder named as Keras names its applica
 
     Source: arXiv 1704.04861, table 5.
     """
+    blocks = [
+        SeparableBlock(filters, strides, alpha, name=f"block_{index}")
+        for index, (filters, strides) in enumerate(SHALLOW_BLOCKS, start=1)
+    ]
+    return _model("shallow_mobilenet", input_shape, alpha, classes, blocks)
+
+
+def _model(name: str, input_shape, alpha: float, classes: int, blocks) -> keras.Model:
+    """MobileNet's stem and classifier around other blocks."""
     inputs = keras.Input(input_shape, name="image")
     x = ConvBNReLU(STEM_FILTERS, 3, 2, alpha, name="conv1")(inputs)
-    for index, (filters, strides) in enumerate(SHALLOW_BLOCKS, start=1):
-        x = SeparableBlock(filters, strides, alpha, name=f"block_{index}")(x)
-    return keras.Model(inputs, classifier(x, classes), name="shallow_mobilenet")
+    for block in blocks:
+        x = block(x)
+    return keras.Model(inputs, classifier(x, classes), name=name)

@@ -59,7 +59,7 @@ def build_firmware(folder: pathlib.Path) -> Firmware:
 
     Example:
         >>> build_firmware(pathlib.Path("firmware")).code_bytes  # doctest: +SKIP
-        9120
+        9896
     """
     for tool in ("cmake", "make", "arm-none-eabi-gcc"):
         require_tool(tool)

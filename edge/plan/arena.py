@@ -11,8 +11,8 @@ from edge.graph import Graph
 from edge.interpreters import run_tflm
 from edge.plan.planned import plan_overlaps
 from edge.plan.tflm_greedy import (
-    ALIGNMENT,
     NoArenaRuleError,
+    align_up,
     cmsis_nn_scratch_bytes,
     predict_arena,
 )
@@ -79,5 +79,5 @@ def tensor_arena(graph: Graph, board: Board, may_measure: bool = True) -> Arena:
 def _measured(graph: Graph, board: Board) -> Arena:
     _, used = run_tflm(graph, np.zeros((1, *graph.input.shape[1:]), np.int8))
     scratch = sum(cmsis_nn_scratch_bytes(graph, board.dsp, board.mve))
-    total = -(-(used + scratch) // ALIGNMENT) * ALIGNMENT
+    total = align_up(used + scratch)
     return Arena(total, used, used + scratch, None, False)

@@ -147,7 +147,7 @@ def network_of(graph: Graph) -> Network:
 
     Example:
         >>> len(network_of(graph).layers)  # doctest: +SKIP
-        31
+        30
     """
     same: dict[int, int] = {}
     rows: dict[int, Rows] = {}

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from edge.plan.lifetimes import Buffer
-from edge.plan.tflm_greedy import greedy_offsets
+from edge.plan.tflm_greedy import ALIGNMENT, align_up, greedy_offsets
 
-ALIGNMENT = 16
 DFS_STEPS = 20_000
 ILP_BUFFERS = 24
 SEED = 0
@@ -53,12 +52,12 @@ class _Problem:
 
     def __init__(self, buffers: Sequence[Buffer], overlaps: Distances):
         self.buffers = buffers
-        self.sizes = [_align_up(buffer.bytes) for buffer in buffers]
+        self.sizes = [align_up(buffer.bytes) for buffer in buffers]
         self.conflicts = [
             [j for j, other in enumerate(buffers) if j != i and buffer.overlaps(other)]
             for i, buffer in enumerate(buffers)
         ]
-        self.overlaps = {pair: _align_up(gap) for pair, gap in overlaps.items()}
+        self.overlaps = {pair: align_up(gap) for pair, gap in overlaps.items()}
 
     def above(self, lower: int, upper: int) -> int:
         """How far above `lower` must `upper` start."""
@@ -264,7 +263,3 @@ def _hill_climb(problem: _Problem, start: list[int], bound: int, deadline: float
         if problem.peak(offsets) <= best_peak:
             order, best, best_peak = changed, offsets, problem.peak(offsets)
     return best
-
-
-def _align_up(value: int) -> int:
-    return -(-value // ALIGNMENT) * ALIGNMENT

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from edge.errors import ModelError
 from edge.plan.layers import Layer, Network
 from edge.plan.lifetimes import Buffer
-from edge.plan.offline import ALIGNMENT, plan_offline
+from edge.plan.offline import plan_offline
+from edge.plan.tflm_greedy import align_up
 
 Scratch = Callable[[Layer], int]
 """Bytes of memory that a layer's kernel needs while it makes a row."""
@@ -124,7 +125,7 @@ def plan_stream(
 
     Example:
         >>> plan_stream(network, lambda layer: 0).memory_bytes  # doctest: +SKIP
-        14464
+        12096
     """
     plans = [_best(network, scratch, with_heads, seconds) for with_heads in (False, True)]
     smallest = min(plans, key=lambda plan: plan.memory_bytes)
@@ -197,11 +198,11 @@ def _must_be_whole_between(network: Network, cuts: list[int], start: int, end: i
 
 
 def _segment_bytes(network: Network, segment: Segment) -> int:
-    result = _align(network.rows[segment.result].bytes)
+    result = align_up(network.rows[segment.result].bytes)
     if segment.source == network.input:
         return segment.workspace_bytes + result
-    source = _align(network.rows[segment.source].bytes)
-    return segment.workspace_bytes + max(result, _align(segment.overlap_bytes) + source)
+    source = align_up(network.rows[segment.source].bytes)
+    return segment.workspace_bytes + max(result, align_up(segment.overlap_bytes) + source)
 
 
 class _Flow:
@@ -313,7 +314,7 @@ def _segment(
     own = tuple(t for t in heads if t != network.input)
     head_offsets, heads_bytes = _place_heads({t: rows[t].row_bytes for t in own}, conflicts)
     rings = sum(
-        _align(count * rows[t].row_bytes)
+        align_up(count * rows[t].row_bytes)
         for t, count in slots.items()
         if t != flow.result and (t != flow.source or flow.is_streamed)
     )
@@ -326,7 +327,7 @@ def _segment(
         heads,
         tuple(steps),
         head_offsets,
-        rings + heads_bytes + _align(scratch_bytes),
+        rings + heads_bytes + align_up(scratch_bytes),
         scratch_bytes,
         overlap,
         copied,
@@ -377,7 +378,7 @@ def _place_heads(
     offsets: dict[int, int] = {}
     for tensor in sorted(sizes, key=lambda t: -sizes[t]):
         taken = sorted(
-            (offsets[other], offsets[other] + _align(sizes[other]))
+            (offsets[other], offsets[other] + align_up(sizes[other]))
             for other in offsets
             if frozenset((tensor, other)) in conflicts
         )
@@ -387,7 +388,7 @@ def _place_heads(
                 break
             at = max(at, end)
         offsets[tensor] = at
-    return offsets, max((at + _align(sizes[t]) for t, at in offsets.items()), default=0)
+    return offsets, max((at + align_up(sizes[t]) for t, at in offsets.items()), default=0)
 
 
 def _placed(network: Network, segments: Sequence[Segment], seconds: float) -> StreamPlan:
@@ -409,10 +410,10 @@ def _placed(network: Network, segments: Sequence[Segment], seconds: float) -> St
     for number, segment in enumerate(segments):
         at = placed.offsets[number]
         scratch_offsets.append(at)
-        at += _align(segment.scratch_bytes)
+        at += align_up(segment.scratch_bytes)
         rings_at = at + max(
             (
-                offset + _align(network.rows[t].row_bytes)
+                offset + align_up(network.rows[t].row_bytes)
                 for t, offset in segment.head_offsets.items()
             ),
             default=0,
@@ -423,12 +424,8 @@ def _placed(network: Network, segments: Sequence[Segment], seconds: float) -> St
             elif tensor != segment.source or number == 0:
                 head = segment.head_offsets.get(tensor)
                 stores[tensor] = Store(count, rings_at, None if head is None else at + head)
-                rings_at += _align(count * network.rows[tensor].row_bytes)
+                rings_at += align_up(count * network.rows[tensor].row_bytes)
     steps = tuple(step for segment in segments for step in segment.steps)
     return StreamPlan(
         network, tuple(segments), stores, tuple(scratch_offsets), placed.peak_bytes, steps
     )
-
-
-def _align(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT

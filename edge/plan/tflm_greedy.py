@@ -11,7 +11,6 @@ functions of the kernels), structures measured with arm-none-eabi-gcc 12.2.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -174,7 +173,7 @@ class ArenaPlan:
     def arena_bytes(self) -> int:
         """The smallest arena that works: a multiple of 16, for an array aligned to 16."""
         needed = self.tail_bytes + max(self.head_bytes, self.planning_bytes)
-        return _align_up(needed, ALIGNMENT)
+        return align_up(needed, ALIGNMENT)
 
 
 def predict_arena(
@@ -213,7 +212,7 @@ def predict_arena(
         for size in _scratch_bytes(graph, op, kernels, has_dsp, has_mve)
     ]
     buffers += scratch
-    sizes = [_align_up(buffer.bytes, ALIGNMENT) for buffer in buffers]
+    sizes = [align_up(buffer.bytes, ALIGNMENT) for buffer in buffers]
     fixed = [_offline_offset(graph, buffer) for buffer in buffers]
     offsets = greedy_offsets(sizes, buffers, fixed)
     head = max((offset + size for offset, size in zip(offsets, sizes, strict=True)), default=0)
@@ -221,9 +220,9 @@ def predict_arena(
     word = structures.word_bytes
     requests = SCRATCH_REQUEST_BYTES[word] * (len(scratch) + MAX_SCRATCH_PER_OPERATOR)
     planning = (
-        _align_up(requests, ALIGNMENT)
-        + _align_up(word, ALIGNMENT)
-        + _align_up(structures.allocation_info * (len(graph.tensors) + len(scratch)), ALIGNMENT)
+        align_up(requests, ALIGNMENT)
+        + align_up(word, ALIGNMENT)
+        + align_up(structures.allocation_info * (len(graph.tensors) + len(scratch)), ALIGNMENT)
         + PLANNER_BYTES_PER_BUFFER * len(buffers)
     )
     return ArenaPlan(head, tail, planning, tuple(buffers), tuple(offsets))
@@ -303,7 +302,7 @@ def cmsis_nn_scratch_bytes(graph: Graph, has_dsp: bool, has_mve: bool) -> list[i
         for op in graph.operators
         if (rule := _CMSIS_NN_SCRATCH.get(op.opcode)) is not None
     )
-    return [_align_up(size, ALIGNMENT) for size in sizes if size]
+    return [align_up(size, ALIGNMENT) for size in sizes if size]
 
 
 def _tail_bytes(graph: Graph, kernels: Kernels, scratch_count: int, sizes: Structures) -> int:
@@ -315,7 +314,7 @@ def _tail_bytes(graph: Graph, kernels: Kernels, scratch_count: int, sizes: Struc
     def take(size: int, alignment: int) -> None:
         nonlocal position
         # An arena that ends on a multiple of 16 makes aligning down the same as counting up.
-        position = _align_up(position + size, alignment) if size else position
+        position = align_up(position + size, alignment) if size else position
 
     for size in sizes.start_up:
         take(size, word)
@@ -362,8 +361,8 @@ def _cmsis_nn_conv(graph: Graph, op: Operator, has_dsp: bool, has_mve: bool) -> 
         return 0
     taps = height * width * in_channels
     if has_mve:
-        return 4 * _align_up(taps, 16)
-    return 2 * _align_up(taps, 4) * 2
+        return 4 * align_up(taps, 16)
+    return 2 * align_up(taps, 4) * 2
 
 
 def _cmsis_nn_depthwise(graph: Graph, op: Operator, has_dsp: bool, has_mve: bool) -> int:
@@ -389,5 +388,18 @@ _CMSIS_NN_SCRATCH: dict[str, Callable[[Graph, Operator, bool, bool], int]] = {
 }
 
 
-def _align_up(value: int, alignment: int) -> int:
-    return math.ceil(value / alignment) * alignment
+def align_up(value: int, alignment: int = ALIGNMENT) -> int:
+    """The next multiple of an alignment.
+
+    Args:
+        value: Bytes.
+        alignment: Bytes.
+
+    Returns:
+        `value` or a little more.
+
+    Example:
+        >>> align_up(17)
+        32
+    """
+    return -(-value // alignment) * alignment

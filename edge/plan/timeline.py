@@ -6,7 +6,7 @@ import dataclasses
 
 from edge.graph import Graph
 from edge.plan.lifetimes import Buffer
-from edge.plan.tflm_greedy import predict_arena
+from edge.plan.tflm_greedy import align_up, predict_arena
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ def memory_timeline(graph: Graph) -> Timeline:
     moments = []
     for op in graph.operators:
         alive = [
-            (-(-buffer.bytes // 16) * 16, offset)
+            (align_up(buffer.bytes), offset)
             for buffer, offset in zip(arena.buffers, arena.offsets, strict=True)
             if buffer.first <= op.index + 1 <= buffer.last
         ]

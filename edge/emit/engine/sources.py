@@ -71,7 +71,7 @@ def engine_of(graph: Graph, instructions: str = "portable", ram_bytes: int | Non
 
     Example:
         >>> engine_of(graph, "dsp").plan.memory_bytes  # doctest: +SKIP
-        12608
+        12896
     """
     network = network_of(graph)
     kernels = tuple(kernel_for(network, layer, instructions) for layer in network.layers)
