@@ -129,12 +129,7 @@ def load_keras(path: str | os.PathLike) -> Any:
 
 def _suspects(model: Any) -> str:
     """The layers that no int8 rule knows: the converter does not always say which it met."""
-    from keras_mobilenet.quantization.scheme import (
-        Role,
-        UnsupportedLayerError,
-        fused_activation,
-        role_of,
-    )
+    from keras_mobilenet.quantization.scheme import UnsupportedLayerError, activation_of, role_of
     from keras_mobilenet.quantization.transform import QUANTIZED_LAYERS
 
     names = []
@@ -142,8 +137,8 @@ def _suspects(model: Any) -> str:
         if type(layer).__name__ == "InputLayer" or isinstance(layer, QUANTIZED_LAYERS):
             continue
         try:
-            if role_of(layer) in (Role.CONVOLUTION, Role.DENSE, Role.ACTIVATION):
-                fused_activation(layer)
+            role_of(layer)
+            activation_of(layer)
         except UnsupportedLayerError:
             names.append(f"{layer.name!r} ({type(layer).__name__})")
     return f" Look first at layer {', '.join(names)}." if names else ""

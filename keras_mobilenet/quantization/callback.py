@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import keras
 
-from keras_mobilenet.quantization.transform import (
-    check_quantizable,
-    is_quantized,
-    quantize_in_place,
-)
+from keras_mobilenet.quantization.graph import read_float_graph
+from keras_mobilenet.quantization.in_place import quantize_in_place
+from keras_mobilenet.quantization.transform import RANGES, is_quantized, model_ranges
+from keras_mobilenet.quantization.weighted import QuantizedConvolution
+
+SCHEMES = ("int8",)
 
 
 class QuantizationAwareTraining(keras.callbacks.Callback):
     """Trains float, then with int8 fake quantization, in one `model.fit`.
 
-    From `start_epoch` on the model computes with int8 kernels and activations in float
-    arithmetic: batch normalizations are folded as inference folds them, kernels are symmetric per
-    output channel, activations asymmetric with moving-average ranges. The model keeps its
-    identity, its optimizer state and its compiled loss. Saved afterwards, it reloads with its
-    ranges, and `edge.convert` needs no representative data.
+    From its start on the model computes with int8 kernels and activations in float arithmetic:
+    batch normalizations are folded as inference folds them, kernels are symmetric per output
+    channel, activations asymmetric. The model keeps its identity, its optimizer state and its
+    compiled loss. Saved afterwards, it reloads with its ranges, and `edge.convert` needs no
+    representative data.
 
-    A model that is already quantization-aware (one reloaded to go on training) stays as it is.
+    A model that is already quantization-aware stays as it is: to resume, load the saved model and
+    call `fit` with the same callback and `initial_epoch`.
 
     Args:
         start_epoch: First epoch, counted from 0, that trains with fake quantization.
+        start_step: In place of `start_epoch`: the first optimizer step, counted from 0.
+        scheme: `"int8"`, the only one that TFLite Micro's kernels have.
+        ranges: `"moving_average"` of batch extremes, or `"lsq"`: steps learned from there on.
+        freeze_bn_after: So many epochs (steps, with `start_step`) after the start, batch
+            normalization changes over to its moving statistics, which inference uses. None: never.
+        freeze_ranges_after: So many epochs (or steps) after the start, the ranges stay. None:
+            never.
+        exclude: Names of layers that stay float, to find out which layer loses accuracy.
 
     Raises:
-        ValueError: If `start_epoch` is negative, or lies past the epochs of `fit`.
+        ValueError: If an argument is out of range, or the start lies past the epochs of `fit`.
         UnsupportedLayerError: At the start of `fit`, if a layer has no int8 rule.
         RuntimeError: At the start of `fit`, if Keras does not run on TensorFlow.
 
@@ -45,23 +57,81 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
     Source: arXiv 1712.05877, section 3; the TFLite 8-bit quantization specification.
     """
 
-    def __init__(self, start_epoch: int = 0):
+    def __init__(
+        self,
+        start_epoch: int | None = None,
+        *,
+        start_step: int | None = None,
+        scheme: str = "int8",
+        ranges: str = "moving_average",
+        freeze_bn_after: int | None = None,
+        freeze_ranges_after: int | None = None,
+        exclude: Collection[str] = (),
+    ):
         super().__init__()
-        if isinstance(start_epoch, bool) or not isinstance(start_epoch, int) or start_epoch < 0:
-            raise ValueError(f"start_epoch must be a non-negative integer, got {start_epoch!r}.")
-        self.start_epoch = start_epoch
+        if start_epoch is not None and start_step is not None:
+            raise ValueError("Give start_epoch or start_step, not both.")
+        if scheme not in SCHEMES:
+            raise ValueError(f"scheme must be one of {SCHEMES}, got {scheme!r}.")
+        if ranges not in RANGES:
+            raise ValueError(f"ranges must be one of {RANGES}, got {ranges!r}.")
+        if isinstance(exclude, str):
+            raise ValueError(f"exclude must be a list of layer names, got {exclude!r}.")
+        self.start_epoch = None if start_step is not None else start_epoch or 0
+        self.start_step = start_step
+        self.ranges = ranges
+        self.freeze_bn_after = freeze_bn_after
+        self.freeze_ranges_after = freeze_ranges_after
+        self.exclude = tuple(exclude)
+        for name in ("start_epoch", "start_step", "freeze_bn_after", "freeze_ranges_after"):
+            given = start_epoch if name == "start_epoch" else getattr(self, name)
+            is_whole = isinstance(given, int) and not isinstance(given, bool)
+            if given is not None and (not is_whole or given < 0):
+                raise ValueError(f"{name} must be a non-negative integer, got {given!r}.")
 
     def on_train_begin(self, logs=None):
         if is_quantized(self.model):
             return
         # Found now, not after the float epochs.
-        check_quantizable(self.model)
-        epochs = (self.params or {}).get("epochs")
-        if epochs is not None and self.start_epoch >= epochs:
+        read_float_graph(self.model, self.exclude)
+        params = self.params or {}
+        epochs, steps = params.get("epochs"), params.get("steps")
+        if self.start_step is None:
+            if epochs is not None and self.start_epoch >= epochs:
+                raise ValueError(
+                    f"start_epoch={self.start_epoch} is never reached: fit ends after {epochs} "
+                    "epochs."
+                )
+        elif epochs is not None and steps is not None and self.start_step >= epochs * steps:
             raise ValueError(
-                f"start_epoch={self.start_epoch} is never reached: fit ends after {epochs} epochs."
+                f"start_step={self.start_step} is never reached: fit ends after {epochs} epochs of "
+                f"{steps} steps."
             )
 
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch >= self.start_epoch and not is_quantized(self.model):
-            quantize_in_place(self.model)
+        if self.start_step is None:
+            self._advance(epoch - self.start_epoch)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.start_step is not None:
+            self._advance(int(self.model.optimizer.iterations) - self.start_step)
+
+    def _advance(self, since_start: int) -> None:
+        """Brings the model to the state that belongs to a time, in epochs or steps."""
+        if since_start < 0:
+            return
+        if not is_quantized(self.model):
+            quantize_in_place(self.model, self.ranges, self.exclude)
+        has_changed = False
+        if self.freeze_bn_after is not None and since_start >= self.freeze_bn_after:
+            for layer in self.model.layers:
+                if isinstance(layer, QuantizedConvolution) and not layer.is_batch_norm_frozen:
+                    layer.is_batch_norm_frozen = has_changed = True
+        if self.freeze_ranges_after is not None and since_start >= self.freeze_ranges_after:
+            for _, tensor_range in model_ranges(self.model):
+                if not tensor_range.is_frozen:
+                    tensor_range.freeze()
+                    has_changed = True
+        if has_changed and self.model.train_function is not None:
+            # Frozen or not is decided when the step is traced.
+            self.model.make_train_function(force=True)

@@ -1,6 +1,8 @@
-"""Fake quantization: the int8 grid of TFLite in float arithmetic, and the ranges that set it."""
+"""Fake quantization: the int8 grid of TFLite in float arithmetic."""
 
 from __future__ import annotations
+
+import math
 
 import keras
 import numpy as np
@@ -35,7 +37,7 @@ def require_tensorflow_backend() -> None:
 
 
 def nudged_parameters(range_min: float, range_max: float) -> tuple[float, int]:
-    """The scale and zero point that TensorFlow's fake quantization uses for a range.
+    """The scale and zero point that the TFLite converter gives a tensor of a real range.
 
     Args:
         range_min: Smallest real value, at most 0.
@@ -55,12 +57,12 @@ def nudged_parameters(range_min: float, range_max: float) -> tuple[float, int]:
     """
     if not range_min <= 0 <= range_max or range_min == range_max:
         raise ValueError(f"A range must hold 0 and not be empty, got [{range_min}, {range_max}].")
-    low, high = np.float32(range_min), np.float32(range_max)
-    steps = np.float32(2**NUM_BITS - 1)
+    steps = 2**NUM_BITS - 1
+    low, high = float(np.float32(range_min)), float(np.float32(range_max))
     scale = (high - low) / steps
-    zero_from_min = np.clip(-low / scale, np.float32(0), steps)
-    # TensorFlow rounds the zero point half away from zero.
-    return float(scale), int(np.floor(zero_from_min + np.float32(0.5))) - 2 ** (NUM_BITS - 1)
+    # The zero point rounds half away from zero.
+    zero_point = math.floor(min(max(-low / scale, 0.0), steps) + 0.5) - 2 ** (NUM_BITS - 1)
+    return float(np.float32(scale)), zero_point
 
 
 def fake_quant_activation(x, range_min, range_max):
@@ -170,107 +172,42 @@ def straight_through(value, quantized):
     return value + ops.stop_gradient(quantized - value)
 
 
-@keras.saving.register_keras_serializable(package="keras_mobilenet")
-class QuantizationRange(keras.layers.Layer):
-    """The trained real range of one tensor, and the rounding to its int8 grid.
+@tf.custom_gradient
+def learned_fake_quant(x, log_factor, range_min, range_max, is_learning):
+    """Rounds an activation to an int8 grid whose step is learned.
+
+    The step is `(range_max - range_min) / 255 * exp(log_factor)`. Inside the range its gradient is
+    the rounding error, outside it is the limit; both are scaled by `1 / sqrt(values * 255)`.
 
     Args:
-        momentum: Weight of the past in the moving average of batch minima and maxima; None keeps
-            the extremes of all batches, which suits inputs with hard bounds such as pixels.
-        **kwargs: Keras layer arguments.
-
-    Call arguments:
-        x: Float tensor of any shape.
-        training: Whether the range follows this batch.
+        x: Float tensor, batch first.
+        log_factor: Scalar float tensor, what is learned.
+        range_min: Scalar float tensor, at most 0.
+        range_max: Scalar float tensor, at least 0.
+        is_learning: Scalar float tensor: 0 keeps the step's gradient at zero, 1 lets it pass.
 
     Returns:
-        Float tensor of the shape of `x`, on the int8 grid of the range.
+        Float tensor of the shape of `x`.
 
     Example:
-        >>> tensor_range = QuantizationRange()
-        >>> _ = tensor_range(tf.constant([0.0, 5.1]), training=True)
-        >>> scale, zero_point = tensor_range.scale_and_zero_point()
-        >>> round(scale, 7), zero_point
-        (0.02, -128)
+        >>> factor = tf.Variable(0.0)
+        >>> with tf.GradientTape() as tape:
+        ...     y = learned_fake_quant(tf.constant([[0.4, 999.0]]), factor, 0.0, 255.0, 1.0)
+        >>> y.numpy(), float(tape.gradient(y, factor)) > 0
+        (array([[  0., 255.]], dtype=float32), True)
 
-    Source: arXiv 1712.05877, section 3.1.
+    Source: arXiv 1902.08153, equations 3 and 4, section 2.2.
     """
+    low, high = range_min * tf.exp(log_factor), range_max * tf.exp(log_factor)
+    y = fake_quant_activation(x, low, high)
 
-    def __init__(self, momentum: float | None = 0.99, **kwargs):
-        super().__init__(trainable=False, **kwargs)
-        self.momentum = momentum
-
-    def build(self, input_shape):
-        self.range_min = self._add_range("range_min")
-        self.range_max = self._add_range("range_max")
-        self.num_batches = self._add_range("num_batches")
-
-    def _add_range(self, name: str):
-        return self.add_weight(
-            shape=(), initializer="zeros", trainable=False, aggregation="mean", name=name
+    def gradient(upstream):
+        inside, below, above = tf.raw_ops.FakeQuantWithMinMaxVarsGradient(
+            gradients=upstream, inputs=x, min=low, max=high, num_bits=NUM_BITS, narrow_range=False
         )
+        values = tf.cast(tf.size(x) / tf.shape(x)[0], x.dtype)
+        share = is_learning / tf.sqrt(values * (2.0**NUM_BITS - 1.0))
+        by_step = tf.reduce_sum(inside * (y - x)) + below * low + above * high
+        return inside, by_step * share, None, None, None
 
-    def call(self, x, training=None):
-        if training:
-            self._observe(x)
-        return fake_quant_activation(
-            x, ops.convert_to_tensor(self.range_min), ops.convert_to_tensor(self.range_max)
-        )
-
-    def _observe(self, x) -> None:
-        batch_min = ops.minimum(ops.min(x), 0.0)
-        batch_max = ops.maximum(ops.max(x), batch_min + SMALLEST_RANGE)
-        batch_max = ops.maximum(batch_max, 0.0)
-        if self.momentum is None:
-            self.range_min.assign(ops.minimum(self.range_min, batch_min))
-            self.range_max.assign(ops.maximum(self.range_max, batch_max))
-        else:
-            # A plain mean until the moving average has enough history: no start-up bias.
-            past = ops.minimum(self.momentum, self.num_batches / (self.num_batches + 1.0))
-            self.range_min.assign(past * self.range_min + (1.0 - past) * batch_min)
-            self.range_max.assign(past * self.range_max + (1.0 - past) * batch_max)
-        self.num_batches.assign_add(1.0)
-
-    def scale(self):
-        """The step of the int8 grid, as a tensor that follows the range.
-
-        Returns:
-            Scalar float tensor.
-        """
-        return (self.range_max - self.range_min) / (2.0**NUM_BITS - 1.0)
-
-    def zero_point(self):
-        """The int8 zero point, as a tensor that follows the range.
-
-        Returns:
-            Scalar float tensor, a whole number in [-128, 127].
-        """
-        steps = 2.0**NUM_BITS - 1.0
-        from_min = ops.clip(-self.range_min / self.scale(), 0.0, steps)
-        return ops.floor(from_min + 0.5) - 2.0 ** (NUM_BITS - 1)
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether at least one training batch has set the range."""
-        return self.built and float(self.num_batches) > 0
-
-    def scale_and_zero_point(self) -> tuple[float, int]:
-        """The int8 quantization parameters of the range.
-
-        Returns:
-            `(scale, zero_point)` as in `nudged_parameters`.
-
-        Raises:
-            ValueError: If no training batch has set the range.
-        """
-        if not self.is_trained:
-            raise ValueError(f"The range {self.path!r} has seen no training batch.")
-        return nudged_parameters(float(self.range_min), float(self.range_max))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        config = super().get_config() | {"momentum": self.momentum}
-        config.pop("trainable")
-        return config
+    return y, gradient

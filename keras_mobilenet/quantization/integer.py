@@ -80,11 +80,7 @@ def requantize(accumulator, multiplier, shift):
     left, right = tf.maximum(shift, 0), tf.maximum(-shift, 0)
     scaled = tf.bitwise.left_shift(tf.cast(accumulator, tf.int64), left)
     high = tf.bitwise.right_shift(scaled * multiplier + 2**30, tf.constant(31, tf.int64))
-    mask = tf.bitwise.left_shift(tf.ones_like(right), right) - 1
-    remainder = tf.bitwise.bitwise_and(high, mask)
-    threshold = tf.bitwise.right_shift(mask, tf.ones_like(mask)) + tf.cast(high < 0, tf.int64)
-    rounded = tf.bitwise.right_shift(high, right) + tf.cast(remainder > threshold, tf.int64)
-    return tf.cast(rounded, tf.float64)
+    return tf.cast(_divide_by_power(high, right), tf.float64)
 
 
 def to_int8_grid(value, scale, zero_point, activation: str):
@@ -113,3 +109,114 @@ def to_int8_grid(value, scale, zero_point, activation: str):
         high = tf.minimum(high, zero_point + tf.floor(6.0 / tf.cast(scale, tf.float64) + 0.5))
     quantized = tf.clip_by_value(value + zero_point, low, high)
     return tf.cast(quantized - zero_point, tf.float32) * scale
+
+
+ADD_LEFT_SHIFT = 20
+"""ADD brings both inputs to a common scale in int32. Source: TFLite's `add.cc`."""
+
+
+def add_multipliers(first_scale, second_scale, output_scale) -> list[tuple]:
+    """Multiplier and shift of both inputs and of the output of an int8 ADD.
+
+    Args:
+        first_scale: Float64 scalar tensor.
+        second_scale: Float64 scalar tensor.
+        output_scale: Float64 scalar tensor.
+
+    Returns:
+        Three `(multiplier, shift)` pairs as in `quantized_multiplier`.
+
+    Example:
+        >>> one = tf.constant(1.0, tf.float64)
+        >>> [int(shift) for _, shift in add_multipliers(one, one, one)]
+        [0, 0, -18]
+
+    Source: TFLite's `add.cc`.
+    """
+    widest = 2.0 * tf.maximum(first_scale, second_scale)
+    ratios = (
+        first_scale / widest,
+        second_scale / widest,
+        widest / (2.0**ADD_LEFT_SHIFT * output_scale),
+    )
+    return [quantized_multiplier(ratio) for ratio in ratios]
+
+
+def rounded_average(total, count):
+    """Divides int32 sums, half away from zero, as AVERAGE_POOL_2D does.
+
+    Args:
+        total: Float tensor of whole numbers.
+        count: Float tensor of positive whole numbers that broadcasts with `total`.
+
+    Returns:
+        Float64 tensor of whole numbers.
+
+    Example:
+        >>> rounded_average(tf.constant([3.0, -3.0]), 2.0).numpy()
+        array([ 2., -2.])
+    """
+    total, count = tf.cast(total, tf.int64), tf.cast(count, tf.int64)
+    half = tf.where(total > 0, count // 2, -(count // 2))
+    # truncatediv rounds towards zero, as C does.
+    return tf.cast(tf.truncatediv(total + half, count), tf.float64)
+
+
+def hard_swish(steps, input_scale, output_scale):
+    """The int8 HARD_SWISH, which computes in 16-bit fixed point.
+
+    Args:
+        steps: Float tensor of whole numbers, the input less its zero point.
+        input_scale: Float32 scalar tensor.
+        output_scale: Float32 scalar tensor.
+
+    Returns:
+        Float64 tensor of whole numbers, before the zero point is added.
+
+    Example:
+        >>> scale = tf.constant(0.05)
+        >>> hard_swish(tf.constant([-80.0, 0.0, 80.0]), scale, scale).numpy()
+        array([ 0.,  0., 80.])
+
+    Source: TFLite's `reference_ops::HardSwish`.
+    """
+    fine_scale = input_scale / 128.0
+    output_multiplier, output_shift = _multiplier_16(fine_scale / output_scale)
+    reluish_multiplier, reluish_shift = _multiplier_16(fine_scale / (3.0 / 32768.0))
+    fine = tf.cast(steps, tf.int64) * 128
+    on_output_scale = _high_multiply_16(fine, output_multiplier)
+    one = tf.ones_like(reluish_shift)
+    left = tf.maximum(reluish_shift - one, tf.zeros_like(one))
+    reluish = _saturate_16(tf.bitwise.left_shift(fine, left))
+    reluish = _high_multiply_16(reluish, reluish_multiplier)
+    reluish = tf.where(reluish_shift > 0, _saturate_16(reluish * 2), reluish)
+    reluish = _divide_by_power(reluish, tf.maximum(-reluish_shift, tf.zeros_like(one)))
+    gate = tf.bitwise.right_shift(reluish + 2**15, one)
+    # Here the kernel truncates where everywhere else it rounds.
+    product = _saturate_16(tf.truncatediv(gate * on_output_scale, tf.constant(2**15, tf.int64)))
+    return tf.cast(_divide_by_power(product, -output_shift), tf.float64)
+
+
+def _multiplier_16(ratio):
+    multiplier, shift = quantized_multiplier(tf.cast(ratio, tf.float64))
+    return tf.minimum((multiplier + 2**15) // 2**16, 2**15 - 1), shift
+
+
+def _saturate_16(value):
+    return tf.clip_by_value(
+        value, tf.constant(-(2**15), tf.int64), tf.constant(2**15 - 1, tf.int64)
+    )
+
+
+def _high_multiply_16(a, b):
+    product = a * b
+    nudge = tf.where(product >= 0, tf.constant(2**14, tf.int64), tf.constant(1 - 2**14, tf.int64))
+    return _saturate_16(tf.truncatediv(product + nudge, tf.constant(2**15, tf.int64)))
+
+
+def _divide_by_power(value, exponent):
+    """Rounds half away from zero."""
+    mask = tf.bitwise.left_shift(tf.ones_like(exponent), exponent) - 1
+    remainder = tf.bitwise.bitwise_and(value, mask)
+    threshold = tf.bitwise.right_shift(mask, tf.ones_like(mask)) + tf.cast(value < 0, tf.int64)
+    return tf.bitwise.right_shift(value, exponent) + tf.cast(remainder > threshold, tf.int64)

@@ -6,6 +6,8 @@
 | Dense kernel            | symmetric, one scale, [-127, 127]                     |
 | bias                    | int32, scale = input scale * kernel scale             |
 | activation, model input | asymmetric, one scale and zero point, [-128, 127]     |
+| concatenated tensors    | one grid for all of them and their concatenation      |
+| average pooling output  | the grid of its input                                 |
 | softmax output          | scale 1/256, zero point -128                          |
 
 Source: the TFLite 8-bit quantization specification.
@@ -15,7 +17,6 @@ from __future__ import annotations
 
 import enum
 
-import keras
 from keras import layers
 
 from keras_mobilenet.layers import ConvBNReLU, SeparableBlock
@@ -25,11 +26,15 @@ class Role(enum.Enum):
     """What a layer does to the int8 grid of the tensor that flows through it."""
 
     CONVOLUTION = "a kernel per channel; batch normalization and ReLU fuse into it"
+    SEPARABLE = "a depthwise and a pointwise convolution, taken apart"
     DENSE = "a kernel with one scale; ReLU fuses into it"
     BLOCK = "convolution stages, taken apart"
     BATCH_NORM = "folds into the convolution before it"
     ACTIVATION = "fuses into the layer before it, or gets a range of its own"
+    ADD = "sums: its output gets a range of its own; ReLU fuses into it"
+    CONCATENATE = "joins: its inputs take its grid"
     MEAN = "averages: its output gets a range of its own"
+    AVERAGE_POOL = "averages: the grid stays"
     KEEPS = "moves or selects values: the grid stays"
     SOFTMAX = "its int8 grid is fixed by TFLite"
 
@@ -37,20 +42,38 @@ class Role(enum.Enum):
 _ROLES: dict[type, Role] = {
     layers.Conv2D: Role.CONVOLUTION,
     layers.DepthwiseConv2D: Role.CONVOLUTION,
+    layers.SeparableConv2D: Role.SEPARABLE,
     layers.Dense: Role.DENSE,
     ConvBNReLU: Role.BLOCK,
     SeparableBlock: Role.BLOCK,
     layers.BatchNormalization: Role.BATCH_NORM,
     layers.ReLU: Role.ACTIVATION,
+    layers.Add: Role.ADD,
+    layers.Concatenate: Role.CONCATENATE,
     layers.GlobalAveragePooling2D: Role.MEAN,
+    layers.AveragePooling2D: Role.AVERAGE_POOL,
     layers.GlobalMaxPooling2D: Role.KEEPS,
     layers.MaxPooling2D: Role.KEEPS,
     layers.ZeroPadding2D: Role.KEEPS,
     layers.Dropout: Role.KEEPS,
+    layers.SpatialDropout2D: Role.KEEPS,
+    layers.Identity: Role.KEEPS,
     layers.Flatten: Role.KEEPS,
     layers.Reshape: Role.KEEPS,
     layers.Softmax: Role.SOFTMAX,
 }
+
+_OPERATIONS = {"Add": Role.ADD, "Relu": Role.ACTIVATION, "Relu6": Role.ACTIVATION}
+"""keras.ops, which stand in a functional graph as `x + y` and `keras.ops.relu(x)` leave them."""
+
+_ACTIVATION_NAMES = {
+    "linear": "linear",
+    "relu": "relu",
+    "relu6": "relu6",
+    "hard_silu": "hard_swish",
+    "softmax": "softmax",
+}
+"""Keras's function name -> TFLite's name."""
 
 SUPPORTED = sorted({t.__name__ for t in _ROLES} | {"Activation"})
 
@@ -94,29 +117,32 @@ def role_of(layer) -> Role:
         >>> role_of(layers.Flatten()).name
         'KEEPS'
     """
-    if isinstance(layer, layers.Activation):
-        return Role.SOFTMAX if layer.activation is keras.activations.softmax else Role.ACTIVATION
+    if type(layer) is layers.Activation:
+        kinds = {"linear": Role.KEEPS, "softmax": Role.SOFTMAX}
+        return kinds.get(activation_of(layer), Role.ACTIVATION)
     # Exact types: a subclass may compute something else.
     role = _ROLES.get(type(layer))
+    if role is None and type(layer).__module__.startswith("keras.src.ops."):
+        role = _OPERATIONS.get(type(layer).__name__)
     if role is None:
         raise unsupported(layer, f"it has no int8 rule. Supported layers: {', '.join(SUPPORTED)}.")
     return role
 
 
-def fused_activation(layer) -> str:
-    """The activation of a layer as TFLite fuses it.
+def activation_of(layer) -> str:
+    """The activation of a layer by TFLite's name.
 
     Args:
-        layer: A ReLU or Activation layer, or a layer with an `activation` attribute.
+        layer: A ReLU or Activation layer, or any layer or operation.
 
     Returns:
-        `"linear"`, `"relu"`, `"relu6"` or `"softmax"`.
+        `"linear"`, `"relu"`, `"relu6"`, `"hard_swish"` or `"softmax"`.
 
     Raises:
-        UnsupportedLayerError: If int8 TFLite has no such fused activation.
+        UnsupportedLayerError: If int8 TFLite has no such activation.
 
     Example:
-        >>> fused_activation(layers.ReLU(6.0))
+        >>> activation_of(layers.ReLU(6.0))
         'relu6'
     """
     if isinstance(layer, layers.ReLU):
@@ -126,7 +152,14 @@ def fused_activation(layer) -> str:
         if is_plain and layer.max_value == 6:
             return "relu6"
         raise unsupported(layer, "only ReLU() and ReLU(6) fuse into an int8 operator.")
-    name = getattr(layer.activation, "__name__", str(layer.activation))
-    if name not in ("linear", "relu", "relu6", "softmax"):
-        raise unsupported(layer, f"activation {name!r} has no int8 rule; use relu or relu6.")
-    return name
+    if not isinstance(layer, layers.Layer):
+        return type(layer).__name__.lower()
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        return "linear"
+    name = getattr(activation, "__name__", str(activation))
+    if name not in _ACTIVATION_NAMES:
+        raise unsupported(
+            layer, f"activation {name!r} has no int8 rule; use relu, relu6 or hard_silu."
+        )
+    return _ACTIVATION_NAMES[name]

@@ -1,31 +1,38 @@
-"""Turns a functional Keras model into its quantization-aware twin, which shares its weights."""
+"""Turns a Keras model into its quantization-aware twin, which shares its weights."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Collection, Iterator
 
 import keras
-from keras import layers, tree
+from keras import layers
 
-from keras_mobilenet.quantization.fake_quant import require_tensorflow_backend
-from keras_mobilenet.quantization.layers import (
-    QuantizedConvolution,
-    QuantizedDense,
+from keras_mobilenet.quantization.graph import Group, read_float_graph
+from keras_mobilenet.quantization.ranges import QuantizationRange
+from keras_mobilenet.quantization.scheme import Role, activation_of, role_of
+from keras_mobilenet.quantization.weighted import QuantizedConvolution, QuantizedDense
+from keras_mobilenet.quantization.weightless import (
+    QuantizedActivation,
+    QuantizedAdd,
+    QuantizedAveragePooling,
+    QuantizedConcatenate,
     QuantizedMean,
     QuantizedTensor,
 )
-from keras_mobilenet.quantization.scheme import Role, fused_activation, role_of, unsupported
 
-QUANTIZED_LAYERS = (QuantizedTensor, QuantizedConvolution, QuantizedDense, QuantizedMean)
+QUANTIZED_LAYERS = (
+    QuantizedTensor,
+    QuantizedConvolution,
+    QuantizedDense,
+    QuantizedAdd,
+    QuantizedConcatenate,
+    QuantizedMean,
+    QuantizedAveragePooling,
+    QuantizedActivation,
+)
 
-
-@dataclasses.dataclass(frozen=True)
-class _Call:
-    """One layer call of the float graph: `layer(source) -> result`, keyed by tensor identity."""
-
-    layer: keras.layers.Layer
-    source: int
-    result: int
+RANGES = ("moving_average", "lsq")
+"""How an activation's range is found: averaged over batches, or its step learned (LSQ)."""
 
 
 def is_quantized(model: keras.Model) -> bool:
@@ -44,6 +51,27 @@ def is_quantized(model: keras.Model) -> bool:
     return any(isinstance(layer, QUANTIZED_LAYERS) for layer in model.layers)
 
 
+def model_ranges(model: keras.Model) -> Iterator[tuple[str, QuantizationRange]]:
+    """The ranges of a quantization-aware model that set a grid.
+
+    Args:
+        model: A Keras model.
+
+    Yields:
+        `(layer name, range)`; ranges that follow another are left out.
+
+    Example:
+        >>> inputs = keras.Input((4,))
+        >>> twin = quantize_model(keras.Model(inputs, layers.Dense(2, name="d")(inputs)))
+        >>> [name for name, _ in model_ranges(twin)]
+        ['quantized_input', 'quantized_d']
+    """
+    for layer in model.layers:
+        tensor_range = getattr(layer, "output_range", None)
+        if tensor_range is not None and tensor_range.leader() is tensor_range:
+            yield layer.name, tensor_range
+
+
 def untrained_ranges(model: keras.Model) -> list[str]:
     """The layers of a quantization-aware model whose range no training batch has set.
 
@@ -57,11 +85,7 @@ def untrained_ranges(model: keras.Model) -> list[str]:
         >>> untrained_ranges(keras.Sequential([keras.Input((4,)), layers.Dense(2)]))
         []
     """
-    return [
-        layer.name
-        for layer in model.layers
-        if isinstance(layer, QUANTIZED_LAYERS) and not layer.output_range.is_trained
-    ]
+    return [name for name, tensor_range in model_ranges(model) if not tensor_range.is_trained]
 
 
 def set_exporting(model: keras.Model, is_exporting: bool) -> None:
@@ -84,40 +108,30 @@ def set_exporting(model: keras.Model, is_exporting: bool) -> None:
             layer.is_exporting = is_exporting
 
 
-def check_quantizable(model: keras.Model) -> None:
-    """Raises the error that `quantize_model` would raise, without building anything.
-
-    Args:
-        model: A functional Keras model.
-
-    Raises:
-        UnsupportedLayerError: If a layer has no int8 rule.
-        ValueError: If the model is not functional with one input and one output.
-        RuntimeError: If Keras does not run on TensorFlow.
-
-    Example:
-        >>> inputs = keras.Input((8, 8, 3))
-        >>> check_quantizable(keras.Model(inputs, layers.Conv2D(4, 3)(inputs)))
-    """
-    _fused_groups(model)
-
-
-def quantize_model(model: keras.Model) -> keras.Model:
-    """The quantization-aware twin of a functional model.
+def quantize_model(
+    model: keras.Model,
+    ranges: str = "moving_average",
+    exclude: Collection[str] = (),
+) -> keras.Model:
+    """The quantization-aware twin of a functional or Sequential model.
 
     Every convolution takes its batch normalization and ReLU into itself, found in the graph
-    whatever their names. The twin shares the weights of the float layers: training one trains the
-    other.
+    whatever their names; models nested in the model are taken apart. The twin shares the weights
+    of the float layers: training one trains the other.
 
     Args:
-        model: A functional Keras model with one input and one output.
+        model: A built Keras model with one input and one output.
+        ranges: `"moving_average"` of batch extremes, or `"lsq"`: steps learned from there on.
+        exclude: Names of layers that stay float, with what would fuse with them: to find out which
+            layer loses accuracy. Such a model trains, but is not pure int8.
 
     Returns:
         A functional `keras.Model` with the same input and output shapes.
 
     Raises:
         UnsupportedLayerError: If a layer has no int8 rule.
-        ValueError: If the model is not functional with one input and one output.
+        ValueError: If the model is subclassed, not built, or has several inputs or outputs, or an
+            argument is out of range.
         RuntimeError: If Keras does not run on TensorFlow.
 
     Example:
@@ -126,189 +140,121 @@ def quantize_model(model: keras.Model) -> keras.Model:
         >>> [layer.name for layer in quantize_model(model).layers[1:]]
         ['quantized_input', 'quantized_c']
     """
-    groups = _fused_groups(model)
+    if ranges not in RANGES:
+        raise ValueError(f"ranges must be one of {RANGES}, got {ranges!r}.")
+    graph = read_float_graph(model, exclude)
+    learns_step = ranges == "lsq"
     (source,) = model.inputs
     inputs = keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name)
-    x = QuantizedTensor(momentum=None, name="quantized_input")(inputs)
-    tensors = {id(source): x}
-    for group in groups:
-        tensors[group[-1].result] = _apply_group(
-            [call.layer for call in group], tensors[group[0].source]
-        )
-    return keras.Model(inputs, tensors[id(model.outputs[0])], name=model.name)
+    # Pixels have hard bounds: nothing to learn at the input.
+    tensors = {graph.source: QuantizedTensor(momentum=None, name="quantized_input")(inputs)}
+    for group in graph.groups:
+        x = [tensors[source] for source in group.calls[0].sources]
+        convert = _keep_float if group.is_float else _quantize
+        tensors[group.calls[-1].result] = convert(group, x, learns_step)
+    return keras.Model(inputs, tensors[graph.result], name=model.name)
 
 
-def _calls(model: keras.Model) -> list[_Call]:
-    """The calls of the graph in topological order, each with one input and one output."""
-    require_tensorflow_backend()
-    if isinstance(model, keras.Sequential):
-        raise ValueError(
-            "A Sequential model cannot be quantized in place; build it with the functional API: "
-            "keras.Model(model.inputs, model.outputs)."
-        )
-    if not hasattr(model, "_nodes_by_depth"):
-        raise ValueError(
-            f"Model {model.name!r} is subclassed, so its graph is hidden; build it with the "
-            "functional API."
-        )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(f"Model {model.name!r} must have one input and one output.")
-
-    calls = []
-    seen = set()
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            layer = node.operation
-            if layer in seen:
-                raise unsupported(layer, "it is called more than once; give each call a layer.")
-            seen.add(layer)
-            role_of(layer)
-            if len(node.input_tensors) != 1 or len(tree.flatten(node.output_tensors)) != 1:
-                raise unsupported(layer, "it has several inputs or outputs.")
-            (source,), (result,) = node.input_tensors, tree.flatten(node.output_tensors)
-            calls.append(_Call(layer, id(source), id(result)))
-    return calls
+def _keep_float(group: Group, x: list, learns_step: bool):
+    for layer in group.layers:
+        x = [layer(x if len(x) > 1 else x[0])]
+    name = f"quantized_{group.layers[-1].name}"
+    return QuantizedTensor(learns_step=learns_step, name=name)(x[0])
 
 
-def _fused_groups(model: keras.Model) -> list[list[_Call]]:
-    """The calls grouped as int8 inference fuses them: convolution, batch norm, activation."""
-    calls = _calls(model)
-    consumers: dict[int, list[_Call]] = {}
-    for call in calls:
-        consumers.setdefault(call.source, []).append(call)
-
-    def sole_consumer(call: _Call, role: Role) -> _Call | None:
-        found = consumers.get(call.result, [])
-        is_model_output = call.result == id(model.outputs[0])
-        if len(found) == 1 and not is_model_output and role_of(found[0].layer) is role:
-            return found[0]
-        return None
-
-    groups: list[list[_Call]] = []
-    absorbed: set[int] = set()
-    for call in calls:
-        if call.result in absorbed:
-            continue
-        group = [call]
-        role = role_of(call.layer)
-        if role is Role.BATCH_NORM:
-            raise unsupported(
-                call.layer, "a batch normalization folds only into a linear convolution before it."
-            )
-        has_own_activation = False
-        if role in (Role.CONVOLUTION, Role.DENSE):
-            has_own_activation = _own_activation(call.layer) != "linear"
-            if (
-                role is Role.CONVOLUTION
-                and not has_own_activation
-                and (batch_norm := sole_consumer(group[-1], Role.BATCH_NORM))
-            ):
-                group.append(batch_norm)
-            if not has_own_activation and (activation := sole_consumer(group[-1], Role.ACTIVATION)):
-                group.append(activation)
-        if role is Role.ACTIVATION:
-            fused_activation(call.layer)
-        for member in group[1:]:
-            absorbed.add(member.result)
-            if role_of(member.layer) is Role.ACTIVATION:
-                fused_activation(member.layer)
-        groups.append(group)
-    return groups
-
-
-def _own_activation(layer) -> str:
-    if getattr(layer, "activation", None) is None:
-        return "linear"
-    name = fused_activation(layer)
-    if name == "softmax":
-        raise unsupported(layer, "put the softmax in a layer of its own: Activation('softmax').")
-    return name
-
-
-def _apply_group(group: list, x):
-    first = group[0]
+def _quantize(group: Group, x: list, learns_step: bool):
+    first, *rest = group.layers
     role = role_of(first)
+    name = f"quantized_{first.name}"
     if role is Role.BLOCK:
+        x = x[0]
         for stage in first.fusable_stages():
-            if stage[0].data_format != "channels_last":
-                raise unsupported(first, "int8 kernels read channels_last: build it that way.")
-            x = _convolution(list(stage), f"{first.name}_{stage[0].name}")(x)
+            x = _convolution(list(stage), f"{name}_{stage[0].name}", x, learns_step)
         return x
+    if role is Role.SEPARABLE:
+        depthwise, pointwise = _separated(first)
+        x = _convolution([depthwise], f"{name}_depthwise", x[0], learns_step)
+        return _convolution([pointwise, *rest], f"{name}_pointwise", x, learns_step)
     if role is Role.CONVOLUTION:
-        return _convolution(group, first.name)(x)
+        return _convolution([first, *rest], name, x[0], learns_step)
     if role is Role.DENSE:
-        activation = fused_activation(group[1]) if len(group) > 1 else _own_activation(first)
-        return QuantizedDense(first, activation, name=f"quantized_{first.name}")(x)
+        fused, after = _split_activation(activation_of(rest[0] if rest else first))
+        x = QuantizedDense(first, fused, learns_step=learns_step, name=name)(x[0])
+        return _activated(x, after, name, learns_step)
+    if role is Role.ADD:
+        fused, after = _split_activation(activation_of(rest[0])) if rest else ("linear", None)
+        total, *terms = x
+        for i, term in enumerate(terms, 1):
+            is_last = i == len(terms)
+            total = QuantizedAdd(
+                fused if is_last else "linear",
+                learns_step,
+                name=name if is_last else f"{name}_{i}",
+            )([total, term])
+        return _activated(total, after, name, learns_step)
+    if role is Role.CONCATENATE:
+        return QuantizedConcatenate(first.axis, learns_step, name=name)(x)
     if role is Role.MEAN:
-        return QuantizedMean(first.keepdims, name=f"quantized_{first.name}")(x)
-    # A layer without weights gets a fresh copy, so that no node of the float graph stays on it.
-    x = type(first).from_config(first.get_config())(x)
+        return QuantizedMean(first.keepdims, learns_step=learns_step, name=name)(x[0])
+    if role is Role.AVERAGE_POOL:
+        pooling = QuantizedAveragePooling(first.pool_size, first.strides, first.padding, name=name)
+        return pooling(x[0])
     if role is Role.ACTIVATION:
-        x = QuantizedTensor(name=f"quantized_{first.name}")(x)
-    return x
+        return QuantizedActivation(activation_of(first), learns_step, name=name)(x[0])
+    # A layer without weights gets a fresh copy, so that no node of the float graph stays on it.
+    return type(first).from_config(first.get_config())(x[0])
 
 
-def _convolution(group: list, name: str) -> QuantizedConvolution:
-    convolution, rest = group[0], group[1:]
+def _convolution(group: list, name: str, x, learns_step: bool):
+    convolution, *rest = group
     batch_norm = None
     if rest and isinstance(rest[0], layers.BatchNormalization):
-        batch_norm, rest = rest[0], rest[1:]
-    activation = fused_activation(rest[0]) if rest else _own_activation(convolution)
-    return QuantizedConvolution(convolution, batch_norm, activation, name=f"quantized_{name}")
+        batch_norm, *rest = rest
+    fused, after = _split_activation(activation_of(rest[0] if rest else convolution))
+    quantized = QuantizedConvolution(
+        convolution, batch_norm, fused, learns_step=learns_step, name=name
+    )
+    return _activated(quantized(x), after, name, learns_step)
 
 
-_GRAPH_ATTRIBUTES = (
-    "_inputs",
-    "_outputs",
-    "_inputs_struct",
-    "_outputs_struct",
-    "_nodes",
-    "_nodes_by_depth",
-    "_operations",
-    "_operations_by_depth",
-    "output_names",
-)
+def _split_activation(activation: str) -> tuple[str, str | None]:
+    """What fuses into an int8 operator, and what needs one of its own after it."""
+    return (
+        (activation, None) if activation in ("linear", "relu", "relu6") else ("linear", activation)
+    )
 
 
-def quantize_in_place(model: keras.Model) -> None:
-    """Makes a functional model quantization-aware while it keeps its identity.
+def _activated(x, activation: str | None, name: str, learns_step: bool):
+    if activation is None:
+        return x
+    if activation == "softmax":
+        return layers.Softmax(name=f"{name}_softmax")(x)
+    return QuantizedActivation(activation, learns_step, name=f"{name}_{activation}")(x)
 
-    The model object, its optimizer with all its state, its metrics and its compiled loss stay;
-    only the graph of layers between input and output is exchanged.
 
-    Args:
-        model: A functional Keras model with one input and one output.
-
-    Raises:
-        UnsupportedLayerError: If a layer has no int8 rule.
-        ValueError: If the model is not functional with one input and one output.
-
-    Example:
-        >>> inputs = keras.Input((8, 8, 3))
-        >>> model = keras.Model(inputs, layers.Conv2D(4, 3)(inputs))
-        >>> quantize_in_place(model)
-        >>> is_quantized(model)
-        True
-    """
-    trained = [id(variable) for variable in model.trainable_variables]
-    twin = quantize_model(model)
-    if [id(variable) for variable in twin.trainable_variables] != trained:
-        raise ValueError(
-            f"Model {model.name!r} orders its weights otherwise once fused, so its optimizer "
-            "state could not be saved; quantize it before compile with quantize_model(model)."
-        )
-    with keras.src.utils.tracking.DotNotTrackScope():
-        for attribute in _GRAPH_ATTRIBUTES:
-            setattr(model, attribute, getattr(twin, attribute))
-    tracker = model._tracker
-    for layer in list(model._layers):
-        tracker.untrack(layer)
-    for layer in twin.layers:
-        tracker.track(layer)
-    # The traced steps still hold the float graph.
-    model.test_function = None
-    model.predict_function = None
-    if model.train_function is not None:
-        model.make_train_function(force=True)
+def _separated(separable: layers.SeparableConv2D) -> tuple[layers.Layer, layers.Layer]:
+    """The two convolutions of a SeparableConv2D, on its own weights."""
+    depthwise = layers.DepthwiseConv2D(
+        separable.kernel_size,
+        separable.strides,
+        separable.padding,
+        separable.depth_multiplier,
+        dilation_rate=separable.dilation_rate,
+        use_bias=False,
+        data_format="channels_last",
+        name="depthwise",
+    )
+    pointwise = layers.Conv2D(
+        separable.filters,
+        1,
+        use_bias=separable.use_bias,
+        activation=separable.activation,
+        data_format="channels_last",
+        name="pointwise",
+    )
+    depthwise.kernel, depthwise.bias = separable.depthwise_kernel, None
+    pointwise._kernel = separable.pointwise_kernel
+    pointwise.bias = separable.bias if separable.use_bias else None
+    for layer in (depthwise, pointwise):
+        layer.built = True
+    return depthwise, pointwise

@@ -10,8 +10,8 @@ from edge.errors import ConversionError, ModelError
 from edge.graph import read_graph
 from edge.interpreters import run_litert
 from edge.verify import quantize_inputs
-from keras_mobilenet.quantization.layers import QuantizedConvolution
 from keras_mobilenet.quantization.transform import QUANTIZED_LAYERS
+from keras_mobilenet.quantization.weighted import QuantizedConvolution
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Quantization-aware layers: each wraps the float layers it stands for and shares their weights."""
+"""Quantization-aware layers with weights: each wraps the float layers it stands for."""
 
 from __future__ import annotations
 
@@ -6,81 +6,31 @@ import keras
 from keras import layers, ops
 
 from keras_mobilenet.quantization.fake_quant import (
-    QuantizationRange,
     fake_quant_kernel,
     fake_quant_matrix,
     straight_through,
 )
-from keras_mobilenet.quantization.integer import (
-    mean_multiplier,
-    quantized_multiplier,
-    requantize,
-    to_int8_grid,
-)
+from keras_mobilenet.quantization.integer import quantized_multiplier
+from keras_mobilenet.quantization.integer_layer import IntegerLayer
 
 _PACKAGE = "keras_mobilenet"
 _serialize = keras.saving.serialize_keras_object
 _deserialize = keras.saving.deserialize_keras_object
 
 
-def _upstream_range(tensor) -> QuantizationRange | None:
-    """The range that set the grid of a symbolic tensor, looked up through layers that keep it."""
-    while (history := getattr(tensor, "_keras_history", None)) is not None:
-        layer = history.operation
-        if hasattr(layer, "output_range"):
-            return layer.output_range
-        sources = layer._inbound_nodes[history.node_index].input_tensors
-        if len(sources) != 1:
-            return None
-        (tensor,) = sources
-    return None
+def _wide(value):
+    return ops.cast(value, "float64")
 
 
-class _IntegerLayer(layers.Layer):
-    """A layer whose int8 kernel sums in int32: knows the range of its input and how sums round.
-
-    In inference it computes what TFLite's reference kernel computes, rounding by rounding, so that
-    `evaluate` and `predict` tell what the chip will answer. In training, and for the converter
-    (`is_exporting`), it computes with fake quantization.
-    """
-
-    is_exporting = False
-
-    def __init__(self, activation: str = "linear", **kwargs):
-        super().__init__(**kwargs)
-        self.activation = activation
-        self.output_range = QuantizationRange(name="output_range")
-        self._input_range = lambda: None
-
-    def __call__(self, inputs, *args, **kwargs):
-        if isinstance(inputs, keras.KerasTensor):
-            found = _upstream_range(inputs)
-            # A closure: the range belongs to the layer upstream and must not be saved twice.
-            self._input_range = lambda: found
-        return super().__call__(inputs, *args, **kwargs)
-
-    def _computes_integers(self, training) -> bool:
-        return not training and not self.is_exporting and self._input_range() is not None
-
-    def _finish(self, x, training):
-        return self.output_range(_activate(x, self.activation), training=training)
-
-    def _finish_integers(self, total, multiplier, shift):
-        value = requantize(total, multiplier, shift)
-        return to_int8_grid(
-            value, self.output_range.scale(), self.output_range.zero_point(), self.activation
-        )
-
-
-class _WeightedLayer(_IntegerLayer):
+class _WeightedLayer(IntegerLayer):
     """An integer layer with a kernel and a bias."""
 
     def _accumulate(self, inputs, kernel, kernel_scale, bias, sum_products, training):
         """`sum_products(inputs, kernel) + bias`, activated, on the grid of the output range."""
-        if not self._computes_integers(training):
+        if not self.computes_integers(training):
             x = sum_products(inputs, kernel)
-            return self._finish(x if bias is None else x + bias, training)
-        input_scale = self._input_range().scale()
+            return self.finish(x if bias is None else x + bias, training)
+        (input_scale,) = self.input_scales()
         # Whole numbers: float32 sums them without error up to 2**24, and within a few parts in
         # 2**24 beyond.
         steps = ops.round(kernel / self._per_channel(kernel_scale, kernel))
@@ -90,55 +40,11 @@ class _WeightedLayer(_IntegerLayer):
         if bias is not None:
             total = total + ops.round(ops.cast(bias, "float64") / bias_scale)
         output_scale = ops.cast(self.output_range.scale(), "float64")
-        return self._finish_integers(total, *quantized_multiplier(bias_scale / output_scale))
+        return self.finish_integers(total, *quantized_multiplier(bias_scale / output_scale))
 
     def _per_channel(self, values, kernel):
         """`values` of shape (out,) or (), ready to broadcast over the kernel."""
         return values
-
-
-def _activate(x, activation: str):
-    if activation == "relu":
-        return ops.relu(x)
-    return ops.relu6(x) if activation == "relu6" else x
-
-
-@keras.saving.register_keras_serializable(package=_PACKAGE)
-class QuantizedTensor(layers.Layer):
-    """Rounds a tensor to int8: at the input of the model, and after a layer that rescales.
-
-    Args:
-        momentum: Of the moving average of the range; None keeps the extremes of all batches.
-        **kwargs: Keras layer arguments.
-
-    Call arguments:
-        inputs: Float tensor of any shape.
-        training: Whether the range follows this batch.
-
-    Returns:
-        Float tensor of the same shape.
-
-    Example:
-        >>> layer = QuantizedTensor()
-        >>> tuple(layer(ops.ones((1, 2)), training=True).shape)
-        (1, 2)
-    """
-
-    def __init__(self, momentum: float | None = 0.99, **kwargs):
-        super().__init__(**kwargs)
-        self.output_range = QuantizationRange(momentum, name="output_range")
-
-    def build(self, input_shape):
-        self.output_range.build(input_shape)
-
-    def call(self, inputs, training=None):
-        return self.output_range(inputs, training=training)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        return super().get_config() | {"momentum": self.output_range.momentum}
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -148,13 +54,15 @@ class QuantizedConvolution(_WeightedLayer):
     In inference, and wherever the batch normalization is frozen, the kernel is folded
     (`kernel * gamma / sqrt(variance + epsilon)`) and rounded per output channel. In training with
     batch statistics the kernel is rounded unfolded and normalized after: a per-channel scale
-    commutes with the fold, so both are the same function, at one convolution a step.
+    commutes with the fold, so both are the same function, at one convolution a step. Where
+    `is_batch_norm_frozen`, training uses the moving statistics, as inference does; gamma and beta
+    train on.
 
     Args:
         convolution: `Conv2D` or `DepthwiseConv2D`; its weights are shared, not copied.
         batch_norm: `BatchNormalization` to fold, or None.
         activation: `"linear"`, `"relu"` or `"relu6"`.
-        **kwargs: Keras layer arguments.
+        **kwargs: Keras layer arguments and `learns_step`.
 
     Call arguments:
         inputs: Float tensor of shape (batch, height, width, channels).
@@ -170,6 +78,8 @@ class QuantizedConvolution(_WeightedLayer):
 
     Source: arXiv 1806.08342, section 3.2 (folding); TFLite 8-bit quantization specification.
     """
+
+    is_batch_norm_frozen = False
 
     def __init__(self, convolution, batch_norm=None, activation: str = "linear", **kwargs):
         super().__init__(activation, **kwargs)
@@ -193,7 +103,12 @@ class QuantizedConvolution(_WeightedLayer):
         kernel = ops.convert_to_tensor(self.convolution.kernel)
         bias = self.convolution.bias if self.convolution.use_bias else None
         batch_norm = self.batch_norm
-        uses_batch_statistics = bool(training) and batch_norm is not None and batch_norm.trainable
+        uses_batch_statistics = (
+            bool(training)
+            and batch_norm is not None
+            and batch_norm.trainable
+            and not self.is_batch_norm_frozen
+        )
 
         if batch_norm is not None and not uses_batch_statistics:
             kernel, bias = self._folded(kernel, bias)
@@ -203,19 +118,24 @@ class QuantizedConvolution(_WeightedLayer):
         if uses_batch_statistics:
             x = self._convolve(inputs, quantized)
             x = batch_norm(x if bias is None else x + bias, training=True)
-            return self._finish(x, training)
+            return self.finish(x, training)
         return self._accumulate(inputs, quantized, kernel_scale, bias, self._convolve, training)
 
     def _folded(self, kernel, bias):
+        # In double precision: a graph optimizer that reorders the factors must not move a weight
+        # across a rounding boundary.
         norm = self.batch_norm
-        factor = ops.rsqrt(norm.moving_variance + norm.epsilon)
+        factor = ops.rsqrt(_wide(norm.moving_variance) + norm.epsilon)
         if norm.scale:
-            factor = factor * norm.gamma
-        offset = -norm.moving_mean if bias is None else bias - norm.moving_mean
+            factor = factor * _wide(norm.gamma)
+        offset = -_wide(norm.moving_mean)
+        if bias is not None:
+            offset = offset + _wide(bias)
         folded_bias = offset * factor
         if norm.center:
-            folded_bias = folded_bias + norm.beta
-        return kernel * self._per_channel(factor, kernel), folded_bias
+            folded_bias = folded_bias + _wide(norm.beta)
+        folded = _wide(kernel) * self._per_channel(factor, kernel)
+        return ops.cast(folded, "float32"), ops.cast(folded_bias, "float32")
 
     def _per_channel(self, values, kernel):
         # A depthwise kernel's output channel is its last two axes together.
@@ -240,7 +160,6 @@ class QuantizedConvolution(_WeightedLayer):
         return super().get_config() | {
             "convolution": _serialize(self.convolution),
             "batch_norm": None if self.batch_norm is None else _serialize(self.batch_norm),
-            "activation": self.activation,
         }
 
     @classmethod
@@ -259,7 +178,7 @@ class QuantizedDense(_WeightedLayer):
     Args:
         dense: `Dense` layer; its weights are shared, not copied.
         activation: `"linear"`, `"relu"` or `"relu6"`.
-        **kwargs: Keras layer arguments.
+        **kwargs: Keras layer arguments and `learns_step`.
 
     Call arguments:
         inputs: Float tensor of shape (batch, in).
@@ -294,57 +213,10 @@ class QuantizedDense(_WeightedLayer):
         return self.dense.compute_output_shape(input_shape)
 
     def get_config(self):
-        return super().get_config() | {
-            "dense": _serialize(self.dense),
-            "activation": self.activation,
-        }
+        return super().get_config() | {"dense": _serialize(self.dense)}
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
         config["dense"] = _deserialize(config["dense"])
         return cls(**config)
-
-
-@keras.saving.register_keras_serializable(package=_PACKAGE)
-class QuantizedMean(_IntegerLayer):
-    """Global average pooling as the int8 MEAN operator computes it, with a range of its own.
-
-    Args:
-        keepdims: Whether height and width stay, as ones.
-        **kwargs: Keras layer arguments.
-
-    Call arguments:
-        inputs: Float tensor of shape (batch, height, width, channels).
-        training: Whether the range follows this batch.
-
-    Returns:
-        Float tensor of shape (batch, channels) or (batch, 1, 1, channels), on an int8 grid.
-
-    Example:
-        >>> tuple(QuantizedMean(keepdims=True)(ops.ones((1, 4, 4, 8)), training=True).shape)
-        (1, 1, 1, 8)
-    """
-
-    def __init__(self, keepdims: bool = False, **kwargs):
-        super().__init__(**kwargs)
-        self.keepdims = keepdims
-
-    def build(self, input_shape):
-        self.output_range.build(input_shape)
-
-    def call(self, inputs, training=None):
-        if not self._computes_integers(training):
-            return self._finish(ops.mean(inputs, axis=(1, 2), keepdims=self.keepdims), training)
-        input_scale = self._input_range().scale()
-        total = ops.sum(ops.round(inputs / input_scale), axis=(1, 2), keepdims=self.keepdims)
-        ratio = ops.cast(input_scale, "float64") / ops.cast(self.output_range.scale(), "float64")
-        count = inputs.shape[1] * inputs.shape[2]
-        return self._finish_integers(total, *mean_multiplier(*quantized_multiplier(ratio), count))
-
-    def compute_output_shape(self, input_shape):
-        batch, _, _, channels = input_shape
-        return (batch, 1, 1, channels) if self.keepdims else (batch, channels)
-
-    def get_config(self):
-        return super().get_config() | {"keepdims": self.keepdims}

@@ -1,0 +1,149 @@
+"""Makes a model that is being trained quantization-aware, while it keeps its identity."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import keras
+import numpy as np
+from keras.src.models.functional import Functional
+from keras.src.utils.tracking import DotNotTrackScope
+
+from keras_mobilenet.quantization.transform import quantize_model
+
+_GRAPH_ATTRIBUTES = (
+    "_inputs",
+    "_outputs",
+    "_inputs_struct",
+    "_outputs_struct",
+    "_nodes",
+    "_nodes_by_depth",
+    "_operations",
+    "_operations_by_depth",
+    "_convert_input_args",
+    "_allow_non_tensor_positional_args",
+    "output_names",
+)
+
+
+def quantize_in_place(
+    model: keras.Model, ranges: str = "moving_average", exclude: Collection[str] = ()
+) -> None:
+    """Makes a model quantization-aware while it keeps its identity.
+
+    The model object, its optimizer with all its state, its metrics and its compiled loss stay;
+    only the graph of layers between input and output is exchanged. A Sequential model becomes a
+    functional one.
+
+    Args:
+        model: A built functional or Sequential Keras model with one input and one output.
+        ranges: As in `quantize_model`.
+        exclude: As in `quantize_model`.
+
+    Raises:
+        UnsupportedLayerError: If a layer has no int8 rule.
+        ValueError: As in `quantize_model`.
+
+    Example:
+        >>> from keras import layers
+        >>> from keras_mobilenet.quantization.transform import is_quantized
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
+        >>> quantize_in_place(model)
+        >>> is_quantized(model)
+        True
+    """
+    with model.distribute_strategy.scope():
+        exchange_graph(model, quantize_model(model, ranges, exclude))
+
+
+def exchange_graph(model: keras.Model, twin: keras.Model) -> None:
+    """Gives a model the layers of another, and its optimizer the state of the variables that stay.
+
+    Args:
+        model: A built functional or Sequential model, which stays.
+        twin: A functional model with the same input and output shapes, given up to it.
+
+    Example:
+        >>> inputs = keras.Input((4,))
+        >>> model, twin = (keras.Model(inputs, keras.layers.Dense(2)(inputs)) for _ in range(2))
+        >>> exchange_graph(model, twin)
+        >>> model.layers[-1] is twin.layers[-1]
+        True
+    """
+    tracked = model._tracker.config["layers"][1]
+    old_layers = model.layers
+    if isinstance(model, keras.Sequential):
+        old_layers = [*model._layers, model._functional]
+        model.__class__ = Functional
+        del model._functional
+    with DotNotTrackScope():
+        for attribute in _GRAPH_ATTRIBUTES:
+            setattr(model, attribute, getattr(twin, attribute))
+        model._layers = tracked
+    for layer in old_layers:
+        model._tracker.untrack(layer)
+    for layer in twin.layers:
+        model._tracker.track(layer)
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and optimizer.built:
+        retarget_optimizer(optimizer, model.trainable_variables)
+    # The traced steps still hold the float graph.
+    model.test_function = None
+    model.predict_function = None
+    if model.train_function is not None:
+        model.make_train_function(force=True)
+
+
+def retarget_optimizer(optimizer: keras.Optimizer, variables: list) -> None:
+    """Builds an optimizer anew on other variables; those that it knew keep their momenta.
+
+    Args:
+        optimizer: A built Keras optimizer.
+        variables: The trainable variables from now on.
+
+    Example:
+        >>> a, b = keras.Variable([1.0]), keras.Variable([2.0])
+        >>> optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+        >>> optimizer.apply([keras.ops.ones(1)], [a])
+        >>> retarget_optimizer(optimizer, [b, a])
+        >>> [round(float(momentum[0]), 2) for momentum in optimizer.momentums]
+        [0.0, -0.1]
+    """
+    old = list(optimizer._trainable_variables)
+    if [id(v) for v in old] == [id(v) for v in variables]:
+        return
+    places = {id(variable): index for index, variable in enumerate(old)}
+    slots, scalars = _state(optimizer, len(old))
+    # Iterations, and the learning rate where it is a variable, come before what `build` adds.
+    num_base = 1 + isinstance(optimizer._learning_rate, keras.Variable)
+    del optimizer._variables[num_base:]
+    optimizer._trainable_variables_indices.clear()
+    optimizer.built = False
+    optimizer.build(list(variables))
+    new_slots, new_scalars = _state(optimizer, len(variables))
+    for name, values in new_slots.items():
+        for variable, slot in zip(variables, values, strict=True):
+            place = places.get(id(variable))
+            before = slots[name][place] if place is not None and name in slots else None
+            if slot is not None and before is not None:
+                slot.assign(np.asarray(before))
+    for name, scalar in new_scalars.items():
+        if name in scalars:
+            scalar.assign(np.asarray(scalars[name]))
+
+
+def _state(optimizer, count: int) -> tuple[dict, dict]:
+    """Lists with a variable for each trainable one, and single variables, by attribute."""
+    base = (optimizer._iterations, optimizer._learning_rate)
+    slots, scalars = {}, {}
+    for name, value in vars(optimizer).items():
+        if name in ("_variables", "_trainable_variables"):
+            continue
+        if isinstance(value, dict) and name != "_trainable_variables_indices":
+            value = list(value.values())
+        if isinstance(value, (list, tuple)) and len(value) == count:
+            if all(slot is None or isinstance(slot, keras.Variable) for slot in value):
+                slots[name] = list(value)
+        elif isinstance(value, keras.Variable) and all(value is not known for known in base):
+            scalars[name] = value
+    return slots, scalars

@@ -1,0 +1,235 @@
+"""The real range of one tensor, which sets its int8 grid: averaged over batches, or learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_mobilenet.quantization.fake_quant import (
+    NUM_BITS,
+    SMALLEST_RANGE,
+    fake_quant_activation,
+    learned_fake_quant,
+    nudged_parameters,
+)
+
+CALIBRATION_BATCHES = 50
+"""A learned step starts from the moving average over so many batches."""
+
+STEPS = 2.0**NUM_BITS - 1.0
+
+
+@keras.saving.register_keras_serializable(package="keras_mobilenet")
+class QuantizationRange(keras.layers.Layer):
+    """The trained real range of one tensor, and the rounding to its int8 grid.
+
+    Args:
+        momentum: Weight of the past in the moving average of batch minima and maxima; None keeps
+            the extremes of all batches, which suits inputs with hard bounds such as pixels.
+        learns_step: Whether the step of the grid is learned by gradient descent (LSQ) once the
+            moving average has seen `CALIBRATION_BATCHES`; the zero point stays. The optimizer sees
+            the logarithm of the step's factor, so that one learning rate suits tensors of any unit.
+        **kwargs: Keras layer arguments.
+
+    Call arguments:
+        x: Float tensor of any shape.
+        training: Whether the range follows this batch.
+
+    Returns:
+        Float tensor of the shape of `x`, on the int8 grid of the range.
+
+    Example:
+        >>> tensor_range = QuantizationRange()
+        >>> _ = tensor_range(tf.constant([0.0, 5.1]), training=True)
+        >>> scale, zero_point = tensor_range.scale_and_zero_point()
+        >>> round(scale, 7), zero_point
+        (0.02, -128)
+
+    Source: arXiv 1712.05877, section 3.1 (moving average); arXiv 1902.08153 (LSQ);
+        arXiv 1903.08066, section 3.2 (learning in the logarithm).
+    """
+
+    def __init__(self, momentum: float | None = 0.99, learns_step: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.momentum = momentum
+        self.learns_step = learns_step
+        self.is_frozen = False
+        self._leader: Callable[[], QuantizationRange] | None = None
+
+    def build(self, input_shape):
+        self.range_min = self._add_range("range_min")
+        self.range_max = self._add_range("range_max")
+        self.num_batches = self._add_range("num_batches")
+        if self.learns_step:
+            self.log_factor = self._add_range("log_factor", trainable=True)
+
+    def _add_range(self, name: str, trainable: bool = False):
+        return self.add_weight(
+            shape=(), initializer="zeros", trainable=trainable, aggregation="mean", name=name
+        )
+
+    def follow(self, leader: QuantizationRange) -> None:
+        """Takes over another tensor's grid, as the inputs of a concatenation must.
+
+        Args:
+            leader: The range that this one gives way to.
+        """
+        # A closure: a range that is tracked twice would be saved twice.
+        self._leader = lambda: leader
+        self.trainable = False
+
+    # No property: Keras's saving walks properties, and would walk this one for ever.
+    def leader(self) -> QuantizationRange:
+        """The range that sets the grid.
+
+        Returns:
+            This range, or the one that it follows.
+        """
+        return self if self._leader is None else self._leader().leader()
+
+    def freeze(self) -> None:
+        """Keeps the range as it is from the next traced step on."""
+        self.is_frozen = True
+        if self.learns_step and self.log_factor.constraint is None:
+            frozen = float(_read(self.log_factor))
+            # Momentum would move it on even with a zero gradient.
+            self.log_factor.constraint = lambda _: ops.convert_to_tensor(frozen)
+
+    def limits(self):
+        """The real range as tensors that follow training.
+
+        Returns:
+            `(range_min, range_max)`: scalar float tensors.
+        """
+        leader = self.leader()
+        low = _read(leader.range_min)
+        high = _read(leader.range_max)
+        if leader.learns_step:
+            factor = ops.exp(_read(leader.log_factor))
+            low, high = low * factor, high * factor
+        return low, high
+
+    def call(self, x, training=None):
+        leader = self.leader()
+        if not training:
+            return fake_quant_activation(x, *self.limits())
+        if leader is self and not self.is_frozen:
+            self._observe(x)
+        if leader.learns_step:
+            is_learning = ops.cast(leader.num_batches >= CALIBRATION_BATCHES, x.dtype)
+            if leader.is_frozen:
+                is_learning = ops.zeros_like(is_learning)
+            quantized = learned_fake_quant(
+                x,
+                _read(leader.log_factor),
+                _read(leader.range_min),
+                _read(leader.range_max),
+                is_learning,
+            )
+        else:
+            quantized = fake_quant_activation(x, *self.limits())
+        if leader is self:
+            return quantized
+        # The leader sees its first batch after this tensor has passed.
+        return ops.where(leader.num_batches > 0, quantized, x)
+
+    def _observe(self, x) -> None:
+        batch_min, batch_max = _over_replicas(ops.min(x), ops.max(x))
+        batch_min = ops.minimum(batch_min, 0.0)
+        batch_max = ops.maximum(ops.maximum(batch_max, batch_min + SMALLEST_RANGE), 0.0)
+        if self.momentum is None:
+            new_min = ops.minimum(self.range_min, batch_min)
+            new_max = ops.maximum(self.range_max, batch_max)
+        else:
+            # A plain mean until the moving average has enough history: no start-up bias.
+            past = ops.minimum(self.momentum, self.num_batches / (self.num_batches + 1.0))
+            new_min = past * self.range_min + (1.0 - past) * batch_min
+            new_max = past * self.range_max + (1.0 - past) * batch_max
+        if self.learns_step:
+            is_calibrating = self.num_batches < CALIBRATION_BATCHES
+            new_min = ops.where(is_calibrating, new_min, self.range_min)
+            new_max = ops.where(is_calibrating, new_max, self.range_max)
+        self.range_min.assign(new_min)
+        self.range_max.assign(new_max)
+        self.num_batches.assign_add(1.0)
+
+    def scale(self):
+        """The step of the int8 grid, as a tensor that follows the range.
+
+        Returns:
+            Scalar float tensor.
+        """
+        return ops.cast(self._wide_scale()[1], "float32")
+
+    def _wide_scale(self):
+        # In double precision, as the converter computes them from the same limits.
+        low, high = (ops.cast(limit, "float64") for limit in self.limits())
+        return low, (high - low) / STEPS
+
+    def zero_point(self):
+        """The int8 zero point, as a tensor that follows the range.
+
+        Returns:
+            Scalar float tensor, a whole number in [-128, 127].
+        """
+        low, scale = self._wide_scale()
+        from_min = ops.clip(-low / scale, 0.0, STEPS)
+        return ops.cast(ops.floor(from_min + 0.5) - 2.0 ** (NUM_BITS - 1), "float32")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether at least one training batch has set the range."""
+        return self.leader().built and float(_read(self.leader().num_batches)) > 0
+
+    def set_limits(self, range_min: float, range_max: float) -> None:
+        """Sets the range to fixed values, as if a batch had.
+
+        Args:
+            range_min: Smallest real value, at most 0.
+            range_max: Largest real value, at least 0 and above `range_min`.
+
+        Raises:
+            ValueError: If the range is empty or does not hold zero.
+        """
+        nudged_parameters(range_min, range_max)
+        self.range_min.assign(range_min)
+        self.range_max.assign(range_max)
+        self.num_batches.assign(max(float(_read(self.num_batches)), 1.0))
+        if self.learns_step:
+            self.log_factor.assign(0.0)
+
+    def scale_and_zero_point(self) -> tuple[float, int]:
+        """The int8 quantization parameters of the range.
+
+        Returns:
+            `(scale, zero_point)` as in `nudged_parameters`.
+
+        Raises:
+            ValueError: If no training batch has set the range.
+        """
+        if not self.is_trained:
+            raise ValueError(f"The range {self.path!r} has seen no training batch.")
+        return nudged_parameters(*(float(limit) for limit in self.limits()))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"momentum": self.momentum, "learns_step": self.learns_step}
+
+
+def _read(variable: keras.Variable):
+    """A tensor: custom gradients take no variables, and a mirrored one is no number."""
+    return tf.identity(tf.convert_to_tensor(variable.value))
+
+
+def _over_replicas(batch_min, batch_max):
+    """The extremes of the whole batch where a distribution strategy has split it."""
+    replicas = tf.distribute.get_replica_context()
+    if replicas is None or replicas.num_replicas_in_sync == 1:
+        return batch_min, batch_max
+    extremes = replicas.all_gather(tf.stack([[batch_min, batch_max]]), axis=0)
+    return ops.min(extremes[:, 0]), ops.max(extremes[:, 1])
