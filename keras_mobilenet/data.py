@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import os
 import pathlib
 
@@ -14,6 +15,9 @@ from keras_mobilenet.preprocessing import pixels_to_input, resize_pixels
 
 DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 """Names of keras.datasets that `load_images` passes on; they need a network."""
+
+DEBIAN_FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package dataset-fashion-mnist puts it: it needs no network."""
 
 TEST_SHARE = 0.2
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
@@ -80,7 +84,8 @@ def load_images(source: str, side: int, channels: int, seed: int = 0) -> ImageDa
 
     Args:
         source: `"digits"` (scikit-learn's handwritten digits), `"faces"` (scikit-image's
-            `lfw_subset`: face or no face), a name of keras.datasets (`"cifar10"`, needs a network),
+            `lfw_subset`: face or no face), a name of keras.datasets (`"cifar10"`, needs a network;
+            `"fashion_mnist"` is read from Debian's package dataset-fashion-mnist if it is there),
             or a folder with one subfolder of images per class.
         side: Height and width of the result, in pixels.
         channels: 1 for gray, 3 for RGB.
@@ -152,11 +157,21 @@ def _folder(root: pathlib.Path):
 
 def _from_keras(source: str, side: int, channels: int) -> ImageData:
     try:
-        (train, train_labels), (test, test_labels) = getattr(keras.datasets, source).load_data()
+        if source == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
+            parts = (
+                (_idx("train", "images"), _idx("train", "labels")),
+                (
+                    _idx("t10k", "images"),
+                    _idx("t10k", "labels"),
+                ),
+            )
+        else:
+            parts = getattr(keras.datasets, source).load_data()
+        (train, train_labels), (test, test_labels) = parts
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"keras.datasets.{source} could not be downloaded ({reason}); without a network use "
+            f"keras.datasets.{source} could not be had ({reason}); without a network use "
             "'digits', 'faces' or a folder."
         ) from error
     return ImageData(
@@ -167,6 +182,15 @@ def _from_keras(source: str, side: int, channels: int) -> ImageData:
         tuple(str(n) for n in range(int(train_labels.max()) + 1)),
         is_mirrorable=source != "mnist",
     )
+
+
+def _idx(part: str, kind: str) -> np.ndarray:
+    """One file of the MNIST format: a big-endian header of the dimensions, then bytes."""
+    dimensions = {"images": 3, "labels": 1}[kind]
+    path = DEBIAN_FASHION_MNIST / f"{part}-{kind}-idx{dimensions}-ubyte.gz"
+    content = gzip.decompress(path.read_bytes())
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
 def _resized(images, side: int, channels: int) -> np.ndarray:

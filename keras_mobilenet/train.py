@@ -109,7 +109,7 @@ def train(
         jit_compile=False,
     )
     history = model.fit(
-        _batches(data, seed),
+        augmented_batches(data, seed),
         epochs=float_epochs + qat_epochs,
         validation_data=(data.test_inputs(), data.test_labels),
         callbacks=[
@@ -127,8 +127,23 @@ def train(
     )
 
 
-def _batches(data: ImageData, seed: int) -> tf.data.Dataset:
-    """Shuffled batches, each image a little shifted, turned and scaled anew every epoch."""
+def augmented_batches(data: ImageData, seed: int) -> tf.data.Dataset:
+    """Shuffled batches, each image a little shifted, turned and scaled anew every epoch.
+
+    Args:
+        data: The images.
+        seed: Of the order and the augmentation.
+
+    Returns:
+        A data set of `(images, labels)` batches: one epoch.
+
+    Example:
+        >>> from keras_mobilenet.data import load_images
+        >>> data = load_images("faces", side=32, channels=1)
+        >>> images, labels = next(iter(augmented_batches(data, seed=0)))
+        >>> tuple(images.shape), tuple(labels.shape)
+        ((32, 32, 32, 1), (32,))
+    """
     steps = [
         keras.layers.RandomTranslation(0.08, 0.08, fill_mode="nearest", seed=seed),
         keras.layers.RandomRotation(0.03, fill_mode="nearest", seed=seed + 1),

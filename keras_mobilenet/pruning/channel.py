@@ -1,0 +1,235 @@
+"""Channel pruning as a Keras callback: whole channels go, and the network really shrinks."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenet.pruning.budget import cheapest_removals, flash_bytes, macs, ram_bytes
+from keras_mobilenet.pruning.masks import Mask, attach_masks, detach_masks, read_array
+from keras_mobilenet.pruning.shrink import shrink
+from keras_mobilenet.pruning.spaces import ChannelSpaces, Key
+
+CRITERIA = ("bn_scale", "taylor")
+_EPSILON = 1e-12
+
+
+class ChannelPruning(keras.callbacks.Callback):
+    """Removes channels while `model.fit` trains, until the network meets its targets.
+
+    At the beginning of each epoch from `start_epoch` on, the channels that matter least for what
+    they cost are set to zero for good; from `end_epoch` on the targets are met, and the rest of
+    `fit` trains what is left. After `fit`, `pruned_model` is the network without them: smaller
+    layers, the same outputs. Channels whose sums are added go together. A quantization-aware model
+    keeps its ranges.
+
+    To resume, load the saved model and call `fit` with the same callback and `initial_epoch`: its
+    zeros tell which channels are gone.
+
+    Args:
+        target_macs: Upper limit of multiply-accumulates, or a share of today's if below 1.
+        target_flash_bytes: Upper limit of the bytes of int8 kernels and int32 biases, or a share.
+        target_ram_bytes: Upper limit of the int8 tensors alive at once, layer by layer, or a share.
+        criterion: `"bn_scale"`: the batch normalizations' |gamma|; `"taylor"`: how much the loss
+            changes without the channel, to first order, on `data`.
+        start_epoch: First epoch that removes channels.
+        end_epoch: The epoch from which on the targets are met; None: half way through `fit`.
+        multiple_of: Every layer keeps a multiple of so many channels, which the kernels like.
+        data: `(inputs, labels)` arrays for `"taylor"`; 256 samples do.
+
+    Attributes:
+        pruned_model: After `fit`, the smaller functional model; not compiled.
+
+    Raises:
+        ValueError: If an argument is out of range, or, in `fit`, a target cannot be met.
+        UnsupportedLayerError: At the start of `fit`, if a layer's channels cannot be followed.
+        RuntimeError: At the start of `fit`, if Keras does not run on TensorFlow.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(16, 3),
+        ...     keras.layers.BatchNormalization(), keras.layers.ReLU(), keras.layers.Flatten(),
+        ...     keras.layers.Dense(2)])
+        >>> model.compile("sgd", "mse")
+        >>> pruning = ChannelPruning(target_macs=0.5)
+        >>> x, y = np.random.rand(8, 8, 8, 1), np.random.rand(8, 2)
+        >>> _ = model.fit(x, y, epochs=4, verbose=0, callbacks=[pruning])
+        >>> pruning.pruned_model.layers[1].filters
+        8
+
+    Source: arXiv 1708.06519 (scale of the batch normalization); arXiv 1906.10771 (Taylor, on the
+        gate of a batch normalization).
+    """
+
+    def __init__(
+        self,
+        target_macs: float | None = None,
+        target_flash_bytes: float | None = None,
+        target_ram_bytes: float | None = None,
+        *,
+        criterion: str = "bn_scale",
+        start_epoch: int = 0,
+        end_epoch: int | None = None,
+        multiple_of: int = 4,
+        data: tuple | None = None,
+    ):
+        super().__init__()
+        self.targets = {
+            name: value
+            for name, value in (
+                ("macs", target_macs),
+                ("flash_bytes", target_flash_bytes),
+                ("ram_bytes", target_ram_bytes),
+            )
+            if value is not None
+        }
+        if not self.targets or any(not value > 0 for value in self.targets.values()):
+            raise ValueError(
+                "Give at least one of target_macs, target_flash_bytes and target_ram_bytes, "
+                "above 0."
+            )
+        if criterion not in CRITERIA:
+            raise ValueError(f"criterion must be one of {CRITERIA}, got {criterion!r}.")
+        if (criterion == "taylor") != (data is not None):
+            raise ValueError("Give data=(inputs, labels) with criterion='taylor', and only then.")
+        if start_epoch < 0 or (end_epoch is not None and end_epoch <= start_epoch):
+            raise ValueError("start_epoch must be at least 0 and end_epoch must come after it.")
+        if multiple_of < 1:
+            raise ValueError(f"multiple_of must be at least 1, got {multiple_of!r}.")
+        self.criterion = criterion
+        self.start_epoch = start_epoch
+        self.end_epoch = end_epoch
+        self.multiple_of = multiple_of
+        self.data = data
+        self.pruned_model: keras.Model | None = None
+        self._masks: list[Mask] = []
+        self._removed: set[Key] = set()
+
+    def on_train_begin(self, logs=None):
+        self._spaces = spaces = ChannelSpaces(self.model)
+        self._keys = spaces.keys()
+        epochs = (self.params or {}).get("epochs") or 1
+        self._end = self.end_epoch or max(self.start_epoch + 1, (self.start_epoch + epochs) // 2)
+        if self._end > epochs:
+            raise ValueError(f"end_epoch={self._end} is never reached: fit ends after {epochs}.")
+        everything = np.ones(spaces.count, bool)
+        self._first_costs = {
+            "macs": macs(spaces, everything),
+            "flash_bytes": flash_bytes(spaces, everything),
+            "ram_bytes": max(ram_bytes(spaces, everything)),
+        }
+        self._kept = self._still_alive()
+        # Fails now rather than after the first epochs, if the targets are out of reach.
+        self._removals(self._final_targets(), np.ones(spaces.count))
+        self._masks = attach_masks(self.model, self._arrays())
+
+    def _still_alive(self) -> np.ndarray:
+        """A channel is gone if every kernel that makes it, or its scale, is zero there."""
+        alive = np.zeros(self._spaces.count, bool)
+        for variable in self._spaces.outputs.values():
+            axis, numbers = self._output_axis(id(variable))
+            value = np.moveaxis(read_array(variable), axis, 0)
+            is_kernel = value.ndim > 1
+            if is_kernel:
+                nonzero = (value.reshape(len(value), -1) != 0).any(axis=1)
+                np.logical_or.at(alive, self._spaces.roots(numbers), nonzero)
+        fixed = np.ones(self._spaces.count, bool)
+        for group in self._spaces.groups:
+            fixed[group] = False
+        return alive | fixed
+
+    def _output_axis(self, key: int):
+        _, axes = self._spaces.axes[key]
+        axis = max(axes)
+        return axis, axes[axis]
+
+    def _arrays(self) -> dict:
+        """What each weight keeps. Weights that read a gone channel go too: as long as they are
+        there, they stretch the int8 scale of their kernel."""
+        arrays = {}
+        for key, (variable, axes) in self._spaces.axes.items():
+            if not variable.trainable:
+                continue
+            kept = np.ones(variable.shape, bool)
+            for axis, numbers in axes.items():
+                shape = [1] * kept.ndim
+                shape[axis] = -1
+                kept &= self._kept[self._spaces.roots(numbers)].reshape(shape)
+            arrays[key] = (variable, kept)
+        return arrays
+
+    def _final_targets(self) -> dict[str, float]:
+        return {
+            name: value * self._first_costs[name] if value < 1 else value
+            for name, value in self.targets.items()
+        }
+
+    def _removals(self, targets: dict[str, float], importance: np.ndarray) -> np.ndarray:
+        return cheapest_removals(self._spaces, self._kept, importance, targets, self.multiple_of)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch < self.start_epoch:
+            return
+        done = min((epoch + 1 - self.start_epoch) / (self._end - self.start_epoch), 1.0)
+        targets = {
+            name: self._first_costs[name] + (final - self._first_costs[name]) * done
+            for name, final in self._final_targets().items()
+        }
+        kept = self._removals(targets, self._importance())
+        if (kept != self._kept).any():
+            self._kept = kept
+            for mask, (_, array) in zip(self._masks, self._arrays().values(), strict=True):
+                mask.update(array)
+
+    def _importance(self) -> np.ndarray:
+        score = self._taylor if self.criterion == "taylor" else self._scale
+        values, counts = np.zeros(self._spaces.count), np.zeros(self._spaces.count)
+        for numbers, scores in score():
+            # Relative to the layer: gammas of different layers have no common unit.
+            scores = scores / (scores.mean() + _EPSILON)
+            np.add.at(values, self._spaces.roots(numbers), scores)
+            np.add.at(counts, self._spaces.roots(numbers), 1)
+        return values / np.maximum(counts, 1)
+
+    def _scale(self):
+        for variable in self._spaces.outputs.values():
+            axis, numbers = self._output_axis(id(variable))
+            value = read_array(variable)
+            if value.ndim == 1 and variable.name == "gamma":
+                yield numbers, np.abs(value)
+            elif value.ndim > 1 and not self._is_normalized(numbers):
+                yield numbers, np.abs(value).sum(axis=tuple(range(axis)))
+
+    def _is_normalized(self, numbers) -> bool:
+        return any(
+            v.name == "gamma" and self._output_axis(id(v))[1] is numbers
+            for v in self._spaces.outputs.values()
+        )
+
+    def _taylor(self):
+        inputs, labels = (tf.convert_to_tensor(part) for part in self.data)
+        variables = list(self._spaces.outputs.values())
+        with tf.GradientTape() as tape:
+            outputs = self.model(inputs, training=False)
+            loss = self.model.compute_loss(inputs, labels, outputs, training=False)
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        by_channel: dict[int, list] = {}
+        for variable, gradient in zip(variables, gradients, strict=True):
+            axis, numbers = self._output_axis(id(variable))
+            has_gate = variable.name in ("gamma", "beta")
+            if gradient is None or (not has_gate and self._is_normalized(numbers)):
+                continue
+            product = read_array(variable) * gradient.numpy()
+            total = product.sum(axis=tuple(a for a in range(product.ndim) if a != axis))
+            by_channel.setdefault(id(numbers), [numbers, 0.0])[1] += total
+        for numbers, total in by_channel.values():
+            yield numbers, np.abs(total)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs["macs"] = float(macs(self._spaces, self._kept))
+
+    def on_train_end(self, logs=None):
+        removed = {key for key, number in self._keys.items() if not self._kept[number]}
+        detach_masks(self.model, self._masks)
+        self.pruned_model = shrink(self.model, removed)

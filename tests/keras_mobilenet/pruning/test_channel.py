@@ -1,0 +1,164 @@
+"""Whole channels go, and the smaller network computes what the masked one computes."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import edge
+import keras_mobilenet
+from edge.graph import read_graph
+from edge.plan.lifetimes import activation_buffers
+from keras_mobilenet.cost import cost
+from keras_mobilenet.pruning import ChannelPruning
+from keras_mobilenet.pruning.budget import flash_bytes, macs, ram_bytes
+from keras_mobilenet.pruning.spaces import ChannelSpaces
+from keras_mobilenet.quantization.scheme import UnsupportedLayerError
+from keras_mobilenet.quantization.transform import untrained_ranges
+
+
+def ours():
+    return keras_mobilenet.MobileNetV1((32, 32, 3), 0.25, classes=4)
+
+
+def fit(model, callbacks, epochs=4, count=32):
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, count)
+    shade = (labels[:, None, None, None] - 1.5) / 3
+    shape = (count, *model.input_shape[1:])
+    images = (rng.uniform(-0.5, 0.5, shape) + shade).astype("float32")
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.5
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    model.fit(images, labels, 16, epochs=epochs, verbose=0, callbacks=callbacks)
+    return images, labels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ours", "mobilenet_v2", "ds_cnn", "resnet8"])
+@pytest.mark.parametrize("is_quantized", [False, True])
+def test_the_smaller_network_computes_the_same_at_half_the_macs(networks, name, is_quantized):
+    model = (networks | {"ours": ours})[name]()
+    before = cost(model).mult_adds
+    pruning = ChannelPruning(target_macs=0.5, end_epoch=2)
+    qat = [keras_mobilenet.QuantizationAwareTraining(start_epoch=3)] if is_quantized else []
+    images, _ = fit(model, [pruning, *qat])
+    smaller = pruning.pruned_model
+    by_masked = model.predict(images, verbose=0)
+    np.testing.assert_allclose(smaller.predict(images, verbose=0), by_masked, atol=1e-5)
+    assert np.ptp(by_masked, axis=0).max() > 0.01, "the outputs tell the inputs apart"
+    spaces = ChannelSpaces(smaller)
+    assert macs(spaces, np.ones(spaces.count, bool)) <= before / 2
+    counts = [len(group) for group in spaces.groups]
+    assert all(count % 4 == 0 for count in counts)
+    assert smaller.count_params() < model.count_params()
+    if is_quantized:
+        assert untrained_ranges(smaller) == []
+        assert len(edge.convert(smaller)) < len(edge.convert(model))
+
+
+def test_its_costs_are_those_of_the_cost_table():
+    model = ours()
+    spaces = ChannelSpaces(model)
+    everything = np.ones(spaces.count, bool)
+    assert macs(spaces, everything) == cost(model).mult_adds
+    biases = sum(len(stage.writes) for stage in spaces.stages)
+    assert flash_bytes(spaces, everything) == cost(model).parameters + 4 * biases
+
+
+def test_its_ram_is_that_of_the_int8_graphs_tensors(random_weights):
+    """The plan of the converted file counts the same bytes alive."""
+    model = ours()
+    model.set_weights(random_weights(model))
+    spaces = ChannelSpaces(model)
+    rng = np.random.default_rng(0)
+    tflite = edge.convert(model, rng.uniform(-1, 1, (4, 32, 32, 3)).astype("float32"))
+    buffers = activation_buffers(read_graph(tflite))
+    times = range(1 + max(buffer.last for buffer in buffers))
+    alive = [sum(b.bytes for b in buffers if b.first <= t <= b.last) for t in times]
+    assert max(ram_bytes(spaces, np.ones(spaces.count, bool))) == max(alive)
+
+
+@pytest.mark.parametrize("target", ["target_flash_bytes", "target_ram_bytes"])
+def test_meets_other_targets_too(target):
+    model = ours()
+    pruning = ChannelPruning(**{target: 0.7}, end_epoch=1)
+    fit(model, [pruning], epochs=2)
+    measure = {"target_flash_bytes": flash_bytes, "target_ram_bytes": ram_bytes}[target]
+    costs = []
+    for network in (model, pruning.pruned_model):
+        spaces = ChannelSpaces(network)
+        costs.append(np.max(measure(spaces, np.ones(spaces.count, bool))))
+    assert costs[1] <= 0.7 * costs[0]
+
+
+def with_a_useless_half(inputs_side=8):
+    """A network in which the last 8 of 16 channels hardly count."""
+    inputs = keras.Input((inputs_side, inputs_side, 1))
+    x = layers.Conv2D(16, 3, name="conv")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
+    x = layers.Dense(4, activation="softmax", name="head")(layers.Flatten()(x))
+    model = keras.Model(inputs, x)
+    gamma = model.get_layer("norm").gamma
+    gamma.assign(np.repeat([1.0, 0.01], 8))
+    return model
+
+
+@pytest.mark.parametrize("criterion", ["bn_scale", "taylor"])
+def test_the_channels_that_do_not_count_go_first(criterion):
+    model = with_a_useless_half()
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(32, 8, 8, 1)).astype("float32"), rng.integers(0, 4, 32)
+    pruning = ChannelPruning(
+        target_macs=0.5,
+        end_epoch=1,
+        criterion=criterion,
+        data=data if criterion == "taylor" else None,
+    )
+    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    model.fit(*data, epochs=1, verbose=0, callbacks=[pruning])
+    gone = (np.array(model.get_layer("conv").kernel) == 0).all(axis=(0, 1, 2))
+    assert gone.tolist() == [False] * 8 + [True] * 8
+
+
+def test_goes_on_where_a_saved_model_left_off(tmp_path):
+    """The zeros tell which channels are gone."""
+    model = ours()
+    fit(model, [ChannelPruning(target_macs=0.5, end_epoch=1)], epochs=1)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    pruning = ChannelPruning(target_macs=0.5 * cost(model).mult_adds, end_epoch=1)
+    again.fit(np.zeros((4, 32, 32, 3)), np.zeros(4), verbose=0, callbacks=[pruning])
+    for mine, its in zip(model.weights, again.weights, strict=True):
+        if "kernel" in mine.path:
+            np.testing.assert_array_equal(np.array(mine) == 0, np.array(its) == 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "at least one of target_macs"),
+        ({"target_macs": -1}, "above 0"),
+        ({"target_macs": 0.5, "criterion": "l1"}, "criterion must be one of"),
+        ({"target_macs": 0.5, "criterion": "taylor"}, "Give data="),
+        ({"target_macs": 0.5, "multiple_of": 0}, "multiple_of"),
+        ({"target_macs": 0.5, "start_epoch": 3, "end_epoch": 2}, "end_epoch must come after"),
+    ],
+)
+def test_refuses_what_makes_no_sense(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        ChannelPruning(**arguments)
+
+
+def test_says_at_once_that_a_target_is_out_of_reach():
+    with pytest.raises(ValueError, match="No smaller network meets macs=100"):
+        fit(ours(), [ChannelPruning(target_macs=100)])
+
+
+def test_names_a_layer_whose_channels_it_cannot_follow():
+    inputs = keras.Input((8, 8, 4))
+    x = layers.Conv2D(8, 3, groups=2, name="grouped")(inputs)
+    with pytest.raises(UnsupportedLayerError, match="'grouped'"):
+        ChannelSpaces(keras.Model(inputs, x))
