@@ -56,8 +56,8 @@ def main() -> None:
     every_step = ConstantSparsity(0.5, 0, frequency=100)
     variants = {
         "float": [],
-        "QAT, moving average": [qat()],
-        "QAT, LSQ": [qat(ranges="lsq")],
+        "QAT, moving average": [qat(ranges="moving_average")],
+        "QAT, LSQ": [qat()],
         "magnitude pruning": [MagnitudePruning(schedule=every_step)],
         "channel pruning": [ChannelPruning(target_macs=0.5, end_epoch=1)],
     }

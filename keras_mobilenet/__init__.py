@@ -1,21 +1,37 @@
 """MobileNet for Keras 3: blocks, builder and training callbacks for microcontroller targets."""
 
-from keras_mobilenet import cost, paper, weights
+from keras_mobilenet import compat_tfmot, cost, paper, weights
 from keras_mobilenet.layers import ConvBNReLU, SeparableBlock
 from keras_mobilenet.mobilenet_v1 import MobileNetV1
-from keras_mobilenet.quantization import QuantizationAwareTraining, quantize_model
+from keras_mobilenet.pruning import (
+    ChannelPruning,
+    ConstantSparsity,
+    MagnitudePruning,
+    PolynomialDecay,
+)
+from keras_mobilenet.quantization import (
+    QuantizationAwareTraining,
+    equalize_weights,
+    quantize_model,
+)
 from keras_mobilenet.variants import ConvMobileNet, ShallowMobileNet
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ChannelPruning",
+    "ConstantSparsity",
     "ConvBNReLU",
     "ConvMobileNet",
+    "MagnitudePruning",
     "MobileNetV1",
+    "PolynomialDecay",
     "QuantizationAwareTraining",
     "SeparableBlock",
     "ShallowMobileNet",
+    "compat_tfmot",
     "cost",
+    "equalize_weights",
     "paper",
     "quantize_model",
     "weights",

@@ -112,7 +112,7 @@ def tfmot_quantize(
         data,
         {"epochs": epochs, "learning_rate": learning_rate, "loss": loss},
     )
-    twin = quantize_model(clone)
+    twin = quantize_model(clone, ranges="moving_average")
     limits: dict[str, list[float]] = {}
     for part in plain:
         if part.name in reply.ranges:

@@ -30,7 +30,8 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         start_epoch: First epoch, counted from 0, that trains with fake quantization.
         start_step: In place of `start_epoch`: the first optimizer step, counted from 0.
         scheme: `"int8"`, the only one that TFLite Micro's kernels have.
-        ranges: `"moving_average"` of batch extremes, or `"lsq"`: steps learned from there on.
+        ranges: `"lsq"`: the steps of the grids are learned, starting from the moving average of the
+            first batches; `"moving_average"` of batch extremes throughout, TF-MOT's way.
         freeze_bn_after: So many epochs (steps, with `start_step`) after the start, batch
             normalization changes over to its moving statistics, which inference uses. None: never.
         freeze_ranges_after: So many epochs (or steps) after the start, the ranges stay. None:
@@ -63,7 +64,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         *,
         start_step: int | None = None,
         scheme: str = "int8",
-        ranges: str = "moving_average",
+        ranges: str = "lsq",
         freeze_bn_after: int | None = None,
         freeze_ranges_after: int | None = None,
         exclude: Collection[str] = (),

@@ -27,7 +27,7 @@ _GRAPH_ATTRIBUTES = (
 
 
 def quantize_in_place(
-    model: keras.Model, ranges: str = "moving_average", exclude: Collection[str] = ()
+    model: keras.Model, ranges: str = "lsq", exclude: Collection[str] = ()
 ) -> None:
     """Makes a model quantization-aware while it keeps its identity.
 

@@ -110,7 +110,7 @@ def set_exporting(model: keras.Model, is_exporting: bool) -> None:
 
 def quantize_model(
     model: keras.Model,
-    ranges: str = "moving_average",
+    ranges: str = "lsq",
     exclude: Collection[str] = (),
 ) -> keras.Model:
     """The quantization-aware twin of a functional or Sequential model.
@@ -121,7 +121,7 @@ def quantize_model(
 
     Args:
         model: A built Keras model with one input and one output.
-        ranges: `"moving_average"` of batch extremes, or `"lsq"`: steps learned from there on.
+        ranges: `"lsq"` or `"moving_average"`, as in `QuantizationAwareTraining`.
         exclude: Names of layers that stay float, with what would fuse with them: to find out which
             layer loses accuracy. Such a model trains, but is not pure int8.
 

@@ -55,9 +55,11 @@ def test_trains_the_weights_while_quantized():
     model = compiled()
     callback = keras_mobilenet.QuantizationAwareTraining()
     model.fit(*data(), epochs=1, verbose=0, callbacks=[callback])
-    before = [np.array(weight) for weight in model.trainable_weights]
+    # The steps of the grids wait for their calibration.
+    weights = [w for w in model.trainable_weights if not w.path.endswith("log_factor")]
+    before = [np.array(weight) for weight in weights]
     model.fit(*data(), epochs=1, verbose=0, callbacks=[callback])
-    after = [np.array(weight) for weight in model.trainable_weights]
+    after = [np.array(weight) for weight in weights]
     assert all((a != b).any() for a, b in zip(before, after, strict=True))
 
 
