@@ -6,7 +6,11 @@ import pytest
 
 import keras_mobilenet
 from keras_mobilenet.quantization.scheme import UnsupportedLayerError
-from keras_mobilenet.quantization.transform import is_quantized, untrained_ranges
+from keras_mobilenet.quantization.transform import (
+    is_quantized,
+    model_ranges,
+    untrained_ranges,
+)
 
 
 class Stages(keras.callbacks.Callback):
@@ -72,6 +76,54 @@ def test_a_saved_model_reloads_with_its_ranges(tmp_path):
     np.testing.assert_array_equal(
         model.predict(data()[0], verbose=0), again.predict(data()[0], verbose=0)
     )
+
+
+def test_starts_at_a_step_in_the_middle_of_an_epoch():
+    seen = []
+
+    class Steps(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(is_quantized(self.model))
+
+    model, steps = compiled(), Steps()
+    qat = keras_mobilenet.QuantizationAwareTraining(start_step=5)
+    model.fit(*data(), 8, epochs=2, verbose=0, callbacks=[qat, steps])
+    assert seen == [False] * 5 + [True] * 3
+
+
+def test_freezes_statistics_and_ranges_when_told():
+    seen = []
+
+    class Frozen(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            norm = next(w for w in self.model.weights if w.path.endswith("moving_mean"))
+            limits = [tuple(map(float, r.limits())) for _, r in model_ranges(self.model)]
+            seen.append((np.array(norm).copy(), limits))
+
+    model, frozen = compiled(), Frozen()
+    qat = keras_mobilenet.QuantizationAwareTraining(freeze_bn_after=1, freeze_ranges_after=2)
+    model.fit(*data(), epochs=4, verbose=0, callbacks=[qat, frozen])
+    means, limits = zip(*seen, strict=True)
+    assert (means[0] == means[1]).all()
+    assert (means[1] == means[3]).all()
+    assert limits[0] != limits[1]
+    assert limits[1] == limits[2] == limits[3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"start_epoch": 1, "start_step": 2}, "not both"),
+        ({"start_step": -2}, "start_step must be"),
+        ({"scheme": "int4"}, "scheme must be one of"),
+        ({"ranges": "minmax"}, "ranges must be one of"),
+        ({"freeze_bn_after": -1}, "freeze_bn_after must be"),
+        ({"exclude": "conv1"}, "list of layer names"),
+    ],
+)
+def test_refuses_what_makes_no_sense(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        keras_mobilenet.QuantizationAwareTraining(**arguments)
 
 
 @pytest.mark.parametrize("start_epoch", [-1, 1.5, True])

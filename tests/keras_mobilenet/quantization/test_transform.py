@@ -7,7 +7,11 @@ from keras import layers
 
 import keras_mobilenet
 from keras_mobilenet.quantization.scheme import UnsupportedLayerError
-from keras_mobilenet.quantization.transform import is_quantized, untrained_ranges
+from keras_mobilenet.quantization.transform import (
+    is_quantized,
+    model_ranges,
+    untrained_ranges,
+)
 
 
 def images(count=16, side=16, channels=3):
@@ -90,3 +94,90 @@ def test_names_the_layer_that_has_no_rule(layer, words):
     inputs = keras.Input((8, 8, 3))
     with pytest.raises(UnsupportedLayerError, match=words):
         keras_mobilenet.quantize_model(keras.Model(inputs, layer(inputs)))
+
+
+def small(**options):
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, name="first")(inputs)
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
+    x = layers.Conv2D(4, 3, name="second")(x)
+    return keras.Model(inputs, x, **options)
+
+
+@pytest.mark.parametrize("excluded", ["first", "norm", "relu"])
+def test_an_excluded_layer_stays_float_with_what_would_fuse_with_it(excluded):
+    twin = keras_mobilenet.quantize_model(small(), exclude=[excluded])
+    names = [layer.name for layer in twin.layers[2:]]
+    assert names == ["first", "norm", "relu", "quantized_relu", "quantized_second"]
+
+
+def test_names_an_excluded_layer_that_is_not_there():
+    with pytest.raises(ValueError, match=r"exclude names no layer of model .*: nowhere"):
+        keras_mobilenet.quantize_model(small(), exclude=["nowhere"])
+
+
+def test_takes_a_model_within_a_model_apart():
+    inputs = keras.Input((8, 8, 3))
+    twin = keras_mobilenet.quantize_model(keras.Model(inputs, layers.Flatten()(small()(inputs))))
+    names = [layer.name for layer in twin.layers[1:4]]
+    assert names == ["quantized_input", "quantized_first", "quantized_second"]
+
+
+def test_inputs_of_a_concatenation_share_its_grid():
+    inputs = keras.Input((8, 8, 3))
+    parts = [layers.Conv2D(4, 1, name=name)(inputs) for name in ("a", "b")]
+    twin = keras_mobilenet.quantize_model(
+        keras.Model(inputs, layers.Concatenate(name="c")(parts)), ranges="moving_average"
+    )
+    observe(twin, images(4, 8) * 3.0)
+    a, b, c = (twin.get_layer(f"quantized_{name}").output_range for name in "abc")
+    assert a.scale_and_zero_point() == b.scale_and_zero_point() == c.scale_and_zero_point()
+    assert [name for name, _ in model_ranges(twin)] == ["quantized_input", "quantized_c"]
+
+
+def shared():
+    inputs = keras.Input((8, 8, 3))
+    twice = layers.Conv2D(3, 1, name="twice")
+    return keras.Model(inputs, twice(twice(inputs)))
+
+
+def softmax_in_the_middle():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Softmax(name="early")(layers.Conv2D(3, 1)(inputs))
+    return keras.Model(inputs, layers.Conv2D(3, 1)(x))
+
+
+def half_precision():
+    inputs = keras.Input((8, 8, 3))
+    return keras.Model(inputs, layers.Conv2D(3, 1, name="half", dtype="mixed_float16")(inputs))
+
+
+def plus_one():
+    inputs = keras.Input((8, 8, 3))
+    return keras.Model(inputs, layers.Conv2D(3, 1)(inputs) + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (shared, "'twice'.*called more than once"),
+        (softmax_in_the_middle, "'early'.*softmax must come last"),
+        (half_precision, "'half'.*computes in float16"),
+        (plus_one, "joins a tensor with a constant"),
+    ],
+)
+def test_says_what_stands_in_the_way(build, words):
+    with pytest.raises(UnsupportedLayerError, match=words):
+        keras_mobilenet.quantize_model(build())
+
+
+def test_refuses_a_hidden_graph_and_an_unbuilt_one():
+    class Hidden(keras.Model):
+        pass
+
+    with pytest.raises(ValueError, match="subclassed, so its graph is hidden"):
+        keras_mobilenet.quantize_model(Hidden())
+    with pytest.raises(ValueError, match="is not built"):
+        keras_mobilenet.quantize_model(keras.Sequential([layers.Dense(2)]))
+    with pytest.raises(ValueError, match="ranges must be one of"):
+        keras_mobilenet.quantize_model(small(), ranges="minmax")
