@@ -13,7 +13,7 @@ test: .venv/installed tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --durations=20
 
 # The engine beside TFLite Micro (if TFLM_DIR names it) and bakenn, on emulated cores.
 bench-engine: .venv/installed tools

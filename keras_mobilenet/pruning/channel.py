@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_mobilenet.pruning.budget import cheapest_removals, flash_bytes, macs, ram_bytes
+from keras_mobilenet.pruning.importance import bn_scale, taylor
 from keras_mobilenet.pruning.masks import Mask, attach_masks, detach_masks, read_array
 from keras_mobilenet.pruning.shrink import shrink
-from keras_mobilenet.pruning.spaces import ChannelSpaces, Key
+from keras_mobilenet.pruning.spaces import ChannelSpaces
 
 CRITERIA = ("bn_scale", "taylor")
-_EPSILON = 1e-12
 
 
 class ChannelPruning(keras.callbacks.Callback):
@@ -103,7 +102,6 @@ class ChannelPruning(keras.callbacks.Callback):
         self.data = data
         self.pruned_model: keras.Model | None = None
         self._masks: list[Mask] = []
-        self._removed: set[Key] = set()
 
     def on_train_begin(self, logs=None):
         self._spaces = spaces = ChannelSpaces(self.model)
@@ -124,24 +122,17 @@ class ChannelPruning(keras.callbacks.Callback):
         self._masks = attach_masks(self.model, self._arrays())
 
     def _still_alive(self) -> np.ndarray:
-        """A channel is gone if every kernel that makes it, or its scale, is zero there."""
+        """A channel is gone if every kernel that makes it is zero there."""
         alive = np.zeros(self._spaces.count, bool)
         for variable in self._spaces.outputs.values():
-            axis, numbers = self._output_axis(id(variable))
-            value = np.moveaxis(read_array(variable), axis, 0)
-            is_kernel = value.ndim > 1
-            if is_kernel:
-                nonzero = (value.reshape(len(value), -1) != 0).any(axis=1)
+            axis, numbers = self._spaces.output_axis(variable)
+            if len(variable.shape) > 1:
+                nonzero = (read_array(variable) != 0).any(axis=tuple(range(axis)))
                 np.logical_or.at(alive, self._spaces.roots(numbers), nonzero)
         fixed = np.ones(self._spaces.count, bool)
         for group in self._spaces.groups:
             fixed[group] = False
         return alive | fixed
-
-    def _output_axis(self, key: int):
-        _, axes = self._spaces.axes[key]
-        axis = max(axes)
-        return axis, axes[axis]
 
     def _arrays(self) -> dict:
         """What each weight keeps. Weights that read a gone channel go too: as long as they are
@@ -182,48 +173,9 @@ class ChannelPruning(keras.callbacks.Callback):
                 mask.update(array)
 
     def _importance(self) -> np.ndarray:
-        score = self._taylor if self.criterion == "taylor" else self._scale
-        values, counts = np.zeros(self._spaces.count), np.zeros(self._spaces.count)
-        for numbers, scores in score():
-            # Relative to the layer: gammas of different layers have no common unit.
-            scores = scores / (scores.mean() + _EPSILON)
-            np.add.at(values, self._spaces.roots(numbers), scores)
-            np.add.at(counts, self._spaces.roots(numbers), 1)
-        return values / np.maximum(counts, 1)
-
-    def _scale(self):
-        for variable in self._spaces.outputs.values():
-            axis, numbers = self._output_axis(id(variable))
-            value = read_array(variable)
-            if value.ndim == 1 and variable.name == "gamma":
-                yield numbers, np.abs(value)
-            elif value.ndim > 1 and not self._is_normalized(numbers):
-                yield numbers, np.abs(value).sum(axis=tuple(range(axis)))
-
-    def _is_normalized(self, numbers) -> bool:
-        return any(
-            v.name == "gamma" and self._output_axis(id(v))[1] is numbers
-            for v in self._spaces.outputs.values()
-        )
-
-    def _taylor(self):
-        inputs, labels = (tf.convert_to_tensor(part) for part in self.data)
-        variables = list(self._spaces.outputs.values())
-        with tf.GradientTape() as tape:
-            outputs = self.model(inputs, training=False)
-            loss = self.model.compute_loss(inputs, labels, outputs, training=False)
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        by_channel: dict[int, list] = {}
-        for variable, gradient in zip(variables, gradients, strict=True):
-            axis, numbers = self._output_axis(id(variable))
-            has_gate = variable.name in ("gamma", "beta")
-            if gradient is None or (not has_gate and self._is_normalized(numbers)):
-                continue
-            product = read_array(variable) * gradient.numpy()
-            total = product.sum(axis=tuple(a for a in range(product.ndim) if a != axis))
-            by_channel.setdefault(id(numbers), [numbers, 0.0])[1] += total
-        for numbers, total in by_channel.values():
-            yield numbers, np.abs(total)
+        if self.criterion == "taylor":
+            return taylor(self._spaces, self.model, self.data)
+        return bn_scale(self._spaces)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:

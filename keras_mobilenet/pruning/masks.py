@@ -23,7 +23,7 @@ class Mask:
     Example:
         >>> weight = keras.Variable([1.0, 2.0])
         >>> mask = Mask(weight, np.array([True, False]))
-        >>> [float(v) for v in weight]
+        >>> weight.numpy().tolist()
         [1.0, 0.0]
         >>> mask.remove()
     """

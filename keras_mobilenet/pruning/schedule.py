@@ -75,7 +75,7 @@ class PolynomialDecay:
     Example:
         >>> schedule = PolynomialDecay(0.0, 0.8, begin_step=0, end_step=100, frequency=50)
         >>> [(due, round(sparsity, 3)) for due, sparsity in map(schedule, (0, 25, 50, 100))]
-        [(True, 0.0), (False, 0.462), (True, 0.7), (True, 0.8)]
+        [(True, 0.0), (False, 0.463), (True, 0.7), (True, 0.8)]
 
     Source: arXiv 1710.01878, equation 1; TF-MOT's `PolynomialDecay`.
     """

@@ -31,7 +31,7 @@ def shrink(model: keras.Model, removed: set[Key]) -> keras.Model:
         >>> model = keras.Sequential(
         ...     [keras.Input((8, 8, 3)), layers.Conv2D(8, 3), layers.Conv2D(2, 1)])
         >>> kernel = model.layers[0].kernel
-        >>> [w.shape for w in shrink(model, {(id(kernel), 0), (id(kernel), 5)}).weights]
+        >>> [tuple(w.shape) for w in shrink(model, {(id(kernel), 0), (id(kernel), 5)}).weights]
         [(3, 3, 3, 6), (6,), (1, 1, 6, 2), (2,)]
     """
     spaces = ChannelSpaces(model)

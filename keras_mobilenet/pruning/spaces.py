@@ -162,6 +162,19 @@ class ChannelSpaces:
         """
         return {key: int(self._roots[number]) for key, number in self._numbers.items()}
 
+    def output_axis(self, variable: keras.Variable) -> tuple[int, np.ndarray]:
+        """Where the output channels of a weight lie.
+
+        Args:
+            variable: One of `outputs`.
+
+        Returns:
+            `(axis, numbers)`.
+        """
+        _, axes = self.axes[id(variable)]
+        axis = max(axes)
+        return axis, axes[axis]
+
     def _follow(self, call: Call) -> None:
         layer = call.layer
         inputs = [self.labels[source] for source in call.sources]

@@ -76,7 +76,7 @@ def test_computes_as_the_float_network_where_rounding_is_fine(networks, random_w
     model.set_weights(random_weights(model))
     images, _ = four_shades(model.input_shape[1:], 8)
     twin = keras_mobilenet.quantize_model(model)
-    for _ in range(300):
+    for _ in range(100):
         twin(images, training=True)
     set_exporting(twin, True)
     logits = keras.Model(twin.inputs, twin.layers[-2].output)

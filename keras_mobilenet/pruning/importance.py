@@ -1,0 +1,114 @@
+"""How much each channel matters, by the criteria of the literature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenet.pruning.masks import read_array
+from keras_mobilenet.pruning.spaces import ChannelSpaces
+from keras_mobilenet.quantization.transform import set_exporting
+
+_EPSILON = 1e-12
+
+Scores = Iterator[tuple[np.ndarray, np.ndarray]]
+"""Channel numbers of one layer, and what each of them matters."""
+
+
+def bn_scale(spaces: ChannelSpaces) -> np.ndarray:
+    """The batch normalizations' |gamma|; where there is none, the kernel's sum of magnitudes.
+
+    Args:
+        spaces: The network's channels.
+
+    Returns:
+        Float array by joint number, 1 on average in every layer.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 1),
+        ...     keras.layers.BatchNormalization(), keras.layers.Conv2D(1, 1)])
+        >>> _ = model.layers[1].gamma.assign([1.0, 3.0])
+        >>> bn_scale(ChannelSpaces(model))[1:3].tolist()
+        [0.5, 1.5]
+
+    Source: arXiv 1708.06519.
+    """
+    return _joined(spaces, _magnitudes(spaces))
+
+
+def taylor(spaces: ChannelSpaces, model: keras.Model, data: tuple) -> np.ndarray:
+    """How much the loss would change without a channel, to first order.
+
+    The channel's gate is its batch normalization: `gamma * dL/dgamma + beta * dL/dbeta`; without
+    one, its kernel and bias.
+
+    Args:
+        spaces: The model's channels, or those of the float model that it was.
+        model: A compiled model.
+        data: `(inputs, labels)` arrays, one batch.
+
+    Returns:
+        Float array by joint number, 1 on average in every layer.
+
+    Example:
+        >>> model = keras.Sequential(
+        ...     [keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(1)])
+        >>> model.compile(loss="mse")
+        >>> taylor(ChannelSpaces(model), model, (np.ones((2, 4)), np.ones((2, 1)))).shape
+        (8,)
+
+    Source: arXiv 1906.10771, section 3.2.
+    """
+    return _joined(spaces, _changes(spaces, model, data))
+
+
+def _joined(spaces: ChannelSpaces, scores: Scores) -> np.ndarray:
+    values, counts = np.zeros(spaces.count), np.zeros(spaces.count)
+    for numbers, score in scores:
+        # Relative to the layer: gammas of different layers have no common unit.
+        np.add.at(values, spaces.roots(numbers), score / (score.mean() + _EPSILON))
+        np.add.at(counts, spaces.roots(numbers), 1)
+    return values / np.maximum(counts, 1)
+
+
+def _magnitudes(spaces: ChannelSpaces) -> Scores:
+    for variable in spaces.outputs.values():
+        axis, numbers = spaces.output_axis(variable)
+        value = read_array(variable)
+        if variable.name == "gamma":
+            yield numbers, np.abs(value)
+        elif value.ndim > 1 and not _is_normalized(spaces, numbers):
+            yield numbers, np.abs(value).sum(axis=tuple(range(axis)))
+
+
+def _changes(spaces: ChannelSpaces, model: keras.Model, data: tuple) -> Scores:
+    inputs, labels = (tf.convert_to_tensor(part) for part in data)
+    variables = list(spaces.outputs.values())
+    # Integer arithmetic has no gradient.
+    set_exporting(model, True)
+    with tf.GradientTape() as tape:
+        outputs = model(inputs, training=False)
+        loss = model.compute_loss(inputs, labels, outputs, training=False)
+    set_exporting(model, False)
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    by_layer: dict[int, tuple] = {}
+    for variable, gradient in zip(variables, gradients, strict=True):
+        axis, numbers = spaces.output_axis(variable)
+        is_gate = variable.name in ("gamma", "beta") or not _is_normalized(spaces, numbers)
+        if gradient is not None and is_gate:
+            product = read_array(variable) * gradient.numpy()
+            change = product.sum(axis=tuple(a for a in range(product.ndim) if a != axis))
+            before = by_layer.get(id(numbers), (numbers, 0.0))[1]
+            by_layer[id(numbers)] = numbers, before + change
+    for numbers, change in by_layer.values():
+        yield numbers, np.abs(change)
+
+
+def _is_normalized(spaces: ChannelSpaces, numbers: np.ndarray) -> bool:
+    return any(
+        variable.name == "gamma" and spaces.output_axis(variable)[1] is numbers
+        for variable in spaces.outputs.values()
+    )
