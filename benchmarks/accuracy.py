@@ -124,6 +124,8 @@ def one_seed(source: str, data: ImageData, seed: int) -> dict[str, dict]:
 
     phases_of_both = [(prune_epochs, PRUNE_RATE), (qat_epochs, QAT_RATE)]
     variants = {
+        # What the epochs alone give or take.
+        "float, tuned as long as QAT": ([(qat_epochs, QAT_RATE)], []),
         "QAT, moving average": ([(qat_epochs, QAT_RATE)], [qat(0, "moving_average")]),
         "QAT, LSQ": ([(qat_epochs, QAT_RATE)], [qat(0)]),
     }
@@ -143,10 +145,10 @@ def one_seed(source: str, data: ImageData, seed: int) -> dict[str, dict]:
         model = keras.models.clone_model(first)
         model.set_weights(first.get_weights())
         fit(model, data, seed, phases, callbacks)
-        if isinstance(callbacks[0], ChannelPruning):
+        if callbacks and isinstance(callbacks[0], ChannelPruning):
             model = callbacks[0].pruned_model
         results[name] = {"accuracy": accuracy(model, data)}
-        if seed == 0:
+        if seed == 0 and callbacks:
             kernels = [np.array(w) for w in model.trainable_weights if len(w.shape) > 1]
             zeros = sum((k == 0).sum() for k in kernels) / sum(k.size for k in kernels)
             results[name] |= sizes(edge.convert(model), model, float(zeros))

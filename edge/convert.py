@@ -49,7 +49,11 @@ def convert(model: Any, representative_data: Any = None) -> bytes:
     """
     import keras
 
-    from keras_mobilenet.quantization.transform import is_quantized, untrained_ranges
+    from keras_mobilenet.quantization.transform import (
+        excluded_layers,
+        is_quantized,
+        untrained_ranges,
+    )
 
     if isinstance(model, (str, os.PathLike)):
         model = load_keras(model)
@@ -72,6 +76,12 @@ def convert(model: Any, representative_data: Any = None) -> bytes:
         raise ConversionError(
             f"Model {model.name!r} is quantization-aware but no training step has set the ranges "
             f"of {', '.join(untrained[:3])}; run model.fit first."
+        )
+    excluded = excluded_layers(model)
+    if excluded:
+        raise ConversionError(
+            f"Model {model.name!r} was trained with {', '.join(excluded)} left float, and the chip "
+            "computes in int8 only; train it without exclude."
         )
     samples = None
     if not is_quantized(model):

@@ -88,6 +88,31 @@ def untrained_ranges(model: keras.Model) -> list[str]:
     return [name for name, tensor_range in model_ranges(model) if not tensor_range.is_trained]
 
 
+def excluded_layers(model: keras.Model) -> list[str]:
+    """The layers of a quantization-aware model that were left float.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        Layer names, empty if the model is pure int8, or not quantization-aware at all.
+
+    Example:
+        >>> inputs = keras.Input((4,))
+        >>> model = keras.Model(inputs, layers.Dense(2, name="d")(inputs))
+        >>> excluded_layers(quantize_model(model, exclude=["d"]))
+        ['d']
+    """
+    if not is_quantized(model):
+        return []
+    others = (
+        layer
+        for layer in model.layers
+        if not isinstance(layer, (*QUANTIZED_LAYERS, layers.InputLayer))
+    )
+    return [layer.name for layer in others if role_of(layer) not in (Role.KEEPS, Role.SOFTMAX)]
+
+
 def set_exporting(model: keras.Model, is_exporting: bool) -> None:
     """Chooses between the converter's view of a quantization-aware model and the chip's.
 
@@ -123,7 +148,7 @@ def quantize_model(
         model: A built Keras model with one input and one output.
         ranges: `"lsq"` or `"moving_average"`, as in `QuantizationAwareTraining`.
         exclude: Names of layers that stay float, with what would fuse with them: to find out which
-            layer loses accuracy. Such a model trains, but is not pure int8.
+            layer loses accuracy. Such a model trains, but `edge.convert` refuses it.
 
     Returns:
         A functional `keras.Model` with the same input and output shapes.

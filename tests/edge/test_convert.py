@@ -19,6 +19,16 @@ def graph(trained_tflite):
     return read_graph(trained_tflite)
 
 
+def test_refuses_a_model_that_was_left_float_in_part():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="float_one")(inputs)
+    model = keras.Model(inputs, keras.layers.Conv2D(4, 3)(x))
+    twin = keras_mobilenet.quantize_model(model, exclude=["float_one"])
+    twin(np.ones((2, 8, 8, 3)), training=True)
+    with pytest.raises(ConversionError, match="float_one left float"):
+        edge.convert(twin)
+
+
 def test_is_pure_int8_with_a_static_batch_of_one(graph):
     assert graph.op_names() == ["CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "RESHAPE", "SOFTMAX"]
     assert graph.input.shape == (1, 48, 48, 1)
