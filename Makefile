@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
 	qemu-system-arm cmake make gcc libc6-dev
 
-.PHONY: demo test bench-engine tools clean
+.PHONY: demo test test-all bench-engine tools clean
 
 demo: .venv/installed tools
 	$(BIN)/keras-mobilenet demo
@@ -13,6 +13,10 @@ test: .venv/installed tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pytest --durations=20 -m "not exhaustive"
+
+# With the long repetitions that CI leaves out.
+test-all: .venv/installed tools
 	$(BIN)/pytest --durations=20
 
 # The engine beside TFLite Micro (if TFLM_DIR names it) and bakenn, on emulated cores.

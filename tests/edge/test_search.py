@@ -83,6 +83,7 @@ def ended(out):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_search_goes_on_and_loses_no_trial(tmp_path):
     first = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: any(tmp_path.glob("trials/*-000.keras")), 240)
@@ -106,6 +107,7 @@ def test_a_killed_search_goes_on_and_loses_no_trial(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_processes_share_a_study(tmp_path):
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command(tmp_path), **options) for _ in range(2)]

@@ -78,8 +78,8 @@ def mixture():
     x = layers.ReLU(6.0)(layers.MaxPooling2D()(x))
     inner = keras.Sequential([keras.Input((7, 7, 8)), layers.Conv2D(8, 1), layers.ReLU()])
     x = inner(x)
-    x = layers.Dense(8, activation="relu")(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, layers.Activation("softmax")(layers.Dense(4)(x)))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1)(x))
+    return keras.Model(inputs, layers.Activation("softmax")(x))
 
 
 @pytest.fixture(scope="session")

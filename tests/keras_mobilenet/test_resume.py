@@ -98,7 +98,10 @@ EPOCHS, STEPS = ("epochs", "moving_average"), ("steps", "lsq")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("variant", "killed_in_epoch"), [(EPOCHS, 1), (STEPS, 3), (STEPS, 5)])
+@pytest.mark.parametrize(
+    ("variant", "killed_in_epoch"),
+    [(EPOCHS, 1), pytest.param(STEPS, 3, marks=pytest.mark.exhaustive), (STEPS, 5)],
+)
 def test_losses_masks_ranges_and_schedule_go_on(tmp_path, uninterrupted, variant, killed_in_epoch):
     """Killed before the start of int8, while pruning goes on, and with ranges frozen."""
     expected = uninterrupted(*variant)

@@ -42,7 +42,7 @@ def fit(model, callbacks, epochs=4, count=32):
     [
         ("ours", False),
         ("mobilenet_v2", False),
-        ("ds_cnn", True),
+        pytest.param("ds_cnn", True, marks=pytest.mark.exhaustive),
         ("resnet8", False),
         ("resnet8", True),
     ],
