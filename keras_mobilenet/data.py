@@ -158,13 +158,9 @@ def _folder(root: pathlib.Path):
 def _from_keras(source: str, side: int, channels: int) -> ImageData:
     try:
         if source == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
-            parts = (
-                (_idx("train", "images"), _idx("train", "labels")),
-                (
-                    _idx("t10k", "images"),
-                    _idx("t10k", "labels"),
-                ),
-            )
+            parts = [
+                [_idx(part, kind) for kind in ("images", "labels")] for part in ("train", "t10k")
+            ]
         else:
             parts = getattr(keras.datasets, source).load_data()
         (train, train_labels), (test, test_labels) = parts

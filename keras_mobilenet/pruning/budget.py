@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_mobilenet.pruning.spaces import ChannelSpaces
+from keras_mobilenet.pruning.spaces import ChannelSpaces, Stage
 
 INT32_BYTES = 4
 
@@ -28,11 +28,13 @@ def macs(spaces: ChannelSpaces, kept: np.ndarray) -> int:
         >>> macs(spaces, np.ones(11, bool))
         384
     """
-    total = 0
-    for stage in spaces.stages:
-        reads, writes = (kept[spaces.roots(n)].sum() for n in (stage.reads, stage.writes))
-        total += stage.pixels * stage.taps * writes * (1 if stage.is_depthwise else reads)
-    return int(total)
+    return sum(stage.pixels * _weights(spaces, kept, stage) for stage in spaces.stages)
+
+
+def _weights(spaces: ChannelSpaces, kept: np.ndarray, stage: Stage) -> int:
+    """Elements of a kernel."""
+    reads, writes = (int(kept[spaces.roots(n)].sum()) for n in (stage.reads, stage.writes))
+    return stage.taps * writes * (1 if stage.is_depthwise else reads)
 
 
 def flash_bytes(spaces: ChannelSpaces, kept: np.ndarray) -> int:
@@ -45,12 +47,10 @@ def flash_bytes(spaces: ChannelSpaces, kept: np.ndarray) -> int:
     Returns:
         Bytes, without scales, code and file format.
     """
-    total = 0
-    for stage in spaces.stages:
-        reads, writes = (kept[spaces.roots(n)].sum() for n in (stage.reads, stage.writes))
-        total += stage.taps * writes * (1 if stage.is_depthwise else reads)
-        total += INT32_BYTES * writes * stage.has_bias
-    return int(total)
+    biases = sum(
+        int(kept[spaces.roots(stage.writes)].sum()) for stage in spaces.stages if stage.has_bias
+    )
+    return sum(_weights(spaces, kept, stage) for stage in spaces.stages) + INT32_BYTES * biases
 
 
 def ram_bytes(spaces: ChannelSpaces, kept: np.ndarray) -> list[int]:

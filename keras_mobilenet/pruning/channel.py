@@ -105,7 +105,6 @@ class ChannelPruning(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._spaces = spaces = ChannelSpaces(self.model)
-        self._keys = spaces.keys()
         epochs = (self.params or {}).get("epochs") or 1
         self._end = self.end_epoch or max(self.start_epoch + 1, (self.start_epoch + epochs) // 2)
         if self._end > epochs:
@@ -182,6 +181,6 @@ class ChannelPruning(keras.callbacks.Callback):
             logs["macs"] = float(macs(self._spaces, self._kept))
 
     def on_train_end(self, logs=None):
-        removed = {key for key, number in self._keys.items() if not self._kept[number]}
+        removed = {key for key, number in self._spaces.keys().items() if not self._kept[number]}
         detach_masks(self.model, self._masks)
         self.pruned_model = shrink(self.model, removed)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobilenet.quantization.fake_quant import require_tensorflow_backend
+from keras_mobilenet.quantization.in_place import retrace
 
 
 class Mask:
@@ -121,16 +122,3 @@ def detach_masks(model: keras.Model, masks: list[Mask]) -> None:
     for mask in reversed(masks):
         mask.remove()
     model.train_function = None
-
-
-def retrace(model: keras.Model) -> None:
-    """Has the training step traced anew, with the constraints of now.
-
-    Args:
-        model: The Keras model.
-
-    Example:
-        >>> retrace(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
-    """
-    if model.train_function is not None:
-        model.make_train_function(force=True)

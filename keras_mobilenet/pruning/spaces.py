@@ -23,8 +23,6 @@ class Stage:
     """A convolution or matrix product of the network.
 
     Attributes:
-        layer: Of Keras.
-        name: Of the layer in the model that it belongs to.
         pixels: Of its output, height times width.
         taps: Of its kernel, height times width.
         reads: Channels that it reads, by number.
@@ -33,8 +31,6 @@ class Stage:
         has_bias: Whether int8 inference adds a bias: its own or that of a batch normalization.
     """
 
-    layer: keras.layers.Layer
-    name: str
     pixels: int
     taps: int
     reads: np.ndarray
@@ -186,23 +182,21 @@ class ChannelSpaces:
             sources = call.sources
             for convolution, batch_norm, _ in stages:
                 shape = tuple(convolution.compute_output_shape((None, *shape))[1:])
-                numbers = self._convolution(layer.name, convolution, batch_norm, numbers, shape)
+                numbers = self._convolution(convolution, batch_norm, numbers, shape)
                 is_last = convolution is stages[-1][0]
                 result = call.result if is_last else id(convolution)
                 self._step(sources, result, numbers, shape)
                 sources = (result,)
             return
         elif isinstance(layer, QuantizedConvolution):
-            numbers = self._convolution(
-                layer.name, layer.convolution, layer.batch_norm, numbers, output
-            )
+            numbers = self._convolution(layer.convolution, layer.batch_norm, numbers, output)
         elif isinstance(layer, layers.SeparableConv2D):
             raise unsupported(layer, "channels are pruned in Conv2D; write it as two layers.")
         elif isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
-            numbers = self._convolution(layer.name, layer, None, numbers, output)
+            numbers = self._convolution(layer, None, numbers, output)
         elif isinstance(layer, layers.Dense | QuantizedDense):
             dense = layer.dense if isinstance(layer, QuantizedDense) else layer
-            numbers = self._dense(layer.name, dense, numbers)
+            numbers = self._dense(dense, numbers)
         elif isinstance(layer, layers.BatchNormalization):
             self._batch_norm(layer, numbers)
         elif isinstance(layer, layers.Concatenate | QuantizedConcatenate):
@@ -223,7 +217,7 @@ class ChannelSpaces:
         self.shapes[result] = shape
         self.steps.append(Step(sources, result, is_in_place))
 
-    def _convolution(self, name, convolution, batch_norm, numbers, output) -> np.ndarray:
+    def _convolution(self, convolution, batch_norm, numbers, output) -> np.ndarray:
         kernel = convolution.kernel
         is_depthwise = isinstance(convolution, layers.DepthwiseConv2D)
         reads = numbers
@@ -243,11 +237,8 @@ class ChannelSpaces:
             self._vector(convolution.bias, numbers)
         if batch_norm is not None:
             self._batch_norm(batch_norm, numbers)
-        # A batch normalization that stands by itself gives the folded kernel its bias as well.
         self.stages.append(
             Stage(
-                convolution,
-                name,
                 int(np.prod(output[:-1])),
                 int(np.prod(convolution.kernel_size)),
                 reads,
@@ -258,13 +249,13 @@ class ChannelSpaces:
         )
         return numbers
 
-    def _dense(self, name, dense, numbers) -> np.ndarray:
+    def _dense(self, dense, numbers) -> np.ndarray:
         writes = self._make(id(dense.kernel), dense.units)
         self.axes[id(dense.kernel)] = (dense.kernel, {0: numbers, 1: writes})
         self.outputs[id(dense.kernel)] = dense.kernel
         if dense.use_bias:
             self._vector(dense.bias, writes)
-        self.stages.append(Stage(dense, name, 1, 1, numbers, writes, False, dense.use_bias))
+        self.stages.append(Stage(1, 1, numbers, writes, False, dense.use_bias))
         return writes
 
     def _batch_norm(self, norm, numbers) -> None:
@@ -277,6 +268,7 @@ class ChannelSpaces:
             self._fixed.update(numbers)
         for variable in (norm.moving_mean, norm.moving_variance):
             self.axes[id(variable)] = (variable, {0: numbers})
+        # One that stands by itself gives the folded kernel before it a bias.
         if self.stages and self.stages[-1].writes is numbers:
             self.stages[-1].has_bias = True
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import keras
 
 from keras_mobilenet.quantization.graph import read_float_graph
-from keras_mobilenet.quantization.in_place import quantize_in_place
+from keras_mobilenet.quantization.in_place import quantize_in_place, retrace
 from keras_mobilenet.quantization.transform import RANGES, is_quantized, model_ranges
 from keras_mobilenet.quantization.weighted import QuantizedConvolution
 
@@ -133,6 +133,6 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
                 if not tensor_range.is_frozen:
                     tensor_range.freeze()
                     has_changed = True
-        if has_changed and self.model.train_function is not None:
+        if has_changed:
             # Frozen or not is decided when the step is traced.
-            self.model.make_train_function(force=True)
+            retrace(self.model)

@@ -30,26 +30,26 @@ class _Unit:
     def is_depthwise(self) -> bool:
         return isinstance(self.convolution, layers.DepthwiseConv2D)
 
+    def _fold_factor(self) -> np.ndarray | float:
+        """What folding multiplies each output channel's weights with, its sign left out."""
+        norm = self.batch_norm
+        if norm is None:
+            return 1.0
+        deviation = np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+        return np.abs(np.asarray(norm.gamma)) / deviation
+
     def output_ranges(self) -> np.ndarray:
         """Largest folded weight of each output channel."""
         kernel = np.abs(np.asarray(self.convolution.kernel))
-        norm = self.batch_norm
-        largest = kernel.max(axis=(0, 1, 3) if self.is_depthwise else (0, 1, 2))
-        if norm is not None:
-            deviation = np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
-            largest = largest * np.abs(np.asarray(norm.gamma)) / deviation
-        return largest
+        axes = (0, 1, 3) if self.is_depthwise else (0, 1, 2)
+        return kernel.max(axis=axes) * self._fold_factor()
 
     def input_ranges(self) -> np.ndarray:
         """Largest folded weight that reads each input channel."""
         if self.is_depthwise:
             return self.output_ranges()
         kernel = np.abs(np.asarray(self.convolution.kernel))
-        norm = self.batch_norm
-        if norm is not None:
-            deviation = np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
-            kernel = kernel * np.abs(np.asarray(norm.gamma)) / deviation
-        return kernel.max(axis=(0, 1, 3))
+        return (kernel * self._fold_factor()).max(axis=(0, 1, 3))
 
     def scale_output(self, factors: np.ndarray) -> None:
         if self.batch_norm is not None:

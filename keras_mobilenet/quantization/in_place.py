@@ -90,6 +90,18 @@ def exchange_graph(model: keras.Model, twin: keras.Model) -> None:
     # The traced steps still hold the float graph.
     model.test_function = None
     model.predict_function = None
+    retrace(model)
+
+
+def retrace(model: keras.Model) -> None:
+    """Has the training step traced anew, with the layers and constraints of now.
+
+    Args:
+        model: The Keras model.
+
+    Example:
+        >>> retrace(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
+    """
     if model.train_function is not None:
         model.make_train_function(force=True)
 
