@@ -23,7 +23,17 @@ from drawings import DRAWINGS  # noqa: E402
 
 from edge.boards import Board, boards  # noqa: E402
 
-FLASH_TOOLS = {"uf2": "drive (UF2)", "boot-header": "its maker's SDK", "none": "emulated"}
+FLASH_TOOLS = {"uf2": "drive (UF2)", "teensy": "its maker's SDK", "none": "emulated only"}
+
+PACKAGES = {
+    "keras_mobilenet": "Networks, their costs, their weights, and the data to train on.",
+    "keras_mobilenet.quantization": "Quantization-aware training.",
+    "keras_mobilenet.pruning": "Pruning of weights and of channels.",
+    "edge": "From the int8 model to the board: one module per job.",
+    "edge.plan": "Memory plans: TFLite Micro's own, the best, and the streamed schedule.",
+    "edge.emit": "What writes C.",
+    "edge.firmware": "What builds and emulates images.",
+}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -32,7 +42,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/command-line.md": command_line(),
         "reference/boards.md": boards_page(),
         "reference/changelog.md": (ROOT / "CHANGELOG.md").read_text("utf-8"),
-    } | {f"img/{name}": draw() for name, draw in DRAWINGS.items()}
+    } | module_pages()
+    generated |= {f"img/{name}": draw() for name, draw in DRAWINGS.items()}
     for path, content in generated.items():
         files.append(File.generated(config, path, content=content))
     return files
@@ -65,6 +76,26 @@ def command_line() -> str:
     text = done.stdout.replace("&#x27;", "'")
     # An example is a command: shown as one.
     return re.sub(r"^Example: (.*)$", r"**Example**:\n\n```console\n$ \1\n```", text, flags=re.M)
+
+
+def module_pages() -> dict[str, str]:
+    """A page per package below the public names: every module, from its docstrings."""
+    pages = {}
+    for name in PACKAGES:
+        folder = ROOT.joinpath(*name.split("."))
+        # emit/ and firmware/ hold folders of their own; a page of `edge` holds only its files.
+        paths = folder.glob("*.py") if name in ("edge", "keras_mobilenet") else folder.rglob("*.py")
+        modules = [
+            ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            for path in sorted(paths)
+            if not path.stem.startswith("_") and not path.stem.endswith("_child")
+        ]
+        lines = [f"# Modules of {name}", "", PACKAGES[name], ""]
+        for module in modules:
+            if not module.startswith("edge.cli"):
+                lines += [f"::: {module}", ""]
+        pages[f"reference/modules-{name.replace('.', '-').replace('_', '-')}.md"] = "\n".join(lines)
+    return pages
 
 
 def boards_page() -> str:
