@@ -84,9 +84,7 @@ def _lives(plan: StreamPlan) -> tuple[dict[tuple[int, int], list[int]], int]:
             for source in layer.inputs:
                 height = network.rows[source].height
                 row = made[tensor]
-                read = range(
-                    max(0, layer.first_row(row, height)), layer.last_row(row, height) + 1
-                )
+                read = range(max(0, layer.first_row(row, height)), layer.last_row(row, height) + 1)
                 for number in read:
                     lives[source, number][1] = now
         lives[tensor, made[tensor]] = [now, now]
@@ -166,9 +164,7 @@ def pyramid() -> str:
             first, last = lives[tensor, row]
             is_alive = first <= moment <= last
             alive += is_alive
-            svg.box(
-                x, top + row * pitch, 58, pitch - 0.8, color if is_alive else PALE, "none", 1.0
-            )
+            svg.box(x, top + row * pitch, 58, pitch - 0.8, color if is_alive else PALE, "none", 1.0)
         alive_bytes += alive * rows.row_bytes
         whole_bytes += rows.bytes
         svg.text(x, top - 10, _tensor_name(network, tensor), 10.5, fill=color, bold=True)
@@ -182,7 +178,9 @@ def pyramid() -> str:
         f"{whole_bytes:,} bytes. The last column stays whole: from there on",
         11.5,
     )
-    svg.text(left, top + 96 * step + 76, "tensors are so small that rings would gain nothing.", 11.5)
+    svg.text(
+        left, top + 96 * step + 76, "tensors are so small that rings would gain nothing.", 11.5
+    )
     return svg.done()
 
 
@@ -282,7 +280,9 @@ def grid() -> str:
 def constant_channels() -> str:
     """A channel without weights, and where its value goes."""
     svg = _Svg(760, 214, "Constant channels are folded into biases")
-    svg.text(16, 24, "A channel whose weights are all zero is a number, not an image", 14, bold=True)
+    svg.text(
+        16, 24, "A channel whose weights are all zero is a number, not an image", 14, bold=True
+    )
     for side, x0 in enumerate((16, 412)):
         title = "as trained: 4 channels" if side == 0 else "as the engine runs it: 3 channels"
         svg.text(x0, 48, title, 12, bold=True)
@@ -305,7 +305,28 @@ def constant_channels() -> str:
     return svg.done()
 
 
+def pipeline() -> str:
+    """The way of a model, and the commands on it."""
+    svg = _Svg(780, 118, "From a Keras model to a proven firmware")
+    stations = ("Keras 3 model", "int8 .tflite", "memory plan", "C sources", "firmware")
+    commands = ("train", "inspect, verify", "fit, plan, stream", "export, build", "run, flash")
+    arrows = ("convert", "plan", "emit", "build")
+    for number, (station, command) in enumerate(zip(stations, commands, strict=True)):
+        x = 12 + 154 * number
+        svg.box(x, 34, 108, 40, COLORS[number], "none", 0.25)
+        svg.text(x + 54, 59, station, 12.5, "middle", bold=True)
+        svg.text(x + 54, 96, command, 11.5, "middle", FAINT)
+        if number < len(arrows):
+            svg.line(x + 110, 54, x + 151, 54, INK, 1.4, arrow=True)
+            svg.text(x + 130, 46, arrows[number], 10.5, "middle")
+    svg.text(12, 20, "verify: the same bytes from LiteRT, TFLite Micro and the engine", 11.5)
+    svg.line(400, 16, 736, 16, COLORS[0], 1.4)
+    svg.line(736, 16, 736, 32, COLORS[0], 1.4, arrow=True)
+    return svg.done()
+
+
 DRAWINGS: dict[str, Callable[[], str]] = {
+    "pipeline.svg": pipeline,
     "schedule.svg": schedule,
     "pyramid.svg": pyramid,
     "ring.svg": ring,

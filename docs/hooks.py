@@ -57,7 +57,8 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
         text = match["tex"].strip().removeprefix("\\(").removesuffix("\\)")
         text = text.removeprefix("\\[").removesuffix("\\]")
         text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-        return mathml(text, display=display)
+        formula = mathml(text, display=display)
+        return f'<div class="formula">{formula}</div>' if display == "block" else formula
 
     pattern = r'<(?P<tag>div|span) class="arithmatex">(?P<tex>.*?)</(?P=tag)>'
     return re.sub(pattern, converted, content, flags=re.DOTALL)
@@ -74,6 +75,9 @@ def command_line() -> str:
         check=True,
     )
     text = done.stdout.replace("&#x27;", "'")
+    # The list of commands cuts sentences short; each command's own part has the whole one.
+    for name, sentence in re.findall(r"^## `keras-mobilenet (.*)`\n\n(.*)", text, flags=re.M):
+        text = re.sub(rf"^\* `{name}`: .*$", f"* `{name}`: {sentence}", text, flags=re.M)
     # An example is a command: shown as one.
     return re.sub(r"^Example: (.*)$", r"**Example**:\n\n```console\n$ \1\n```", text, flags=re.M)
 

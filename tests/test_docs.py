@@ -201,8 +201,9 @@ def test_commands_within_a_sentence_exist(page):
         assert set(options) <= known, text
 
 
-def test_make_knows_the_targets_that_the_readme_names():
-    for target in re.findall(r"`?make ([a-z-]+)", (ROOT / "README.md").read_text("utf-8")):
+def test_make_knows_the_targets_that_pages_name():
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    for target in sorted(set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))):
         done = subprocess.run(
             ["make", "--dry-run", target], capture_output=True, text=True, cwd=ROOT
         )
