@@ -1,7 +1,7 @@
 """Draws the picture of the README: memory for activations, three ways, model by model.
 
-Every figure is computed in this run: TFLite Micro's greedy plan, the best plan of whole tensors that
-stock TFLite Micro obeys, and the engine's rings. The real models are read where they are.
+Every figure is computed in this run: TFLite Micro's greedy plan, the best plan of whole tensors
+that stock TFLite Micro obeys, and the engine's rings. The real models are read where they are.
 
     python benchmarks/readme_picture.py docs/img/memory.svg
 """

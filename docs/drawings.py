@@ -144,7 +144,7 @@ def pyramid() -> str:
     """The first layers of MobileNetV1 at one moment: which rows there are."""
     plan = plan_stream(network_of(networks.mobilenet_v1()), lambda layer: 0)
     network, segment = plan.network, plan.segments[0]
-    lives, steps = _lives(plan)
+    lives, _ = _lives(plan)
     tensors = [network.input, *(layer.output for layer in network.layers[: segment.layers[1]])]
     moment = lives[network.input, 61][0]
     while not any(lives[tensors[-1], row][0] == moment for row in range(12)):

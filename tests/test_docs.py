@@ -1,8 +1,8 @@
 """The README and the site: every block runs, every command exists, the site builds.
 
 A page is read from top to bottom in one namespace and one empty folder. Blocks in HTML comments
-(`invisible-code-block`) set the stage: they run, but nobody sees them. `<!--- uses: digits.tflite -->`
-puts a file there that tests train once for all pages (see `STAGE`).
+(`invisible-code-block`) set the stage: they run, but nobody sees them. A comment that says
+`uses: digits.tflite` puts that file there, which the tests train once for all pages (see `stage`).
 
 - `python` runs in this process; `bash` runs in a shell that stops at the first error;
 - `console` runs what follows `$ ` and compares what is printed, `...` standing for anything;
