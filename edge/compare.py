@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from edge.compare_advice import Finding, advise
+from edge.compare_measure import Measurement, decibel, powers
 from edge.errors import EdgeError, ModelError
-from edge.graph import Graph, Tensor, read_graph, require_int8
-from edge.interpreters import run_litert_tensors
-from edge.match import Match, activation_inputs, folded_kernel, int8_kernel, match_operators
-from edge.operators_apart import operators_apart
-from edge.reference import scale_of, zero_point_of
+from edge.graph import Graph, read_graph, require_int8
+from edge.grid import real_range, to_real
+from edge.match import Match, folded_kernel, int8_kernel, match_operators
 from edge.tflm_ops import require_tflm_operators
-
-if TYPE_CHECKING:
-    from keras_mobilenet.quantization.float_nodes import FloatNodes
 
 VALUES_AT_ONCE = 30_000_000
 """Activations of so many values, float and int8, are in memory together."""
@@ -137,20 +132,23 @@ def compare(
             f"The float model reads {tuple(model.input_shape[1:])}, the int8 model "
             f"{graph.input.shape[1:]}: they are not the same network."
         )
-    matching = match_operators(graph, float_graph)
     samples = _inputs(graph, inputs, count, seed)
-    measured = _Measurement(graph, float_graph, matching.matches)
+    matching = match_operators(graph, float_graph)
+    measured = Measurement(graph, float_graph, matching.matches)
     values_each = sum(tensor.element_count for tensor in graph.tensors if not tensor.is_constant)
-    step = max(1, VALUES_AT_ONCE // max(values_each, 1))
-    for start in range(0, len(samples), step):
-        measured.add(samples[start : start + step])
-    layers = tuple(measured.layer(match) for match in matching.matches)
-    first = measured.input_error()
-    findings = [measured.finding(*pair) for pair in zip(matching.matches, layers, strict=True)]
+    block = max(1, VALUES_AT_ONCE // values_each)
+    for start in range(0, len(samples), block):
+        measured.add(samples[start : start + block])
+    layers = tuple(_layer(measured, match) for match in matching.matches)
+    first = _input_error(measured)
+    findings = [
+        _finding(measured, match, layer)
+        for match, layer in zip(matching.matches, layers, strict=True)
+    ]
     return Comparison(
         layers,
         measured.agreeing / len(samples),
-        advise(findings, first, inputs is None),
+        advise(findings, first, real_range(graph.input), inputs is None),
         first,
         matching.unmatched,
         len(samples),
@@ -175,18 +173,7 @@ def sqnr_db(signal: np.ndarray, noisy: np.ndarray) -> float:
         >>> sqnr_db(np.array([3.0, 4.0]), np.array([3.0, 4.5]))
         20.0
     """
-    return _decibel(*_powers(signal, noisy))
-
-
-def _powers(signal: np.ndarray, noisy: np.ndarray) -> np.ndarray:
-    signal = np.asarray(signal, np.float64)
-    return np.array([(signal**2).sum(), ((noisy - signal) ** 2).sum()])
-
-
-def _decibel(signal: float, noise: float) -> float:
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+    return decibel(*powers(signal, noisy))
 
 
 def _inputs(graph: Graph, inputs: np.ndarray | None, count: int, seed: int) -> np.ndarray:
@@ -194,7 +181,7 @@ def _inputs(graph: Graph, inputs: np.ndarray | None, count: int, seed: int) -> n
     shape = graph.input.shape[1:]
     if inputs is None:
         steps = rng.integers(-128, 128, (count, *shape))
-        return (steps - zero_point_of(graph.input)).astype(np.float32) * scale_of(graph.input)
+        return to_real(steps, graph.input)
     samples = np.asarray(inputs)
     if not np.issubdtype(samples.dtype, np.floating):
         raise EdgeError(
@@ -208,3 +195,44 @@ def _inputs(graph: Graph, inputs: np.ndarray | None, count: int, seed: int) -> n
     if len(samples) > count:
         samples = samples[np.sort(rng.choice(len(samples), count, replace=False))]
     return samples.astype(np.float32)
+
+
+def _layer(measured: Measurement, match: Match) -> LayerError:
+    op, sums = measured.graph.operators[match.operator], measured.sums[match.operator]
+    noises = {"input": sums.input_noise, "output": sums.output_noise}
+    if int8_kernel(measured.graph, op) is not None:
+        noises["weights"] = sums.weight_noise
+    return LayerError(
+        op.index,
+        op.opcode,
+        measured.output_tensor(match).name,
+        match.layer,
+        decibel(*sums.whole),
+        sums.saturation_rate,
+        sums.range_use,
+        decibel(*sums.own),
+        max(noises, key=lambda cause: noises[cause]),
+    )
+
+
+def _input_error(measured: Measurement) -> LayerError:
+    sums, name = measured.input_sums, measured.graph.input.name
+    noise_db = decibel(*sums.whole)
+    figures = noise_db, sums.saturation_rate, sums.range_use, noise_db
+    return LayerError(-1, "INPUT", name, "input", *figures)
+
+
+def _finding(measured: Measurement, match: Match, layer: LayerError) -> Finding:
+    graph = measured.graph
+    op = graph.operators[match.operator]
+    kernel, rounded = folded_kernel(match.nodes), int8_kernel(graph, op)
+    makers = {other.result: other.layer for other in measured.matches if other.nodes}
+    scales = graph.tensors[op.inputs[1]].quantization if rounded is not None else None
+    return Finding(
+        layer,
+        None if kernel is None or rounded is None else (kernel, rounded),
+        scales is not None and scales.per_channel,
+        makers.get(match.sources[0], "the model's input"),
+        measured.sums[op.index].input_peaks,
+        real_range(measured.output_tensor(match)),
+    )

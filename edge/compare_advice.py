@@ -4,11 +4,10 @@ from typing import Any
 @dataclasses.dataclass(frozen=True)
 class Finding:
     layer: Any
-    maker: str
     weights: Any
-    per_channel: bool
+    has_channel_scales: bool
+    maker: str
     input_peaks: Any
-    lowest: Any
-    highest: Any
-def advise(findings, first, is_random):
+    range: Any
+def advise(findings, first, input_range, is_random):
     return tuple(findings)

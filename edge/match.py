@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -129,11 +130,13 @@ def folded_kernel(nodes: tuple[Node, ...]) -> np.ndarray | None:
     Returns:
         Float array (output channels, weights of one); None where there is no kernel.
     """
-    if not nodes or nodes[0].weights is None or nodes[0].kind == "batch_norm":
-        return None
-    kernel = nodes[0].weights
-    for node in nodes[1:]:
-        if node.kind == "batch_norm" and node.weights is not None:
+    kernel = None
+    for node in nodes:
+        if node.weights is None:
+            continue
+        if node.kind != "batch_norm":
+            kernel = node.weights
+        elif kernel is not None:
             kernel = kernel * node.weights.reshape(-1, 1)
     return kernel
 
@@ -226,11 +229,9 @@ class _Walk:
             return self._found_by_weights(op)
         sources = tuple(self.tensor_of[index] for index in inputs)
         readers = self.readers.get(sources[0], [])
-        heads = [node for node in readers if node.kind in kinds and id(node) not in self.used]
-        heads = [node for node in heads if self._reads(node, sources)]
         fitting, reasons = [], []
-        for head in heads:
-            nodes = self._chain(op, head)
+        for start in self._starts(op, kinds, sources):
+            nodes = self._chain(op, start)
             reason = self._misfit(op, nodes)
             if reason is None:
                 fitting.append((_likeness(self.graph, op, nodes), nodes))
@@ -252,17 +253,30 @@ class _Walk:
             layer = self.reshapes.get(source, layer)
         return Match(op.index, (), (source,), source, layer, self._bounds_of(source))
 
-    def _reads(self, node: Node, sources: tuple[int, ...]) -> bool:
-        read = [self._origin(source) for source in node.sources]
-        # The order of a sum's terms is free.
-        return sorted(read) == sorted(sources) if node.kind == "add" else read == list(sources)
+    def _starts(
+        self, op: Operator, kinds: tuple[str, ...], sources: tuple[int, ...]
+    ) -> Iterator[tuple[Node, ...]]:
+        """What the operator may begin with, of all that reads its inputs."""
+        for node in self.readers.get(sources[0], []):
+            if id(node) in self.used:
+                continue
+            read = [self._origin(source) for source in node.sources]
+            # The order of a sum's terms is free.
+            is_fed = sorted(read) == sorted(sources) if node.kind == "add" else read == [*sources]
+            if node.kind in kinds and is_fed:
+                yield (node,)
+            elif node.kind == "pad" and op.options.get("padding") == "SAME":
+                # The converter takes a padding in where the operator's own is the same.
+                for reader in self._sole_reader(node, kinds):
+                    yield node, reader
 
-    def _chain(self, op: Operator, head: Node) -> tuple[Node, ...]:
-        """The node and what the operator takes in after it."""
-        nodes = [head]
-        if head.weights is not None:
+    def _chain(self, op: Operator, start: tuple[Node, ...]) -> tuple[Node, ...]:
+        """The nodes, and what the operator takes in after them."""
+        nodes = list(start)
+        if nodes[-1].weights is not None:
             nodes += self._sole_reader(nodes[-1], ("batch_norm",))
-        if op.opcode not in ALONE and self._holds_activation(op):
+        has_own = any(r.opcode in ALONE for r in self.op_readers.get(op.outputs[0], []))
+        if op.opcode not in ALONE and not has_own:
             nodes += self._sole_reader(nodes[-1], ("relu", "relu6"))
         return tuple(nodes)
 
@@ -271,12 +285,9 @@ class _Walk:
         is_sole = len(readers) == 1 and node.result != self.result
         return readers if is_sole and readers[0].kind in kinds else []
 
-    def _holds_activation(self, op: Operator) -> bool:
-        return not any(r.opcode in ALONE for r in self.op_readers.get(op.outputs[0], []))
-
     def _misfit(self, op: Operator, nodes: tuple[Node, ...]) -> str | None:
         """Why the operator cannot be these nodes."""
-        layer, last = nodes[0].layer, nodes[-1]
+        layer, last = _name(nodes), nodes[-1]
         likeness = _likeness(self.graph, op, nodes)
         if likeness is None:
             return f"layer {layer!r} has a kernel of another shape"
@@ -319,7 +330,7 @@ class _Walk:
         found = []
         for node in self.float_graph.nodes:
             if node.kind in KINDS[op.opcode] and id(node) not in self.used:
-                nodes = self._chain(op, node)
+                nodes = self._chain(op, (node,))
                 likeness = _likeness(self.graph, op, nodes)
                 if likeness is not None and likeness > CERTAIN and self._misfit(op, nodes) is None:
                     found.append(nodes)
@@ -336,10 +347,14 @@ class _Walk:
                 bounds = (min(low, 0.0), max(high, 0.0)) if node.kind == "pad" else (low, high)
             else:
                 bounds = _bounds(node.kind)
-        return Match(op.index, nodes, sources, nodes[-1].result, nodes[0].layer, bounds)
+        return Match(op.index, nodes, sources, nodes[-1].result, _name(nodes), bounds)
 
     def _bounds_of(self, tensor: int) -> tuple[float, float]:
         return self.bounds.get(tensor, (-math.inf, math.inf))
+
+
+def _name(nodes: tuple[Node, ...]) -> str:
+    return next((node.layer for node in nodes if node.weights is not None), nodes[0].layer)
 
 
 def _bounds(kind: str) -> tuple[float, float]:
