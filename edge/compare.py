@@ -14,6 +14,7 @@ from edge.errors import EdgeError, ModelError
 from edge.graph import Graph, read_graph, require_int8
 from edge.grid import real_range, to_real
 from edge.match import Match, folded_kernel, int8_kernel, match_operators
+from edge.reference import scale_of
 from edge.tflm_ops import require_tflm_operators
 
 VALUES_AT_ONCE = 30_000_000
@@ -226,6 +227,7 @@ def _finding(measured: Measurement, match: Match, layer: LayerError) -> Finding:
     graph = measured.graph
     op = graph.operators[match.operator]
     kernel, rounded = folded_kernel(match.nodes), int8_kernel(graph, op)
+    sums, output = measured.sums[op.index], measured.output_tensor(match)
     makers = {other.result: other.layer for other in measured.matches if other.nodes}
     scales = graph.tensors[op.inputs[1]].quantization if rounded is not None else None
     return Finding(
@@ -233,6 +235,8 @@ def _finding(measured: Measurement, match: Match, layer: LayerError) -> Finding:
         None if kernel is None or rounded is None else (kernel, rounded),
         scales is not None and scales.per_channel,
         makers.get(match.sources[0], "the model's input"),
-        measured.sums[op.index].input_peaks,
-        real_range(measured.output_tensor(match)),
+        sums.input_peaks,
+        real_range(output),
+        # Rounding alone makes a twelfth of a squared step.
+        sums.output_noise > 4 * sums.count * scale_of(output) ** 2 / 12,
     )

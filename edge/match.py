@@ -358,7 +358,12 @@ def _name(nodes: tuple[Node, ...]) -> str:
 
 
 def _bounds(kind: str) -> tuple[float, float]:
-    bounds = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "softmax": (0.0, 1.0)}
+    bounds = {
+        "relu": (0.0, math.inf),
+        "relu6": (0.0, 6.0),
+        "softmax": (0.0, 1.0),
+        "hard_swish": (-0.375, math.inf),
+    }
     return bounds.get(kind, (-math.inf, math.inf))
 
 
