@@ -208,9 +208,8 @@ class Measurement:
                 floats[source].reshape(count, *tensor.shape[1:])
                 for source, tensor in zip(match.sources, tensors, strict=True)
             ]
-            inputs.append(
-                [(tensor, real, to_int8(real, tensor)) for tensor, real in zip(tensors, reals)]
-            )
+            steps = [to_int8(real, tensor) for real, tensor in zip(reals, tensors, strict=True)]
+            inputs.append(list(zip(tensors, reals, steps, strict=True)))
         row = [q.reshape(count, -1) for parts in inputs for _, _, q in parts]
         outputs = run_litert_tensors(self.apart, np.concatenate(row, axis=1), self.apart.outputs)
         for match, parts, q in zip(self.matches, inputs, outputs, strict=True):
@@ -221,7 +220,7 @@ class Measurement:
             # What the input's grid cuts off is the fault of the layer before.
             clipped = [np.clip(real, *real_range(source)) for source, real, _ in parts]
             exact = _compute(match, clipped, floats).reshape(q.shape)
-            rounded = [to_real(steps, source) for source, _, steps in parts]
+            rounded = [to_real(stored, source) for source, _, stored in parts]
             on_grid = _compute(match, rounded, floats).reshape(q.shape)
             sums.own += powers(exact, to_real(q, tensor))
             sums.input_noise += powers(exact, on_grid)[1]

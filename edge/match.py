@@ -46,8 +46,7 @@ ALONE = ("RELU", "RELU6", "HARD_SWISH")
 """Activations that are operators of their own."""
 
 ALIKE = 0.8
-"""Smallest cosine of an int8 kernel and its float kernel. Rounding to 3 bits leaves 0.97, another
-training of the same network about 0."""
+"""Smallest cosine of an int8 kernel and its float kernel. Rounding to 3 bits leaves 0.98."""
 
 CERTAIN = 0.95
 """The same where weights alone make the pair."""
@@ -118,7 +117,9 @@ def int8_kernel(graph: Graph, op: Operator) -> np.ndarray | None:
     axis = 3 if op.opcode == "DEPTHWISE_CONV_2D" else 0
     flat = np.moveaxis(tensor.values(), axis, 0).reshape(tensor.shape[axis], -1)
     scales, zero_points = tensor.quantization.scales, tensor.quantization.zero_points
-    return (flat - np.reshape(zero_points, (-1, 1)).astype(np.float64)) * np.reshape(scales, (-1, 1))
+    return (flat - np.reshape(zero_points, (-1, 1)).astype(np.float64)) * np.reshape(
+        scales, (-1, 1)
+    )
 
 
 def folded_kernel(nodes: tuple[Node, ...]) -> np.ndarray | None:
@@ -202,8 +203,10 @@ class _Walk:
             self.tensor_of[op.outputs[0]] = match.result
             self.bounds[match.result] = match.bounds
             self.matches.append(match)
-        if not any(int8_kernel(self.graph, self.graph.operators[m.operator]) is not None
-                   for m in self.matches):
+        if not any(
+            int8_kernel(self.graph, self.graph.operators[m.operator]) is not None
+            for m in self.matches
+        ):
             raise ModelError(
                 "The int8 model and the float model have no layer in common: "
                 + " ".join(self.unmatched[:1])
@@ -234,7 +237,7 @@ class _Walk:
             nodes = self._chain(op, start)
             reason = self._misfit(op, nodes)
             if reason is None:
-                fitting.append((_likeness(self.graph, op, nodes), nodes))
+                fitting.append((_likeness(self.graph, op, nodes) or 0.0, nodes))
             else:
                 reasons.append(reason)
         if fitting:
@@ -299,8 +302,8 @@ class _Walk:
             return f"layer {layer!r} has no activation, the operator {activation}"
         if likeness < ALIKE:
             return (
-                f"layer {layer!r} has the same shape but other weights (cosine {likeness:.2f}): the "
-                ".tflite was made from another training, or from another layer"
+                f"layer {layer!r} has the same shape but other weights (cosine {likeness:.2f}): "
+                "the .tflite was made from another training, or from another layer"
             )
         return None
 
@@ -310,9 +313,7 @@ class _Walk:
         is_last = op.outputs[0] in self.graph.outputs
         return op.opcode == "SOFTMAX" and is_last and not readers
 
-    def _parting(
-        self, op: Operator, source: int, readers: list[Node], reasons: list[str]
-    ) -> str:
+    def _parting(self, op: Operator, source: int, readers: list[Node], reasons: list[str]) -> str:
         here = self.maker[source].layer if source in self.maker else "the input"
         after = f"after {here!r}" if source in self.maker else f"at {here}"
         if not reasons:
@@ -381,9 +382,10 @@ def _likeness(graph: Graph, op: Operator, nodes: tuple[Node, ...]) -> float | No
         return 1.0 if theirs is None and ours is None else None
     if theirs.shape != ours.shape:
         return None
-    products, norms = (theirs * ours).sum(axis=1), [
-        np.sqrt((kernel**2).sum(axis=1)) for kernel in (theirs, ours)
-    ]
+    products, norms = (
+        (theirs * ours).sum(axis=1),
+        [np.sqrt((kernel**2).sum(axis=1)) for kernel in (theirs, ours)],
+    )
     if not norms[0].any() or not norms[1].any():
         return 1.0 if norms[0].any() == norms[1].any() else 0.0
     whole = products.sum() / (np.linalg.norm(norms[0]) * np.linalg.norm(norms[1]))
