@@ -1,5 +1,6 @@
-"""The layer-by-layer debugger finds the layer that was spoilt, and says nothing of a healthy one."""
+"""The debugger finds the layer that was spoilt, and says nothing of a healthy one."""
 
+import dataclasses
 import json
 
 import keras
@@ -57,16 +58,19 @@ def plain(random_weights):
     return model, samples, read_graph(edge.convert(model, samples))
 
 
-def operator_of(graph, layer_name, comparison):
-    (found,) = [one for one in comparison.layers if one.keras_layer == layer_name]
-    return graph.operators[found.operator]
+def first_operators(graph, start, end):
+    """A part of the graph: the NumPy kernels know no LEAKY_RELU."""
+    source = graph.operators[start].inputs[0]
+    return dataclasses.replace(
+        graph, operators=graph.operators[start:end], inputs=(source,), outputs=()
+    )
 
 
 def test_sqnr_is_that_of_a_direct_calculation(plain):
     model, samples, graph = plain
     found = compare(model, graph, samples)
     assert found.input_count == 20
-    values = [every_tensor_until_leaky_relu(graph, q) for q in to_int8(samples, graph.input)]
+    values = [every_tensor(first_operators(graph, 0, 2), q) for q in to_int8(samples, graph.input)]
     for place, layer_index in ((0, 2), (1, 6)):
         signal = keras.Model(model.inputs, model.layers[layer_index].output).predict(
             samples, verbose=0
@@ -79,25 +83,14 @@ def test_sqnr_is_that_of_a_direct_calculation(plain):
         assert found.layers[place].range_use == (stored.max() - stored.min() + 1) / 256
 
 
-def every_tensor_until_leaky_relu(graph, sample):
-    import dataclasses
-
-    return every_tensor(dataclasses.replace(graph, operators=graph.operators[:2]), sample)
-
-
 def test_own_sqnr_is_the_kernel_alone_on_float_inputs(plain):
     """The second operator, computed by the NumPy kernels on the first one's float output."""
-    import dataclasses
-
     model, samples, graph = plain
     found = compare(model, graph, samples).layers[1]
     assert (found.opcode, found.keras_layer) == ("DEPTHWISE_CONV_2D", model.layers[4].name)
     before, after = (model.layers[index].output for index in (2, 6))
-    source, tensor = (
-        graph.tensors[graph.operators[1].inputs[0]],
-        graph.tensors[found_output(graph)],
-    )
-    alone = dataclasses.replace(graph, operators=graph.operators[1:2], inputs=(source.index,))
+    alone = first_operators(graph, 1, 2)
+    source, tensor = alone.input, graph.tensors[alone.operators[0].outputs[0]]
     x = keras.Model(model.inputs, before).predict(samples, verbose=0)
     lowest, highest = to_real(np.array([-128, 127], np.int8), source)
     signal = keras.Model(before, after).predict(np.clip(x, lowest, highest), verbose=0)
@@ -108,17 +101,13 @@ def test_own_sqnr_is_the_kernel_alone_on_float_inputs(plain):
     assert found.own_sqnr_db > found.sqnr_db
 
 
-def found_output(graph):
-    return graph.operators[1].outputs[0]
-
-
 def test_an_operator_without_a_partner_is_named_and_those_after_it_are_found(plain):
     model, samples, graph = plain
     found = compare(model, graph, samples)
     assert [sentence for sentence in found.unmatched if "LEAKY_RELU" in sentence]
-    assert [sentence for sentence in found.unmatched if model.layers[8].name in sentence]
+    assert [sentence for sentence in found.unmatched if model.layers[7].name in sentence]
     by_weights = found.layers[2]
-    assert (by_weights.opcode, by_weights.keras_layer) == ("CONV_2D", model.layers[9].name)
+    assert (by_weights.opcode, by_weights.keras_layer) == ("CONV_2D", model.layers[8].name)
     assert min(layer.own_sqnr_db for layer in found.layers) > 28
 
 
@@ -136,10 +125,9 @@ def test_a_healthy_model_gets_no_advice(trained, trained_tflite, images):
     assert noise.advice == ()
 
 
-@pytest.mark.parametrize("name", ["block_4_depthwise", "block_8_pointwise", "conv_preds"])
-def test_finds_weights_of_three_bits(saved, trained_tflite, images, name):
-    graph = read_graph(trained_tflite)
-    op = operator_of(graph, f"quantized_{name}", compare(saved, graph, images[:1]))
+@pytest.mark.parametrize(("name", "index"), [("block_4_depthwise", 7), ("conv_preds", 28)])
+def test_finds_weights_of_three_bits(saved, trained_tflite, images, name, index):
+    op = read_graph(trained_tflite).operators[index]
     model = unpack(trained_tflite)
     buffer = model.buffers[model.subgraphs[0].tensors[op.inputs[1]].buffer]
     weights = np.asarray(buffer.data).view(np.int8).astype(int)
@@ -166,18 +154,17 @@ def test_finds_an_activation_that_saturates(saved, images):
     assert not [advice for advice in found.advice if advice.startswith("quantized_block_7")]
 
 
-@pytest.mark.parametrize("factor", [1.0, 100.0])
-def test_finds_a_channel_that_a_depthwise_kernel_blows_up(saved, images, factor):
+def test_finds_a_channel_that_a_depthwise_kernel_blows_up(saved, images):
     """A hundredth out of one batch normalization, a hundredfold in the kernel after it."""
     model = keras.saving.load_model(saved)
     before = model.get_layer("quantized_block_2_pointwise").batch_norm
     depthwise = model.get_layer("quantized_block_3_depthwise")
     channel = int(np.argmax(np.asarray(before.gamma)))
     scale = np.ones(before.gamma.shape, "float32")
-    scale[channel] = factor
+    scale[channel] = 100.0
     before.gamma.assign(np.asarray(before.gamma) / scale)
     before.beta.assign(np.asarray(before.beta) / scale)
-    kernel, norm = depthwise.convolution.kernel, depthwise.batch_norm
+    kernel = depthwise.convolution.kernel
     kernel.assign(np.asarray(kernel) * scale[:, None])
     # What its own batch normalization takes back is folded away, and no fault.
     other = model.get_layer("quantized_block_5_depthwise")
@@ -186,14 +173,10 @@ def test_finds_a_channel_that_a_depthwise_kernel_blows_up(saved, images, factor)
         variable = getattr(other.batch_norm, name)
         variable.assign(np.asarray(variable) * 100.0**power)
     found = compare(model, edge.convert(model), images)
-    if factor == 1.0:
-        assert found.advice == ()
-        return
     assert (found.worst.keras_layer, found.worst.cause) == (depthwise.name, "input")
     (advice,) = found.advice
     assert advice.startswith(f"{depthwise.name} ")
     assert "equalize_weights" in advice
-    assert norm is not before
 
 
 def test_finds_one_scale_for_wide_channels(saved, trained_tflite, images):
@@ -204,8 +187,7 @@ def test_finds_one_scale_for_wide_channels(saved, trained_tflite, images):
     kernel[:, :, 0] *= 100.0
     layer.convolution.kernel.assign(kernel)
     changed = unpack(trained_tflite)
-    graph = read_graph(trained_tflite)
-    op = operator_of(graph, layer.name, compare(saved, graph, images[:1]))
+    op = read_graph(trained_tflite).operators[5]
     one_scale(changed, op, kernel, layer.batch_norm)
     found = compare(model, pack(changed), images)
     assert (found.worst.operator, found.worst.cause) == (op.index, "weights")
@@ -243,7 +225,7 @@ def test_models_that_do_not_belong_together(saved, trained_tflite, plain, networ
     import keras_mobilenet
 
     other = keras_mobilenet.MobileNetV1((48, 48, 1), 0.25, classes=10)
-    with pytest.raises(ModelError, match="part at the input: operator 0 is CONV_2D.*other weights"):
+    with pytest.raises(ModelError, match=r"part at the input: operator 0 .*other weights"):
         compare(other, trained_tflite, images)
     deeper = keras.Sequential([*keras.saving.load_model(saved).layers[:6], layers.ReLU()])
     with pytest.raises(ModelError, match="part after 'quantized_block_2_pointwise'"):
