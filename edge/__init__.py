@@ -4,7 +4,8 @@ from edge.compare import compare
 from edge.convert import convert
 from edge.engine import build
 from edge.export import export
+from edge.package import package
 from edge.verify import verify
 from edge.verify_engine import verify_engine
 
-__all__ = ["build", "compare", "convert", "export", "verify", "verify_engine"]
+__all__ = ["build", "compare", "convert", "export", "package", "verify", "verify_engine"]

@@ -36,6 +36,12 @@ def qemu():
 
 
 @pytest.fixture(scope="session")
+def tool():
+    """Asks for a tool by name, where a parametrized test needs another each time."""
+    return _tool
+
+
+@pytest.fixture(scope="session")
 def shared_data():
     """Real models and images; absent on a user's machine."""
     if not SHARED_DATA.is_dir():

@@ -70,12 +70,7 @@ static uint32_t random_state;
 
 static bool make_image(int32_t ignored) {
   (void)ignored;
-  for (uint32_t n = 0U; n < sizeof(image); ++n) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 17;
-    random_state ^= random_state << 5;
-    image[n] = (int8_t)(random_state >> 24);
-  }
+  self_test_fill(&random_state, image, sizeof(image));
   return true;
 }
 
