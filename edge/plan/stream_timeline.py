@@ -84,6 +84,12 @@ def stream_timeline(plan: StreamPlan, scratch_bytes: tuple[int, ...]) -> tuple[S
         for number, segment in enumerate(plan.segments)
         for layer in range(*segment.layers)
     }
+    # A row that no output needs is made and never read: it is gone when its readers are done.
+    last_segment = {
+        tensor: max((segment_of[reader.index] for reader in network.readers(tensor)), default=-1)
+        for tensor in plan.stores
+    }
+    last_segment[network.output] = len(plan.segments) - 1
     head_row: dict[int, int] = {}
     moments = []
     for step in plan.steps:
@@ -100,10 +106,11 @@ def stream_timeline(plan: StreamPlan, scratch_bytes: tuple[int, ...]) -> tuple[S
         flow.make(layer)
         if plan.stores[layer.output].head_offset is not None:
             head_row[layer.output] = row
+        segment = segment_of[layer.index]
         pieces: list[Piece] = []
         for tensor, store in plan.stores.items():
-            pieces += _pieces(plan, tensor, store, needed[tensor], flow.made[tensor], head_row)
-        segment = segment_of[layer.index]
+            if segment <= last_segment[tensor]:
+                pieces += _pieces(plan, tensor, store, needed[tensor], flow.made[tensor], head_row)
         if scratch_bytes[layer.index]:
             at = plan.scratch_offset[segment]
             pieces.append(Piece("scratch", layer.index, at, scratch_bytes[layer.index], (0, 0)))
