@@ -206,7 +206,9 @@ def collect(
     name = model_name(model_or_tflite) if name is None else name
     require_int8(graph, name)
     # What the user got wrong is said before the minutes of work.
-    accuracy: Accuracy | Absent = Absent("Pass --data with labelled images: see --help.")
+    accuracy: Accuracy | Absent = Absent(
+        "Not measured: it needs labelled images, --data on the command line or data= in Python."
+    )
     if data is not None:
         accuracy = _accuracy(graph, float_model, data)
     engine = _attempt(lambda: engine_for(graph, target))

@@ -107,6 +107,30 @@ class MemoryView:
         """How high memory reaches."""
         return self.moments[self.peak].top_bytes
 
+    def spread_marks(self, gap: float) -> list[tuple[int, str]]:
+        """The marks that are not too near the one before.
+
+        Args:
+            gap: The least distance of two, as a share of the axis.
+
+        Returns:
+            As `marks`.
+        """
+        kept: list[tuple[int, str]] = []
+        for moment, text in self.marks:
+            if not kept or self.edges[moment] - self.edges[kept[-1][0]] >= gap:
+                kept.append((moment, text))
+        return kept
+
+    def tensor_numbers(self) -> dict[str, int]:
+        """Tensors in the order in which they come to life, for colours.
+
+        Returns:
+            A number by tensor name; memory that is no tensor's has none.
+        """
+        names = dict.fromkeys(box.name for box in self.boxes if box.kind != "scratch")
+        return {name: number for number, name in enumerate(names)}
+
     def alive(self, moment: int) -> list[tuple[Box, Span]]:
         """What is alive at a moment.
 

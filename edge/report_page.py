@@ -18,8 +18,10 @@ from edge.report_memory import Box, MemoryView, Span
 WIDTH, HEIGHT = 1000, 400
 """Of the chart's own coordinates; the page stretches them."""
 
-HEADROOM = 1.06
+HEADROOM = 1.11
+MARK_GAP = 0.055
 COLORS = 6
+PERCENT = str.maketrans({"%": "\u00a0%", "-": "\u2212"})
 LABEL_WIDTH, LABEL_HEIGHT = 0.06, 0.055
 """The least share of the chart that a box needs for a label inside it."""
 
@@ -46,7 +48,8 @@ def render_page(report: Report) -> str:
     )
     environment.filters["number"] = lambda value: f"{value:,}"
     environment.filters["size"] = lambda shape: " × ".join(f"{n:,}" for n in shape)
-    environment.filters["percent"] = lambda share: f"{share:.2%}".replace("%", " %")
+    environment.filters["percent"] = lambda share: f"{share:.2%}".translate(PERCENT)
+    environment.filters["short"] = short_name
     assert environment.loader is not None
     # Ours alone, and not escaped: neither holds anything of the model's.
     script = environment.loader.get_source(environment, "report.js")[0]
@@ -80,6 +83,22 @@ def render_page(report: Report) -> str:
     )
 
 
+def short_name(name: str) -> str:
+    """What a person reads of a tensor's name: the converter joins those of fused layers.
+
+    Args:
+        name: As in the file.
+
+    Returns:
+        The first of the names.
+
+    Example:
+        >>> short_name("model/relu/Relu;model/conv/Conv2D;")
+        'model/relu/Relu'
+    """
+    return name.split(";")[0] or name
+
+
 def _reason(part: object) -> str:
     return part.reason if isinstance(part, Absent) else ""
 
@@ -90,8 +109,7 @@ def _view(runtime: Runtime) -> dict[str, Any]:
     if isinstance(memory, Absent):
         return {"id": runtime.id, "name": runtime.name, "reason": memory.reason}
     scale = memory.peak_bytes * HEADROOM
-    names = list(dict.fromkeys(box.name for box in memory.boxes if box.kind != "scratch"))
-    colors = {name: n % COLORS for n, name in enumerate(names)}
+    colors = {name: n % COLORS for name, n in memory.tensor_numbers().items()}
     boxes = [_box(memory, box, scale, colors) for box in memory.boxes]
     peak = memory.moments[memory.peak]
     return {
@@ -114,14 +132,14 @@ def _view(runtime: Runtime) -> dict[str, Any]:
         ],
         "marks": [
             {"x": _round(memory.edges[moment] * 100), "text": text}
-            for moment, text in _spread(memory)
+            for moment, text in memory.spread_marks(MARK_GAP)
         ],
         "count": len(memory.moments),
         "by_rows": memory.moments[0].row is not None,
         "most_alive": max(len(memory.alive(n)) for n in _sample(memory)),
         "alive": [
             {
-                "name": box.name,
+                "name": short_name(box.name),
                 "kind": box.kind,
                 "color": "s" if box.kind == "scratch" else colors[box.name],
                 "shape": box.shape,
@@ -137,7 +155,7 @@ def _view(runtime: Runtime) -> dict[str, Any]:
             "moments": [[m.operator, m.row, m.alive_bytes, m.top_bytes] for m in memory.moments],
             "boxes": [
                 {
-                    "name": box.name,
+                    "name": short_name(box.name),
                     "kind": box.kind,
                     "shape": list(box.shape),
                     "height": box.height,
@@ -203,15 +221,6 @@ def _outline(memory: MemoryView, run: list[Span], scale: float) -> str:
         back += [(x0, high), (x1, high)]
     points = (f"{_round(x)} {_round(y)}" for x, y in itertools.chain(there, reversed(back)))
     return f"M{'L'.join(points)}Z"
-
-
-def _spread(memory: MemoryView) -> list[tuple[int, str]]:
-    """The marks that do not run into the one before; the script's cursor names the others."""
-    kept: list[tuple[int, str]] = []
-    for moment, text in memory.marks:
-        if not kept or memory.edges[moment] - memory.edges[kept[-1][0]] >= 0.055:
-            kept.append((moment, text))
-    return kept
 
 
 def _ticks(highest: int) -> list[int]:

@@ -28,15 +28,17 @@
   const spanAt = (box, moment) => box.spans.find((span) => span[0] <= moment && moment <= span[1]);
 
   const what = (box, span) => {
-    const words = box.shape.length ? size(box.shape) : "";
+    const words = size(box.shape);
+    const [first, last] = [span[4], span[5] - 1];
+    const rows = first === last ? `row ${first}` : `rows ${first} to ${last}`;
     if (box.kind === "new row") {
-      return `${words}: new row ${span[4]}, beside its ring`;
+      return `${words}: new ${rows}, beside its ring`;
     }
     if (box.kind === "ring") {
-      return `${words}: rows ${span[4]} to ${span[5] - 1} in a ring`;
+      return `${words}: ${rows}, in a ring`;
     }
-    if (box.kind === "whole" && span[5] - span[4] < box.height) {
-      return `${words}: rows ${span[4]} to ${span[5] - 1}`;
+    if (box.kind === "whole" && last - first + 1 < box.height) {
+      return `${words}: ${rows}`;
     }
     return words;
   };
@@ -65,10 +67,19 @@
           {},
           element(
             "td",
-            { title: box.name },
-            element("i", { className: `swatch c${box.color}` }),
-            element("bdi", { textContent: box.name }),
-            element("small", { textContent: what(box, span) }),
+            {},
+            element(
+              "div",
+              { className: "what" },
+              element("i", { className: `swatch c${box.color}` }),
+              element(
+                "div",
+                {},
+                element("bdi", { textContent: box.name }),
+                " ",
+                element("small", { textContent: what(box, span) }),
+              ),
+            ),
           ),
           element("td", { className: "n", textContent: number(span[3] - span[2]) }),
           element("td", { className: "n", textContent: number(span[2]) }),
