@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from edge import cli_compare, cli_engine, cli_model, cli_package, cli_train
+from edge import cli_compare, cli_engine, cli_model, cli_package, cli_report, cli_train
 from edge.cli_shared import stderr
 from edge.errors import EdgeError
 
@@ -35,6 +35,7 @@ for command, example in (
     (cli_engine.build, "build model.tflite --board arduino-zero --out firmware"),
     (cli_package.package, "package model.tflite --as arduino --out PersonDetector"),
     (cli_engine.run, "run model.tflite --emulate --board nucleo-f446re"),
+    (cli_report.report, "report model.tflite --board nucleo-f446re --png report.png"),
     (cli_engine.flash, "flash firmware --board nucleo-f446re --dry-run"),
     (cli_train.search, "search --board arduino-zero --data digits"),
     (cli_train.demo, "demo --data faces --board nano-33-ble-sense"),

@@ -42,6 +42,12 @@ def tool():
 
 
 @pytest.fixture(scope="session")
+def chromium():
+    _tool("chromium")
+    return _tool("chromedriver")
+
+
+@pytest.fixture(scope="session")
 def shared_data():
     """Real models and images; absent on a user's machine."""
     if not SHARED_DATA.is_dir():

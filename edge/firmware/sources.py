@@ -10,16 +10,20 @@ from edge.emit.engine.self_test import render_self_test
 from edge.emit.engine.sources import BANNER, Engine, render_engine
 
 BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
+PROFILE_FOLDER = pathlib.Path(__file__).parent / "profile"
 STACK_BYTES = 2048
 
 
-def render_firmware(engine: Engine, board: Board, is_frame: bool = False) -> dict[str, str]:
+def render_firmware(
+    engine: Engine, board: Board, is_frame: bool = False, is_profiled: bool = False
+) -> dict[str, str]:
     """Renders all source files of a firmware that runs a model on a board.
 
     Args:
         engine: The model's engine, for the board's instruction set.
         board: The board.
         is_frame: Whether a whole image is kept in RAM, in place of one row.
+        is_profiled: Whether it counts the instructions of every step.
 
     Returns:
         Text by file name.
@@ -28,8 +32,9 @@ def render_firmware(engine: Engine, board: Board, is_frame: bool = False) -> dic
         >>> "link.ld" in render_firmware(engine, find_board("nucleo-f446re"))  # doctest: +SKIP
         True
     """
+    folders = [BOARD_FOLDER, *([PROFILE_FOLDER] if is_profiled else [])]
     files = render_engine(engine) | {
-        path.name: path.read_text("utf-8") for path in sorted(BOARD_FOLDER.iterdir())
+        path.name: path.read_text("utf-8") for folder in folders for path in sorted(folder.iterdir())
     }
     # main.c takes the image and the output from the header: whole frames have a test as well.
     files["self_test.h"] = render_self_test(engine)["self_test.h"]
@@ -38,6 +43,7 @@ def render_firmware(engine: Engine, board: Board, is_frame: bool = False) -> dic
         "board": board,
         "flags": core_flags(board),
         "is_frame": is_frame,
+        "is_profiled": is_profiled,
         "has_semihosting": "1" if board.qemu_machine else "0",
         "sources": sorted(name for name in files if name.endswith(".c")),
     }

@@ -6,6 +6,9 @@
 #include "self_test.h"
 #include "semihosting.h"
 #include "start.h"
+#ifdef MODEL_PROFILE
+#include "profile.h"
+#endif
 
 #define INPUTS "inputs.bin"
 #define OUTPUTS "outputs.bin"
@@ -114,6 +117,9 @@ static void run_file(int32_t inputs) {
     if (count == 0U) {
       print_number("ticks", ticks);
       print_number("stack_bytes", stack_used_bytes());
+#ifdef MODEL_PROFILE
+      profile_write();
+#endif
     }
     (void)semihosting_write(outputs, output, MODEL_OUTPUT_BYTES);
     ++count;
