@@ -13,6 +13,7 @@ A page is read from top to bottom in one namespace and one empty folder. Blocks 
 from __future__ import annotations
 
 import doctest
+import importlib
 import os
 import pathlib
 import re
@@ -55,6 +56,11 @@ def name_of(page):
     return page.relative_to(ROOT).as_posix()
 
 
+def library(name):
+    """A package of the extra `dev`: a user may do without, CI may not."""
+    return importlib.import_module(name) if os.environ.get("CI") else pytest.importorskip(name)
+
+
 @pytest.fixture
 def stage(request):
     """The files that a page may ask for: a network on digits, trained once for all tests."""
@@ -75,7 +81,7 @@ def stage(request):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", runnable(), ids=name_of)
 def test_every_block_runs(page, tmp_path, monkeypatch, stage, request):
-    sybil = pytest.importorskip("sybil")
+    sybil = library("sybil")
     from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
     languages = {language for language, _ in blocks_of(page)}
@@ -227,7 +233,7 @@ def test_links_to_files_lead_somewhere(page):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The site, built without a network and with warnings as errors."""
-    pytest.importorskip("mkdocs")
+    library("mkdocs")
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
