@@ -118,7 +118,8 @@ def _run(
     }
     common = [
         *core_flags(board),
-        *("-O2", "-ffunction-sections", "-fdata-sections", "-DFIRMWARE_FRAME"),
+        *("-O2", "-ffunction-sections", "-fdata-sections"),
+        *("-DFIRMWARE_FRAME", "-DFIRMWARE_HAS_SEMIHOSTING=1"),
         *(f"-D{name}={value}U" for name, value in defines.items()),
         *(f"-I{path}" for path in (folder, *includes)),
         *flags,

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from edge import cli_engine, cli_model, cli_train
+from edge import cli_compare, cli_engine, cli_model, cli_package, cli_report, cli_train
 from edge.cli_shared import stderr
 from edge.errors import EdgeError
 
@@ -27,12 +27,15 @@ for command, example in (
     (cli_train.train, "train --data faces --side 64 --alpha 0.25 --out faces.keras"),
     (cli_model.export, "export model.tflite --board 'micro:bit v2' --out firmware"),
     (cli_model.verify, "verify model.tflite --inputs 1000"),
+    (cli_compare.compare, "compare faces.keras faces.tflite --data faces --plot sqnr.png"),
     (cli_model.inspect, "inspect model.tflite --plot memory.png"),
     (cli_model.fit, "fit model.tflite --board raspberry-pi-pico --plot fit.png"),
     (cli_model.plan, "plan model.tflite --out planned.tflite"),
     (cli_engine.stream, "stream model.tflite --plot stream.png"),
     (cli_engine.build, "build model.tflite --board arduino-zero --out firmware"),
+    (cli_package.package, "package model.tflite --as arduino --out PersonDetector"),
     (cli_engine.run, "run model.tflite --emulate --board nucleo-f446re"),
+    (cli_report.report, "report model.tflite --board nucleo-f446re --png report.png"),
     (cli_engine.flash, "flash firmware --board nucleo-f446re --dry-run"),
     (cli_train.search, "search --board arduino-zero --data digits"),
     (cli_train.demo, "demo --data faces --board nano-33-ble-sense"),

@@ -36,6 +36,18 @@ def qemu():
 
 
 @pytest.fixture(scope="session")
+def tool():
+    """Asks for a tool by name, where a parametrized test needs another each time."""
+    return _tool
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    _tool("chromium")
+    return _tool("chromedriver")
+
+
+@pytest.fixture(scope="session")
 def shared_data():
     """Real models and images; absent on a user's machine."""
     if not SHARED_DATA.is_dir():

@@ -205,8 +205,13 @@ def _segment_bytes(network: Network, segment: Segment) -> int:
     return segment.workspace_bytes + max(result, align_up(segment.overlap_bytes) + source)
 
 
-class _Flow:
-    """Which rows are there, which are still needed, and what can be made next."""
+class Flow:
+    """Which rows are there, which are still needed, and what can be made next.
+
+    Args:
+        network: The layers.
+        span: Index of the first layer, and of the one after the last.
+    """
 
     def __init__(self, network: Network, span: tuple[int, int]):
         self.network = network
@@ -237,15 +242,18 @@ class _Flow:
         return needed
 
     def live(self, tensor: int) -> int:
+        """How many rows of a tensor some layer has still to read."""
         return max(0, self.made[tensor] - self.oldest_needed(tensor))
 
     def can_make(self, layer: Layer) -> bool:
+        """Whether all is there that a layer's next row needs."""
         row = self.next_row[layer.index]
         return row < self.network.rows[layer.output].height and all(
             self.made[t] > layer.last_row(row, self.height[t]) for t in layer.inputs
         )
 
     def make(self, layer: Layer) -> None:
+        """Counts a layer's next row as made."""
         self.next_row[layer.index] += 1
         self.made[layer.output] += 1
 
@@ -255,6 +263,7 @@ class _Flow:
 
     @property
     def is_done(self) -> bool:
+        """Whether the result is whole."""
         return self.made[self.result] == self.height[self.result]
 
 
@@ -262,7 +271,7 @@ def _segment(
     network: Network, scratch: Scratch, span: tuple[int, int], with_heads: bool
 ) -> Segment:
     slots, heads = _ring_sizes(network, span, with_heads)
-    flow = _Flow(network, span)
+    flow = Flow(network, span)
     rows = network.rows
     kept = dict(flow.made)
     steps: list[Step] = []
@@ -338,7 +347,7 @@ def _ring_sizes(
     network: Network, span: tuple[int, int], with_heads: bool
 ) -> tuple[dict[int, int], tuple[int, ...]]:
     """Rows that must be kept of each tensor, and the tensors with a place for the new row."""
-    flow = _Flow(network, span)
+    flow = Flow(network, span)
     before = dict.fromkeys(flow.made, 0)
     with_new = dict.fromkeys(flow.made, 0)
     while not flow.is_done:

@@ -101,9 +101,10 @@ def test_other_files_in_the_folder_stay(vww, tmp_path):
 
 def test_a_write_that_fails_half_way_replaces_nothing(tmp_path):
     (tmp_path / "a.h").write_bytes(b"old")
+    (tmp_path / "taken").write_bytes(b"")
     with pytest.raises(EdgeError, match="Cannot write to"):
-        write_files(tmp_path, {"a.h": b"new", "no/such/folder.h": b""})
-    assert [path.name for path in tmp_path.iterdir()] == ["a.h"]
+        write_files(tmp_path, {"a.h": b"new", "new/b.h": b"", "taken/c.h": b""})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h", "taken"]
     assert (tmp_path / "a.h").read_bytes() == b"old"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,10 +17,17 @@ from edge.plan.stream import StreamPlan, plan_stream
 from edge.reference import activation_range, scale_of, zero_point_of
 
 KERNEL_FOLDER = pathlib.Path(__file__).parent / "kernels"
-BANNER = "Written by keras-mobilenet build; do not edit."
+BANNER = "Written by keras-mobilenet; do not edit."
 TEMPLATES = ("model.h", "model.c", "weights.h", "weights.c")
 WORDS_PER_LINE = 8
 STEPS_PER_LINE = 16
+
+CONDITIONS = {
+    "mve": "defined(__ARM_FEATURE_MVE)",
+    # Larger Arm cores have these instructions too, with other rules for their registers.
+    "dsp": "defined(__ARM_FEATURE_DSP) && (__ARM_ARCH_PROFILE == 'M')",
+}
+"""What a compiler defines for a core with an instruction set, the best one first."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,18 +103,64 @@ def render_engine(engine: Engine) -> dict[str, str]:
         >>> sorted(render_engine(engine))[:2]  # doctest: +SKIP
         ['conv_dsp.c', 'depthwise_dsp.c']
     """
-    values = _values(engine)
+    shared = {"choices": [_choice(engine, "")], "guard": ""}
+    values = _values(engine) | shared
     files = {name: template("edge.emit.engine", name).render(values) for name in TEMPLATES}
-    kernels = sorted({kernel.source for kernel in engine.kernels})
+    return files | _kernel_texts([engine])
+
+
+def render_engines(engines: Mapping[str, Engine]) -> dict[str, str]:
+    """Renders one model for several instruction sets: the compiler's target chooses among them.
+
+    Args:
+        engines: By instruction set; `"portable"` is for all cores that are left.
+
+    Returns:
+        Text by file name.
+
+    Example:
+        >>> sorted(render_engines({"portable": engine, "dsp": other}))[:2]  # doctest: +SKIP
+        ['conv.c', 'conv_dsp.c']
+    """
+    if len(engines) == 1:
+        return render_engine(*engines.values())
+    ordered = [name for name in CONDITIONS if name in engines] + ["portable"]
+    shared = {"choices": [_choice(engines[name], name) for name in ordered]}
+    files = {}
+    for name in ordered:
+        guard = f"MODEL_KERNELS_{name.upper()}"
+        values = _values(engines[name]) | shared | {"guard": guard}
+        for part in ("model", "weights"):
+            text = template("edge.emit.engine", f"{part}.c").render(values)
+            files[f"{part}_{name}.c"] = text
+            files[f"{part}.h"] = template("edge.emit.engine", f"{part}.h").render(values)
+    for name, text in _kernel_texts(engines.values()).items():
+        owner = next((key for key in CONDITIONS if name.endswith(f"_{key}.c")), None)
+        if owner is not None:
+            text = f'#include "model.h"\n#ifdef MODEL_KERNELS_{owner.upper()}\n{text}#endif\n'
+        files[name] = text
+    return files
+
+
+def _kernel_texts(engines: Iterable[Engine]) -> dict[str, str]:
+    kernels = sorted({kernel.source for engine in engines for kernel in engine.kernels})
     headers = ["engine.h"]
     if any("dsp" in name for name in kernels):
         headers += ["dsp.h", "conv_dsp_tiles.h"]
-    return files | {
-        name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)
+    return {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)}
+
+
+def _choice(engine: Engine, name: str) -> dict[str, object]:
+    return {
+        "name": name,
+        "condition": CONDITIONS.get(name),
+        "memory_bytes": engine.plan.memory_bytes,
+        "tensors": len(engine.plan.stores),
+        "weights_bytes": engine.weights_bytes,
     }
 
 
-def _values(engine: Engine) -> Mapping[str, object]:
+def _values(engine: Engine) -> dict[str, object]:
     network, plan, graph = engine.network, engine.plan, engine.network.graph
     numbers = {tensor: n for n, tensor in enumerate(plan.stores)}
     keep = 0x80 if max(len(network.layers), len(numbers)) < 126 else 0x8000

@@ -6,6 +6,9 @@
 #include "self_test.h"
 #include "semihosting.h"
 #include "start.h"
+#ifdef MODEL_PROFILE
+#include "profile.h"
+#endif
 
 #define INPUTS "inputs.bin"
 #define OUTPUTS "outputs.bin"
@@ -70,12 +73,7 @@ static uint32_t random_state;
 
 static bool make_image(int32_t ignored) {
   (void)ignored;
-  for (uint32_t n = 0U; n < sizeof(image); ++n) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 17;
-    random_state ^= random_state << 5;
-    image[n] = (int8_t)(random_state >> 24);
-  }
+  self_test_fill(&random_state, image, sizeof(image));
   return true;
 }
 
@@ -119,6 +117,9 @@ static void run_file(int32_t inputs) {
     if (count == 0U) {
       print_number("ticks", ticks);
       print_number("stack_bytes", stack_used_bytes());
+#ifdef MODEL_PROFILE
+      profile_write();
+#endif
     }
     (void)semihosting_write(outputs, output, MODEL_OUTPUT_BYTES);
     ++count;

@@ -2,6 +2,11 @@
 #include <arm_mve.h>
 #include <stdbool.h>
 
+/* The assembly takes all registers: without optimization, or with a frame pointer, gcc has too few. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O2", "omit-frame-pointer")
+#endif
+
 #include "engine.h"
 
 #define TILE_PIXELS 4U

@@ -2,6 +2,11 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* The assembly takes all registers: without optimization, or with a frame pointer, gcc has too few. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O2", "omit-frame-pointer")
+#endif
+
 #include "engine.h"
 
 #define LANES 16U

@@ -2,8 +2,16 @@
 #ifndef ENGINE_H_
 #define ENGINE_H_
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#if UINT_MAX < 0xFFFFFFFF
+#error "The engine needs a core with an int of 32 bits."
+#endif
+#if defined(__BYTE_ORDER__) && (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+#error "The weights are for a little-endian core."
+#endif
 
 /* What a layer is, as its kernel needs it. Sizes in elements, offsets in bytes. */
 typedef struct {

@@ -1,0 +1,81 @@
+"""One name, spelled as each ecosystem wants it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+
+from edge.errors import EdgeError
+
+MAX_CHARACTERS = 63
+"""Arduino library specification, `name`."""
+
+HEADERS = frozenset(
+    {"arduino", "assert", "ctype", "dsp", "engine", "errno", "inttypes", "limits", "locale"}
+    | {"math", "model", "signal", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio"}
+    | {"stdlib", "string", "strings", "threads", "time", "unistd", "wchar", "weights"}
+)
+"""`Model.h` would be `model.h` where file names have no case, and `String.h` C's own header."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PackageName:
+    """The name of a package.
+
+    Attributes:
+        words: Of ASCII letters and digits; the first begins with a letter.
+    """
+
+    words: tuple[str, ...]
+
+    @property
+    def camel(self) -> str:
+        """`PersonDetector`: Arduino and PlatformIO."""
+        return "".join(word[0].upper() + word[1:] for word in self.words)
+
+    @property
+    def snake(self) -> str:
+        """`person_detector`: ESP-IDF, Zephyr and CMake."""
+        return "_".join(self.words).lower()
+
+
+def package_name(text: str) -> PackageName:
+    """Makes a name that every ecosystem takes.
+
+    Accents are dropped, what is no letter or digit separates words, and `model` or `my` goes before
+    a name that begins with a digit, that Arduino keeps for itself, or that a C header has.
+
+    Args:
+        text: What somebody called the model.
+
+    Returns:
+        The `PackageName`.
+
+    Raises:
+        EdgeError: If nothing of it is left, or it is too long.
+
+    Example:
+        >>> package_name("2 Füße (v1.3)").camel, package_name("person-detector").snake
+        ('Model2FueV13', 'person_detector')
+        >>> package_name("string").camel
+        'MyString'
+    """
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
+    words = tuple(re.findall(r"[A-Za-z0-9]+", ascii_text))
+    if not re.search("[A-Za-z]", ascii_text):
+        raise EdgeError(
+            f"Cannot name a package {text!r}: it has no letter from A to Z. "
+            "Choose one with --name, such as person_detector."
+        )
+    if "_".join(words).lower() in HEADERS:
+        words = ("my", *words)
+    elif words[0][0].isdigit() or words[0].lower().startswith("arduino"):
+        words = ("model", *words)
+    name = PackageName(words)
+    if len(name.snake) > MAX_CHARACTERS:
+        raise EdgeError(
+            f"Cannot name a package {text!r}: {name.snake} is longer than {MAX_CHARACTERS} "
+            "characters. Choose a shorter one with --name."
+        )
+    return name

@@ -1,0 +1,343 @@
+"""A report on a model and a board: memory over time, cost per layer, budget, error, accuracy."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from edge.boards import Board, find_board
+from edge.budget import BankUse, budget
+from edge.emit.engine.sources import Engine
+from edge.engine import engine_for
+from edge.engine_budget import engine_bank_uses, measured_firmware
+from edge.errors import EdgeError, MissingToolError
+from edge.export import read_model, write_files
+from edge.graph import Graph, require_int8
+from edge.interpreters import run_litert
+from edge.plan.planned import planned_model
+from edge.plan.timeline import memory_timeline
+from edge.profile import Profile, profile
+from edge.report_memory import MemoryView, engine_memory, tflm_memory
+from edge.tflm_ops import require_tflm_operators
+from edge.verify import quantize_inputs
+
+if TYPE_CHECKING:
+    from keras_mobilenet.data import ImageData
+
+Part = TypeVar("Part")
+
+
+@dataclasses.dataclass(frozen=True)
+class Absent:
+    """A part of a report that could not be had.
+
+    Attributes:
+        reason: Why, and what to do.
+    """
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """One way to run the model on the board.
+
+    Attributes:
+        id: A short word for the page.
+        name: What it is.
+        memory: Memory over time.
+        banks: What it takes of the board's banks.
+        note: What the figures leave out, empty if nothing.
+    """
+
+    id: str
+    name: str
+    memory: MemoryView | Absent
+    banks: tuple[BankUse, ...] | Absent
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCost:
+    """What an operator costs.
+
+    Attributes:
+        operator: Its index.
+        opcode: TFLite's name of it.
+        name: Of the tensor that it makes.
+        shape: Of that tensor.
+        macs: Multiply-accumulates, as the file has it.
+        weights_bytes: Of its constants in the file.
+        engine_macs: What the engine is left with once constant channels are gone; None where it
+            does not run the model, or the operator costs nothing.
+        engine_weights_bytes: What the engine's kernel reads; None likewise.
+        instructions: Measured; None likewise, or where they could not be counted.
+    """
+
+    operator: int
+    opcode: str
+    name: str
+    shape: tuple[int, ...]
+    macs: int
+    weights_bytes: int
+    engine_macs: int | None = None
+    engine_weights_bytes: int | None = None
+    instructions: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """How often the model is right.
+
+    Attributes:
+        image_count: Number of held-out images.
+        int8: Share of them that LiteRT's reference kernels get right, 0 to 1.
+        float: The same of the float model; None where it was not given.
+    """
+
+    image_count: int
+    int8: float
+    float: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All that a report shows.
+
+    Attributes:
+        name: The model's name.
+        graph: The int8 model.
+        board: The board.
+        runtimes: TFLite Micro with its own plan, with the smallest, and the engine.
+        layers: Cost per operator.
+        profile: Instructions.
+        accuracy: On held-out images.
+    """
+
+    name: str
+    graph: Graph
+    board: Board
+    runtimes: tuple[Runtime, ...]
+    layers: tuple[LayerCost, ...]
+    profile: Profile | Absent
+    accuracy: Accuracy | Absent
+
+
+def report(
+    model_or_tflite: Any,
+    board: str = "nucleo-f446re",
+    out: str | os.PathLike = "report.html",
+    float_model: Any = None,
+    data: ImageData | None = None,
+    picture: str | os.PathLike | None = None,
+    name: str | None = None,
+) -> Report:
+    """Writes one HTML file that shows what a model costs on a board, and what it loses in int8.
+
+    Every figure is computed or measured; what cannot be had is named with the reason. The file
+    loads nothing: it opens without a network.
+
+    Args:
+        model_or_tflite: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's
+            bytes, or a `Graph`.
+        board: The board's name.
+        out: The HTML file to write.
+        float_model: The float Keras model that was quantized, or a path to its `.keras` file.
+        data: Labelled images from `keras_mobilenet.data.load_images`; the held-out part is used.
+        picture: If given, the same figures as a picture; its suffix names the format.
+        name: What the page calls the model; None for the file's name, or the Keras model's.
+
+    Returns:
+        The `Report`.
+
+    Raises:
+        EdgeError: If the model cannot be read, the board is unknown, data or float model do not
+            belong to the model, or a file cannot be written.
+
+    Example:
+        >>> report("vww_96_int8.tflite", "nucleo-f446re", "vww.html")  # doctest: +SKIP
+    """
+    from edge.report_page import render_page
+    from edge.report_picture import render_picture
+
+    result = collect(model_or_tflite, board, float_model, data, name)
+    files = [(pathlib.Path(out), render_page(result).encode("utf-8"))]
+    if picture is not None:
+        path = pathlib.Path(picture)
+        files.append((path, render_picture(result, path.suffix)))
+    for path, content in files:
+        write_files(path.parent, {path.name: content})
+    return result
+
+
+def collect(
+    model_or_tflite: Any,
+    board: str = "nucleo-f446re",
+    float_model: Any = None,
+    data: ImageData | None = None,
+    name: str | None = None,
+) -> Report:
+    """Computes and measures all that a report shows, and writes nothing.
+
+    Args:
+        model_or_tflite: As in `report`.
+        board: As in `report`.
+        float_model: As in `report`.
+        data: As in `report`.
+        name: As in `report`.
+
+    Returns:
+        The `Report`.
+
+    Raises:
+        EdgeError: As in `report`.
+
+    Example:
+        >>> collect("vww_96_int8.tflite").runtimes[-1].memory.peak_bytes  # doctest: +SKIP
+        12896
+    """
+    target = find_board(board)
+    graph = read_model(model_or_tflite)
+    name = model_name(model_or_tflite) if name is None else name
+    require_int8(graph, name)
+    # What the user got wrong is said before the minutes of work.
+    accuracy: Accuracy | Absent = Absent(
+        "Not measured: it needs labelled images, --data on the command line or data= in Python."
+    )
+    if data is not None:
+        accuracy = _accuracy(graph, float_model, data)
+    engine = _attempt(lambda: engine_for(graph, target))
+    profiled = engine if isinstance(engine, Absent) else _attempt(lambda: profile(graph, target))
+    return Report(
+        name,
+        graph,
+        target,
+        (*_tflm_runtimes(graph, target), _engine_runtime(engine, target)),
+        _layers(graph, engine, profiled),
+        profiled,
+        accuracy,
+    )
+
+
+def model_name(model: Any) -> str:
+    """What a report calls a model.
+
+    Args:
+        model: As `report` takes it.
+
+    Returns:
+        The file's name, or the Keras model's.
+
+    Example:
+        >>> model_name("models/vww.tflite")
+        'vww.tflite'
+    """
+    if isinstance(model, (str, os.PathLike)):
+        # A file's name is bytes, and need not be text.
+        return os.fsencode(pathlib.Path(model).name).decode("utf-8", "replace")
+    return str(getattr(model, "name", "") or "model")
+
+
+def _attempt(part: Callable[[], Part]) -> Part | Absent:
+    try:
+        return part()
+    except EdgeError as error:
+        return Absent(str(error))
+
+
+def _tflm_runtimes(graph: Graph, board: Board) -> list[Runtime]:
+    try:
+        require_tflm_operators(graph)
+    except EdgeError as error:
+        return [Runtime("tflm", "TFLite Micro", Absent(str(error)), Absent(str(error)))]
+    if graph.offline_offsets is not None:
+        return [_tflm_runtime("tflm", "TFLite Micro, the file's plan", graph, board)]
+    runtimes = [_tflm_runtime("tflm", "TFLite Micro, its own plan", graph, board)]
+    planned = _attempt(lambda: planned_model(graph).graph)
+    if isinstance(planned, Graph) and planned is not graph:
+        name = "TFLite Micro, as export plans it"
+        runtimes.append(_tflm_runtime("planned", name, planned, board))
+    return runtimes
+
+
+def _tflm_runtime(id: str, name: str, graph: Graph, board: Board) -> Runtime:
+    memory = _attempt(lambda: tflm_memory(graph, memory_timeline(graph)))
+    use = _attempt(lambda: budget(graph, board))
+    if isinstance(use, Absent):
+        return Runtime(id, name, memory, use)
+    note = ""
+    if use.unmeasured_operators:
+        note = f"Not counted: the code of {', '.join(use.unmeasured_operators)}."
+    return Runtime(id, name, memory, tuple(b for b in use.bank_uses() if b.items), note)
+
+
+def _engine_runtime(engine: Engine | Absent, board: Board) -> Runtime:
+    name = "The engine"
+    if isinstance(engine, Absent):
+        return Runtime("engine", name, engine, engine)
+    firmware, note = None, ""
+    try:
+        firmware = measured_firmware(engine, board)
+    except MissingToolError as error:
+        note = f"Not counted: the code of the kernels. {error}"
+    banks = tuple(engine_bank_uses(engine, board, firmware))
+    return Runtime("engine", name, engine_memory(engine), banks, note)
+
+
+def _layers(
+    graph: Graph, engine: Engine | Absent, profiled: Profile | Absent
+) -> tuple[LayerCost, ...]:
+    costs = {}
+    for op in graph.operators:
+        output = graph.tensors[op.outputs[0]]
+        constants = sum(graph.tensors[i].bytes for i in op.inputs if graph.tensors[i].is_constant)
+        costs[op.index] = LayerCost(
+            op.index, op.opcode, output.name, output.shape, graph.macs(op), constants
+        )
+    if isinstance(engine, Engine):
+        counted = profiled.by_operator() if isinstance(profiled, Profile) else {}
+        for layer, kernel in zip(engine.network.layers, engine.kernels, strict=True):
+            index = layer.op.index
+            costs[index] = dataclasses.replace(
+                costs[index],
+                engine_macs=engine.network.graph.macs(layer.op),
+                engine_weights_bytes=4 * len(kernel.weights),
+                instructions=counted.get(index),
+            )
+    return tuple(costs.values())
+
+
+def _accuracy(graph: Graph, float_model: Any, images: ImageData) -> Accuracy:
+    inputs, labels = images.test_inputs(), images.test_labels
+    if inputs.shape[1:] != graph.input.shape[1:]:
+        raise EdgeError(f"The images are {inputs.shape[1:]}, the model reads {graph.input.shape}.")
+    classes = graph.output.element_count
+    if len(images.class_names) != classes:
+        raise EdgeError(
+            f"The images have {len(images.class_names)} classes, the model has {classes} outputs: "
+            "give images of the classes that it was trained for."
+        )
+    outputs = run_litert(graph, quantize_inputs(graph, inputs))
+    right = float(np.mean(outputs.argmax(axis=1) == labels))
+    return Accuracy(len(labels), right, _float_accuracy(float_model, inputs, labels))
+
+
+def _float_accuracy(model: Any, inputs: np.ndarray, labels: np.ndarray) -> float | None:
+    if model is None:
+        return None
+    if isinstance(model, (str, os.PathLike)):
+        from edge.convert import load_keras
+
+        model = load_keras(os.fspath(model))
+    if tuple(model.input_shape[1:]) != inputs.shape[1:]:
+        raise EdgeError(
+            f"The float model reads {tuple(model.input_shape[1:])}, the int8 model "
+            f"{inputs.shape[1:]}: give the model that was quantized."
+        )
+    predicted = model.predict(inputs, verbose=0).reshape(len(inputs), -1)
+    return float(np.mean(predicted.argmax(axis=1) == labels))

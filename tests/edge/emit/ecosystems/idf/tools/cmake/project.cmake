@@ -1,0 +1,25 @@
+# ESP-IDF's build functions as its documentation describes them, on a computer: the components are
+# `main` and those that its manifest names by their path; app_main is called by host_main.c.
+function(idf_component_register)
+  cmake_parse_arguments(ARG "" "" "SRCS;INCLUDE_DIRS;PRIV_INCLUDE_DIRS;REQUIRES" ${ARGN})
+  if(ARG_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "idf_component_register has no ${ARG_UNPARSED_ARGUMENTS}")
+  endif()
+  add_library(component_${component} STATIC ${ARG_SRCS})
+  target_include_directories(component_${component} PUBLIC ${ARG_INCLUDE_DIRS}
+    PRIVATE ${ARG_PRIV_INCLUDE_DIRS})
+  set(COMPONENT_LIB component_${component} PARENT_SCOPE)
+endfunction()
+
+macro(project name)
+  _project(${name} C)
+  file(STRINGS main/idf_component.yml path REGEX "^    path: ")
+  string(REPLACE "    path: " "" path ${path})
+  set(component dependency)
+  add_subdirectory(main/${path} dependency)
+  set(component main)
+  add_subdirectory(main)
+  target_link_libraries(component_main PRIVATE component_dependency)
+  add_executable(app $ENV{IDF_PATH}/host_main.c)
+  target_link_libraries(app PRIVATE component_main)
+endmacro()
