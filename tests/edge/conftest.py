@@ -72,20 +72,23 @@ NETWORKS = {
 
 
 @pytest.fixture(scope="session")
-def network(random_weights, request):
+def network(made_once, random_weights, request):
     """The int8 graph of a name; converted the first time."""
 
-    @functools.cache
-    def get(name):
-        if name.endswith(".tflite"):
-            return read_graph(request.getfixturevalue("shared_data") / "models" / name)
+    def converted(name):
         import edge
 
         model = NETWORKS[name]()
         model.set_weights(random_weights(model))
         shape = (2, *model.input_shape[1:])
         samples = np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
-        return read_graph(edge.convert(model, samples))
+        return edge.convert(model, samples)
+
+    @functools.cache
+    def get(name):
+        if name.endswith(".tflite"):
+            return read_graph(request.getfixturevalue("shared_data") / "models" / name)
+        return read_graph(made_once(f"{name}.tflite", lambda: converted(name)))
 
     return get
 
