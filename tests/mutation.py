@@ -46,15 +46,18 @@ class Break:
 
 
 ARITHMETIC = ("tests/edge/test_arithmetic.py",)
-REFERENCE = ("tests/edge/test_reference.py",)
-SHAPES = ("tests/edge/test_shapes.py", "tests/edge/test_reference.py")
-GREEDY = ("tests/edge/plan/test_tflm_greedy.py",)
+REFERENCE = ("tests/edge/test_reference.py::test_equals_litert",)
+SHAPES = ("tests/edge/test_shapes.py", *REFERENCE)
+GREEDY = (
+    "tests/edge/plan/test_tflm_greedy.py::test_is_the_arena_of_a_cortex_m4",
+    "tests/edge/plan/test_tflm_greedy.py::test_is_the_arena_that_tflm_reports_here",
+)
 OFFLINE = ("tests/edge/plan/test_offline.py",)
 STREAM = ("tests/edge/plan/test_stream.py",)
 BUDGET = ("tests/edge/test_budget.py",)
 CONSTANT = ("tests/edge/test_constant_channels.py",)
 HOST = ("tests/edge/emit/test_engine.py",)
-QEMU = ("tests/edge/firmware/test_emulate.py",)
+QEMU = ("tests/edge/firmware/test_emulate.py::test_computes_the_reference",)
 
 BREAKS = [
     # Rounding and fixed point.
