@@ -27,7 +27,13 @@ TRAINED = "trained"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Under xdist: the files with the longest tests come first, so that workers end together."""
+    """Says what is not traced, and under xdist which tests go together."""
+    for item in items:
+        is_property_test = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if is_property_test or item.get_closest_marker("slow"):
+            # Tracing would more than double their time.
+            item.add_marker(pytest.mark.no_cover)
+    # The files with the longest tests come first, so that workers end together.
     if not hasattr(config, "workerinput"):
         return
     group_of, costs = {}, {}
