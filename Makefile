@@ -4,23 +4,54 @@ BIN := .venv/bin
 DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
 	qemu-system-arm cmake make gcc libc6-dev
 
-.PHONY: demo test test-all bench-engine tools clean
+C_SOURCES := $(wildcard edge/emit/engine/kernels/*.[ch] edge/firmware/board/*.[ch] \
+	edge/firmware/host/*.c benchmarks/*.[ch] benchmarks/*.cc tests/edge/emit/*.cc)
 
-demo: .venv/installed tools
+# A file stays on one of two workers; the order and the groups are in tests/conftest.py.
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=20
+COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR)
+COVERAGE_FLOOR := 70
+
+.PHONY: help demo test test-all docs format lint typecheck coverage mutation bench-engine tools clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/installed tools ## Train on real digits, convert, prove, write firmware: three minutes
 	$(BIN)/keras-mobilenet demo
 
-test: .venv/installed tools
+test: lint typecheck tools ## All checks of CI, coverage at the end: some twenty minutes
+	$(PYTEST) -m "not exhaustive" $(COVERAGE)
+
+test-all: lint typecheck tools ## The same with the long repetitions that CI leaves out
+	$(PYTEST) $(COVERAGE)
+
+docs: .venv/installed ## The documentation as a site, in build/site
+	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[docs]'
+	$(BIN)/mkdocs build --strict
+
+format: .venv/installed ## Format Python, and the C that is written by hand
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_SOURCES)
+
+lint: .venv/installed ## Style of Python and C, docstrings' form
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/pytest --durations=20 -m "not exhaustive"
+	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
+	$(BIN)/pre-commit validate-config
 
-# With the long repetitions that CI leaves out.
-test-all: .venv/installed tools
-	$(BIN)/pytest --durations=20
+typecheck: .venv/installed ## mypy
+	$(BIN)/mypy
+
+coverage: .venv/installed tools ## Every line that the quick tests run, as HTML in build/coverage
+	$(PYTEST) -m "not slow and not exhaustive" --cov --cov-report=html:build/coverage
+
+mutation: .venv/installed tools ## Break one line at a time: do the tests notice? About an hour
+	$(BIN)/python tests/mutation.py
 
 # The engine beside TFLite Micro (if TFLM_DIR names it) and bakenn, on emulated cores.
-bench-engine: .venv/installed tools
+bench-engine: .venv/installed tools ## The engine beside TFLite Micro and bakenn, on emulated cores
 	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[bench]'
 	$(BIN)/python benchmarks/engine.py
 
@@ -46,5 +77,5 @@ tools:
 		fi; \
 	fi
 
-clean:
-	rm -rf .venv build demo firmware *.egg-info
+clean: ## Remove all that was built, the virtual environment too
+	rm -rf .venv build demo firmware .coverage *.egg-info

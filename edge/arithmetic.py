@@ -66,7 +66,7 @@ def divide_by_power(value: np.ndarray, exponent: np.ndarray | int) -> np.ndarray
 
     Args:
         value: Whole numbers.
-        exponent: Of two, 0 to 31.
+        exponent: Of two, 0 to 31; a scalar or an array of the same shape.
 
     Returns:
         int64 array.
@@ -89,8 +89,8 @@ def requantize(
 
     Args:
         accumulator: Whole numbers of 32 bits.
-        multiplier: 31-bit fixed point.
-        shift: Left if positive.
+        multiplier: 31-bit fixed point, a scalar or an array (channels,).
+        shift: Left if positive, of the shape of `multiplier`.
 
     Returns:
         int64 array, before the zero point is added.
@@ -136,6 +136,9 @@ def exp_table(input_scale: float, beta: float) -> np.ndarray:
 
     Returns:
         int64 array (256,), 31-bit fixed point; 0 where the kernel leaves the term out.
+
+    Raises:
+        ModelError: If the scale is so small that all outputs are equal.
 
     Example:
         >>> exp_table(0.5, 1.0)[:3] / 2**31

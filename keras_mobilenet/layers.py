@@ -130,15 +130,19 @@ class ConvBNReLU(layers.Layer):
         return [(self.conv, self.conv_bn, self.conv_relu)]
 
     def build(self, input_shape):
+        """Creates the weights for inputs of a shape."""
         _build_stages(self.fusable_stages(), input_shape)
 
     def call(self, inputs, training=None):
+        """Computes the outputs."""
         return _call_stages(self.fusable_stages(), inputs, training)
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         return self.conv.compute_output_shape(input_shape)
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         return super().get_config() | {
             "filters": self.filters,
             "kernel_size": self.kernel_size,
@@ -242,15 +246,19 @@ class SeparableBlock(layers.Layer):
         ]
 
     def build(self, input_shape):
+        """Creates the weights for inputs of a shape."""
         _build_stages(self.fusable_stages(), input_shape)
 
     def call(self, inputs, training=None):
+        """Computes the outputs."""
         return _call_stages(self.fusable_stages(), inputs, training)
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         return self.pointwise.compute_output_shape(self.depthwise.compute_output_shape(input_shape))
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         return super().get_config() | {
             "filters": self.filters,
             "strides": self.strides,

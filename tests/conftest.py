@@ -8,13 +8,76 @@ import shutil
 import subprocess
 import sys
 
+import filelock
 import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker has a core to itself; threads that wait for each other would take it from the others.
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 ROOT = pathlib.Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+TRAINED = "trained"
+"""The group of the tests that need the trained model: one worker trains, once."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Says what is not traced, and under xdist which tests go together."""
+    for item in items:
+        is_property_test = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if is_property_test or item.get_closest_marker("slow"):
+            # Tracing would more than double their time.
+            item.add_marker(pytest.mark.no_cover)
+    # The files with the longest tests come first, so that workers end together.
+    if not hasattr(config, "workerinput"):
+        return
+    group_of, costs = {}, {}
+    for item in items:
+        group = TRAINED if TRAINED in item.fixturenames else str(item.path)
+        if group == TRAINED:
+            item.add_marker(pytest.mark.xdist_group(TRAINED))
+        cost = 10 if item.get_closest_marker("slow") else 1
+        group_of[item] = group
+        costs[group] = costs.get(group, 0) + cost
+    costs[TRAINED] = max(costs.values())
+    items.sort(key=lambda item: (-costs[group_of[item]], group_of[item]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file stays on one worker, but for its tests of the trained model."""
+    from xdist.scheduler.loadgroup import LoadGroupScheduling
+
+    class ByFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid):
+            group = super()._split_scope(nodeid)
+            return group if group == TRAINED else nodeid.split("::")[0]
+
+    return ByFile(config, log)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Makes a file that all workers share: the first that needs it makes it, others wait."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def path_of(name, make):
+        path = folder / name
+        with filelock.FileLock(f"{path}.lock"):
+            if not path.is_file():
+                unfinished = path.with_suffix(".unfinished")
+                unfinished.write_bytes(make())
+                unfinished.rename(path)
+        return path
+
+    return path_of
 
 
 @pytest.fixture(scope="session")

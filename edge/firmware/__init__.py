@@ -1,0 +1,1 @@
+"""The engine as a firmware: start-up, linking, emulation."""

@@ -104,6 +104,7 @@ class ChannelPruning(keras.callbacks.Callback):
         self._masks: list[Mask] = []
 
     def on_train_begin(self, logs=None):
+        """Prepares the model for the training."""
         self._spaces = spaces = ChannelSpaces(self.model)
         epochs = (self.params or {}).get("epochs") or 1
         self._end = self.end_epoch or max(self.start_epoch + 1, (self.start_epoch + epochs) // 2)
@@ -158,6 +159,7 @@ class ChannelPruning(keras.callbacks.Callback):
         return cheapest_removals(self._spaces, self._kept, importance, targets, self.multiple_of)
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Acts where an epoch is the one to act in."""
         if epoch < self.start_epoch:
             return
         done = min((epoch + 1 - self.start_epoch) / (self._end - self.start_epoch), 1.0)
@@ -177,10 +179,12 @@ class ChannelPruning(keras.callbacks.Callback):
         return bn_scale(self._spaces)
 
     def on_epoch_end(self, epoch, logs=None):
+        """Acts on what the epoch left."""
         if logs is not None:
             logs["macs"] = float(macs(self._spaces, self._kept))
 
     def on_train_end(self, logs=None):
+        """Finishes what the training left."""
         removed = {key for key, number in self._spaces.keys().items() if not self._kept[number]}
         detach_masks(self.model, self._masks)
         self.pruned_model = shrink(self.model, removed)

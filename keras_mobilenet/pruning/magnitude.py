@@ -66,6 +66,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         self._next_step = 0
 
     def on_train_begin(self, logs=None):
+        """Prepares the model for the training."""
         kernels = prunable_kernels(self.model)
         unknown = sorted(set(self.exclude) - set(kernels))
         if unknown:
@@ -94,6 +95,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         return PolynomialDecay(0.0, self.final_sparsity, 0, half, frequency=max(half // 20, 1))
 
     def on_train_batch_begin(self, batch, logs=None):
+        """Acts where a step is the one to act in."""
         step = int(self.model.optimizer.iterations)
         # Several steps may have passed at once (steps_per_execution).
         for passed in range(self._next_step, step + 1):
@@ -104,11 +106,13 @@ class MagnitudePruning(keras.callbacks.Callback):
         self._next_step = step + 1
 
     def on_epoch_end(self, epoch, logs=None):
+        """Acts on what the epoch left."""
         if logs is not None:
             kept = [mask.kept for mask in self._masks]
             logs["sparsity"] = 1.0 - sum(k.sum() for k in kept) / sum(k.size for k in kept)
 
     def on_train_end(self, logs=None):
+        """Finishes what the training left."""
         detach_masks(self.model, self._masks)
 
 

@@ -91,6 +91,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
                 raise ValueError(f"{name} must be a non-negative integer, got {given!r}.")
 
     def on_train_begin(self, logs=None):
+        """Prepares the model for the training."""
         if is_quantized(self.model):
             return
         # Found now, not after the float epochs.
@@ -110,10 +111,12 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             )
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Acts where an epoch is the one to act in."""
         if self.start_step is None:
             self._advance(epoch - self.start_epoch)
 
     def on_train_batch_begin(self, batch, logs=None):
+        """Acts where a step is the one to act in."""
         if self.start_step is not None:
             self._advance(int(self.model.optimizer.iterations) - self.start_step)
 

@@ -139,6 +139,7 @@ class IntegerLayer(GridReader):
         )
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         return super().get_config() | {
             "activation": self.activation,
             "learns_step": self.output_range.learns_step,

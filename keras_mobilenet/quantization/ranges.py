@@ -60,6 +60,7 @@ class QuantizationRange(keras.layers.Layer):
         self._leader: Callable[[], QuantizationRange] | None = None
 
     def build(self, input_shape):
+        """Creates the weights for inputs of a shape."""
         self.range_min = self._add_range("range_min")
         self.range_max = self._add_range("range_max")
         self.num_batches = self._add_range("num_batches")
@@ -113,6 +114,7 @@ class QuantizationRange(keras.layers.Layer):
         return low, high
 
     def call(self, x, training=None):
+        """Computes the outputs."""
         leader = self.leader()
         if not training:
             return fake_quant_activation(x, *self.limits())
@@ -215,9 +217,11 @@ class QuantizationRange(keras.layers.Layer):
         return nudged_parameters(*(float(limit) for limit in self.limits()))
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         return input_shape
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         return super().get_config() | {"momentum": self.momentum, "learns_step": self.learns_step}
 
 

@@ -92,6 +92,7 @@ class QuantizedConvolution(_WeightedLayer):
         return isinstance(self.convolution, layers.DepthwiseConv2D)
 
     def build(self, input_shape):
+        """Creates the weights for inputs of a shape."""
         if not self.convolution.built:
             self.convolution.build(input_shape)
         output_shape = self.convolution.compute_output_shape(input_shape)
@@ -100,6 +101,7 @@ class QuantizedConvolution(_WeightedLayer):
         self.output_range.build(output_shape)
 
     def call(self, inputs, training=None):
+        """Computes the outputs."""
         kernel = ops.convert_to_tensor(self.convolution.kernel)
         bias = self.convolution.bias if self.convolution.use_bias else None
         batch_norm = self.batch_norm
@@ -154,9 +156,11 @@ class QuantizedConvolution(_WeightedLayer):
         )
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         return self.convolution.compute_output_shape(input_shape)
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         return super().get_config() | {
             "convolution": _serialize(self.convolution),
             "batch_norm": None if self.batch_norm is None else _serialize(self.batch_norm),
@@ -164,6 +168,7 @@ class QuantizedConvolution(_WeightedLayer):
 
     @classmethod
     def from_config(cls, config):
+        """Makes the layer that `get_config` describes."""
         config = dict(config)
         config["convolution"] = _deserialize(config["convolution"])
         if config["batch_norm"] is not None:
@@ -197,11 +202,13 @@ class QuantizedDense(_WeightedLayer):
         self.dense = dense
 
     def build(self, input_shape):
+        """Creates the weights for inputs of a shape."""
         if not self.dense.built:
             self.dense.build(input_shape)
         self.output_range.build(self.dense.compute_output_shape(input_shape))
 
     def call(self, inputs, training=None):
+        """Computes the outputs."""
         kernel = ops.convert_to_tensor(self.dense.kernel)
         quantized, kernel_scale = fake_quant_matrix(kernel)
         if training:
@@ -210,13 +217,16 @@ class QuantizedDense(_WeightedLayer):
         return self._accumulate(inputs, quantized, kernel_scale, bias, ops.matmul, training)
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         return self.dense.compute_output_shape(input_shape)
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         return super().get_config() | {"dense": _serialize(self.dense)}
 
     @classmethod
     def from_config(cls, config):
+        """Makes the layer that `get_config` describes."""
         config = dict(config)
         config["dense"] = _deserialize(config["dense"])
         return cls(**config)

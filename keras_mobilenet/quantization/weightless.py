@@ -49,15 +49,19 @@ class QuantizedTensor(layers.Layer):
         self.output_range = QuantizationRange(momentum, learns_step, name="output_range")
 
     def build(self, input_shape):
+        """Creates the weights for inputs of a shape."""
         self.output_range.build(input_shape)
 
     def call(self, inputs, training=None):
+        """Computes the outputs."""
         return self.output_range(inputs, training=training)
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         return input_shape
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         return super().get_config() | {
             "momentum": self.output_range.momentum,
             "learns_step": self.output_range.learns_step,
@@ -89,9 +93,11 @@ class QuantizedMean(IntegerLayer):
         self.keepdims = keepdims
 
     def build(self, input_shape):
+        """Creates the weights for inputs of a shape."""
         self.output_range.build(input_shape)
 
     def call(self, inputs, training=None):
+        """Computes the outputs."""
         if not self.computes_integers(training):
             return self.finish(ops.mean(inputs, axis=(1, 2), keepdims=self.keepdims), training)
         (input_scale,) = self.input_scales()
@@ -101,10 +107,12 @@ class QuantizedMean(IntegerLayer):
         return self.finish_integers(total, *mean_multiplier(*quantized_multiplier(ratio), count))
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         batch, _, _, channels = input_shape
         return (batch, 1, 1, channels) if self.keepdims else (batch, channels)
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         return super().get_config() | {"keepdims": self.keepdims}
 
 
@@ -125,9 +133,11 @@ class QuantizedAdd(IntegerLayer):
     """
 
     def build(self, input_shape):
+        """Creates the weights for inputs of a shape."""
         self.output_range.build(self.compute_output_shape(input_shape))
 
     def call(self, inputs, training=None):
+        """Computes the outputs."""
         first, second = inputs
         if not self.computes_integers(training):
             return self.finish(first + second, training)
@@ -141,6 +151,7 @@ class QuantizedAdd(IntegerLayer):
         return self.finish_integers(total, *to_output)
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         return tuple(input_shape[0])
 
 
@@ -181,15 +192,19 @@ class QuantizedConcatenate(layers.Layer):
         return super().__call__(inputs, *args, **kwargs)
 
     def build(self, input_shape):
+        """Creates the weights for inputs of a shape."""
         self.output_range.build(self.compute_output_shape(input_shape))
 
     def call(self, inputs, training=None):
+        """Computes the outputs."""
         return self.output_range(ops.concatenate(inputs, axis=self.axis), training=training)
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         return layers.Concatenate(self.axis).compute_output_shape(input_shape)
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         return super().get_config() | {
             "axis": self.axis,
             "learns_step": self.output_range.learns_step,
@@ -225,6 +240,7 @@ class QuantizedAveragePooling(GridReader):
         self.padding = padding
 
     def call(self, inputs, training=None):
+        """Computes the outputs."""
         if not self.computes_integers(training):
             pooled = self._pool(inputs)
             for found in self.input_ranges():
@@ -258,12 +274,14 @@ class QuantizedAveragePooling(GridReader):
         return np.outer(*sides)[..., None].astype("float32")
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         pooling = layers.AveragePooling2D(
             self.pool_size, self.strides, self.padding, "channels_last"
         )
         return pooling.compute_output_shape(input_shape)
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         return super().get_config() | {
             "pool_size": self.pool_size,
             "strides": self.strides,
@@ -292,9 +310,11 @@ class QuantizedActivation(IntegerLayer):
     """
 
     def build(self, input_shape):
+        """Creates the weights for inputs of a shape."""
         self.output_range.build(input_shape)
 
     def call(self, inputs, training=None):
+        """Computes the outputs."""
         if not self.computes_integers(training):
             return self.finish(inputs, training)
         (input_scale,) = self.input_scales()
@@ -306,4 +326,5 @@ class QuantizedActivation(IntegerLayer):
         return self.finish_integers(steps, *quantized_multiplier(ratio))
 
     def compute_output_shape(self, input_shape):
+        """Shape of the output, batch first."""
         return input_shape

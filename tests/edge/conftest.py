@@ -84,19 +84,22 @@ def keras_network(random_weights):
 
 
 @pytest.fixture(scope="session")
-def network(keras_network, request):
+def network(made_once, keras_network, request):
     """The int8 graph of a name; converted the first time."""
 
-    @functools.cache
-    def get(name):
-        if name.endswith(".tflite"):
-            return read_graph(request.getfixturevalue("shared_data") / "models" / name)
+    def converted(name):
         import edge
 
         model = keras_network(name)
         shape = (2, *model.input_shape[1:])
         samples = np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
-        return read_graph(edge.convert(model, samples))
+        return edge.convert(model, samples)
+
+    @functools.cache
+    def get(name):
+        if name.endswith(".tflite"):
+            return read_graph(request.getfixturevalue("shared_data") / "models" / name)
+        return read_graph(made_once(f"{name}.tflite", lambda: converted(name)))
 
     return get
 

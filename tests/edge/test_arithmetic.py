@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.arithmetic import (
@@ -28,6 +28,8 @@ def nearest(value):
 
 
 @given(INT32, INT32)
+@example(1, 2**30).via("a tie")
+@example(-1, 2**30).via("a tie below zero")
 def test_the_high_product_is_rounded_upwards_at_ties(a, b):
     exact = fractions.Fraction(a * b, 2**31)
     assert int(high_multiply(a, b)) == math.floor(exact + fractions.Fraction(1, 2))
@@ -48,9 +50,11 @@ def test_a_multiplier_is_within_31_bits_of_the_number(real):
 
 def test_multipliers_end_where_the_kernels_do():
     assert quantized_multiplier(0.0) == (0, 0)
-    assert quantized_multiplier(2.0**-40) == (0, 0)
+    assert quantized_multiplier(2.0**-33) == (0, 0)
+    assert quantized_multiplier(2.0**-32) == (2**30, -31)
+    assert quantized_multiplier(2.0**29) == (2**30, 30)
     with pytest.raises(ModelError, match="beyond 31-bit arithmetic"):
-        quantized_multiplier(2.0**31)
+        quantized_multiplier(2.0**30)
 
 
 @given(st.integers(-(2**24), 2**24), st.floats(2**-20, 0.999))
@@ -68,6 +72,13 @@ def test_exponentials_are_as_good_as_their_31_bits(scale):
     expected = np.exp(-scale * np.arange(256))
     np.testing.assert_allclose(table, np.where(table > 0, expected, 0), atol=3e-6)
     assert table[0] == pytest.approx(1)
+
+
+def test_exponentials_end_where_the_kernels_do():
+    """At 31 in fixed point with five bits above the point: here 62 steps of a half."""
+    table = exp_table(0.3, 1.0)
+    assert table[62] > 0
+    assert not table[63:].any()
 
 
 @given(st.integers(2**19, 2**30))

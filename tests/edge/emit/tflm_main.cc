@@ -23,7 +23,8 @@ void PrintNumber(const char* name, std::int32_t value) {
   *end = '\0';
   *--end = '\n';
   const bool is_negative = value < 0;
-  std::uint32_t rest = is_negative ? 0U - static_cast<std::uint32_t>(value) : static_cast<std::uint32_t>(value);
+  std::uint32_t rest =
+      is_negative ? 0U - static_cast<std::uint32_t>(value) : static_cast<std::uint32_t>(value);
   do {
     *--end = static_cast<char>('0' + (rest % 10U));
     rest /= 10U;

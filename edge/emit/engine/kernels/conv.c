@@ -34,11 +34,10 @@ static inline void add_window(const engine_layer_t *layer, const int8_t *const l
                               int32_t left, const int8_t *a, const int8_t *b, int32_t sums[2]) {
   const uint32_t channels = layer->channels;
   const uint32_t run = layer->window_width * channels;
-  const uint32_t is_inside =
-      ((left >= 0) && (layer->dilation_width == 1U) &&
-       ((left + (int32_t)layer->window_width) <= (int32_t)layer->width))
-          ? 1U
-          : 0U;
+  const uint32_t is_inside = ((left >= 0) && (layer->dilation_width == 1U) &&
+                              ((left + (int32_t)layer->window_width) <= (int32_t)layer->width))
+                                 ? 1U
+                                 : 0U;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     const int8_t *const line = lines[y];
     if (line == NULL) {

@@ -1,7 +1,8 @@
 /* CONV_2D with the DSP extension: two channels by up to four pixels at a time.
  *
- * conv_dsp.c reads all weights. conv_sparse_dsp.c, which defines CONV_SPARSE, leaves out the blocks of
- * two channels by eight taps that are all zero; before each block that is there comes its number. */
+ * conv_dsp.c reads all weights. conv_sparse_dsp.c, which defines CONV_SPARSE, leaves out the blocks
+ * of two channels by eight taps that are all zero; before each block that is there comes its
+ * number. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 /* Where a loop over the taps reads; gcc would keep these in memory and the sums as well. */
+/* clang-format off */
 #define FETCH_WEIGHTS                \
   "ldr %[first], [%[w]], #4\n\t"     \
   "sxtb16 %[second], %[first], ror #8\n\t" \
@@ -48,6 +50,7 @@
   "1:\n\t" TURN(body) "ldr %[first], %[end]\n\tcmp %[x], %[first]\n\tbne 1b\n\t"
 #endif
 #define TEMPORARIES [first] "=&r"(first), [second] "=&r"(second), [p] "=&r"(p), [q] "=&r"(q)
+/* clang-format on */
 
 /* Sums of two channels for `pixels` pixels, then requantized and stored. */
 INLINE const uint32_t *channel_pair(const engine_layer_t *layer, const uint32_t *weights,
@@ -67,6 +70,7 @@ INLINE const uint32_t *channel_pair(const engine_layer_t *layer, const uint32_t 
   int32_t a0 = (int32_t)weights[0], a1 = a0, a2 = a0, a3 = a0;
   int32_t b0 = (int32_t)weights[1], b1 = b0, b2 = b0, b3 = b0;
   uint32_t first, second, p, q;
+  /* clang-format off */
   if (is_empty) {
     /* Both channels are their biases. */
   } else if (pixels == 4U) {
@@ -95,6 +99,7 @@ INLINE const uint32_t *channel_pair(const engine_layer_t *layer, const uint32_t 
             : BOUNDS
             : "cc", "memory");
   }
+  /* clang-format on */
   dsp_scale_t scale = dsp_scale(weights[2], weights[4] & 0xFFU, layer->out_zero_point);
   out[0] = dsp_requantize(a0, scale);
   if (pixels > 1U) {
@@ -207,8 +212,8 @@ INLINE void gather(const engine_layer_t *layer, const int8_t *const lines[], int
   }
 }
 
-void ENGINE_CONV(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                     int8_t *out, void *scratch) {
+void ENGINE_CONV(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
+                 void *scratch) {
   const int8_t **const lines = scratch;
   uint32_t *const x = (uint32_t *)&lines[layer->window_height];
   const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;

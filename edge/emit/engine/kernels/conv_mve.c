@@ -14,8 +14,9 @@
 
 /* Sums of one channel after the other, four pixels each: sums[4 * channel + pixel]. The loop over
  * the taps ends itself within the last sixteen; `back` is how far it has then gone. */
-__attribute__((noinline)) static void dot_pixels(const int8_t *w, const int8_t *const x[TILE_PIXELS], uint32_t taps,
-                       uint32_t count, int32_t *sums) {
+__attribute__((noinline)) static void dot_pixels(const int8_t *w,
+                                                 const int8_t *const x[TILE_PIXELS], uint32_t taps,
+                                                 uint32_t count, int32_t *sums) {
   const int8_t *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
   const uint32_t back = (taps + 15U) & ~15U;
   const int32_t *const end = &sums[TILE_PIXELS * count];
@@ -44,8 +45,10 @@ __attribute__((noinline)) static void dot_pixels(const int8_t *w, const int8_t *
 }
 
 /* The same for up to sixteen taps: the pixels stay in registers. */
-__attribute__((noinline)) static void dot_short_pixels(const int8_t *w, const int8_t *const x[TILE_PIXELS], uint32_t taps,
-                             uint32_t count, int32_t *sums) {
+__attribute__((noinline)) static void dot_short_pixels(const int8_t *w,
+                                                       const int8_t *const x[TILE_PIXELS],
+                                                       uint32_t taps, uint32_t count,
+                                                       int32_t *sums) {
   const mve_pred16_t lanes = vctp8q(taps);
   const int8x16_t x0 = vldrbq_z_s8(x[0], lanes);
   const int8x16_t x1 = vldrbq_z_s8(x[1], lanes);
@@ -65,8 +68,10 @@ __attribute__((noinline)) static void dot_short_pixels(const int8_t *w, const in
 }
 
 /* The same for 17 to 32 taps, two pixels at a time. */
-__attribute__((noinline)) static void dot_medium_pixels(const int8_t *weights, const int8_t *const x[TILE_PIXELS],
-                              uint32_t taps, uint32_t count, int32_t *sums) {
+__attribute__((noinline)) static void dot_medium_pixels(const int8_t *weights,
+                                                        const int8_t *const x[TILE_PIXELS],
+                                                        uint32_t taps, uint32_t count,
+                                                        int32_t *sums) {
   const mve_pred16_t lanes = vctp8q(taps - 16U);
   for (uint32_t p = 0U; p < TILE_PIXELS; p += 2U) {
     const int8x16_t a0 = vldrbq_s8(x[p]);
@@ -85,8 +90,8 @@ __attribute__((noinline)) static void dot_medium_pixels(const int8_t *weights, c
 }
 
 /* The same for a single pixel. */
-__attribute__((noinline)) static void dot_pixel(const int8_t *w, const int8_t *x, uint32_t taps, uint32_t count,
-                      int32_t *sums) {
+__attribute__((noinline)) static void dot_pixel(const int8_t *w, const int8_t *x, uint32_t taps,
+                                                uint32_t count, int32_t *sums) {
   const uint32_t back = (taps + 15U) & ~15U;
   for (uint32_t c = 0U; c < count; ++c) {
     int32_t s0;
@@ -107,6 +112,7 @@ __attribute__((noinline)) static void dot_pixel(const int8_t *w, const int8_t *x
 
 /* Adds the bias, scales, and goes from ties away from zero to ties upwards: a negative number is
  * lowered by one. */
+/* clang-format off */
 #define SCALE(q)                              \
   "vadd.i32 " q ", " q ", q4\n\t"             \
   "vqrdmulh.s32 " q ", " q ", q5\n\t"         \
@@ -114,13 +120,16 @@ __attribute__((noinline)) static void dot_pixel(const int8_t *w, const int8_t *x
   "vadd.i32 " q ", " q ", q7\n\t"             \
   "vrshl.s32 " q ", " q ", q6\n\t"            \
   "vadd.i32 " q ", " q ", %[zero_point]\n\t"
+/* clang-format on */
 #define CLAMP(q) "vmax.s32 " q ", " q ", q4\n\tvmin.s32 " q ", " q ", q5\n\t"
 
 /* Scales the sums of four pixels, four channels at a time, and stores them. In assembly, because
  * gcc 12 moves vectors through memory. Shifts are negative. */
-__attribute__((noinline)) static void requantize_chunk(const engine_layer_t *layer, const int32_t *sums,
-                             const int32_t *biases, uint32_t padded, uint32_t count,
-                             int8_t *const to[TILE_PIXELS], uint32_t first) {
+__attribute__((noinline)) static void requantize_chunk(const engine_layer_t *layer,
+                                                       const int32_t *sums, const int32_t *biases,
+                                                       uint32_t padded, uint32_t count,
+                                                       int8_t *const to[TILE_PIXELS],
+                                                       uint32_t first) {
   const int32_t *multipliers = &biases[padded];
   const int32_t *shifts = &multipliers[padded];
   int8_t *t0 = &to[0][first], *t1 = &to[1][first], *t2 = &to[2][first], *t3 = &to[3][first];

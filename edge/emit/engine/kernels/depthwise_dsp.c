@@ -73,6 +73,7 @@ static void unpack_weights(const uint32_t *weights, uint32_t *to) {
 
 /* Two words of a column and of its weights. */
 #define FETCH "ldrd %[p], %[q], [%[column]], #8\n\tldrd %[r], %[s], [%[weights]], #8\n\t"
+/* clang-format off */
 #define ADD_COLUMN                                        \
   FETCH                                                   \
   "smlad %[s0], %[p], %[r], %[s0]\n\t"                    \
@@ -83,6 +84,7 @@ static void unpack_weights(const uint32_t *weights, uint32_t *to) {
   "smlatt %[s2], %[p], %[r], %[s2]\n\t"                   \
   "smlabb %[s1], %[q], %[s], %[s1]\n\t"                   \
   "smlatt %[s3], %[q], %[s], %[s3]\n\t"
+/* clang-format on */
 
 /* Four channels of one output pixel. */
 static inline void make_pixel(const uint32_t *column, const uint32_t *weights,
@@ -116,15 +118,13 @@ void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, 
                                    (rows[2] != NULL) ? &rows[2][c] : NULL};
     dsp_scale_t scales[4];
     for (uint32_t n = 0U; n < 4U; ++n) {
-      scales[n] =
-          dsp_scale(block[4U + n], (block[8] >> (8U * n)) & 0xFFU, layer->out_zero_point);
+      scales[n] = dsp_scale(block[4U + n], (block[8] >> (8U * n)) & 0xFFU, layer->out_zero_point);
     }
     unpack_weights(&block[HEADER_WORDS], weights);
     for (uint32_t start = 0U; start < layer->out_width; start += STRIP_PIXELS) {
       const uint32_t rest = layer->out_width - start;
       const uint32_t pixels = (rest < STRIP_PIXELS) ? rest : STRIP_PIXELS;
-      unpack_columns(layer, from,
-                     (int32_t)(start * layer->stride_width) - (int32_t)layer->pad_left,
+      unpack_columns(layer, from, (int32_t)(start * layer->stride_width) - (int32_t)layer->pad_left,
                      ((pixels - 1U) * layer->stride_width) + 3U, columns);
       const uint32_t *column = columns;
       int8_t *to = &out[(start * layer->channels) + c];

@@ -19,6 +19,7 @@
  *
  * Two products of bytes fit in sixteen bits, for no weight is -128; they are widened to 32 bits
  * before they are added to the others. */
+/* clang-format off */
 #define START                                                                     \
   "vldrw.32 q4, [%[block]]\n\tvldrw.32 q5, [%[block], #16]\n\t"                   \
   "vldrw.32 q6, [%[block], #32]\n\tvldrw.32 q7, [%[block], #48]\n\t"
@@ -49,6 +50,7 @@
   "ldr %[w], %[count]\n\tvctp.8 %[w]\n\tldr %[w], %[out]\n\t"               \
   "vpst\n\tvstrbt.8 q4, [%[w]]\n\t"
 #define VECTORS "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7"
+/* clang-format on */
 
 /* A window of 3x3 with all its columns in the image, whose pixels are `step` bytes apart. Reads
  * up to fifteen bytes more than there are channels; the state's memory has them. */
@@ -59,6 +61,7 @@ static inline void make_inside(const int8_t *const rows[3], const uint32_t steps
   const int8_t *r0 = rows[0], *r1 = rows[1], *r2 = rows[2];
 #define NEXT(n) "vldrb.8 q0, [%[r" n "]]\n\tadd %[r" n "], %[s" n "]\n\t"
 #define LAST(n) "vldrb.8 q0, [%[r" n "]]\n\t"
+  /* clang-format off */
   __asm__ volatile(START
                    NEXT("0") MULTIPLY NEXT("0") MULTIPLY_ALSO ADD
                    LAST("0") MULTIPLY NEXT("1") MULTIPLY_ALSO ADD
@@ -70,6 +73,7 @@ static inline void make_inside(const int8_t *const rows[3], const uint32_t steps
                      [s2] "r"(steps[2]), [zero_point] "r"(zero_point), [count] "m"(count),
                      [out] "m"(out)
                    : VECTORS, "memory");
+  /* clang-format on */
 }
 
 /* Any window: a pointer to the pixel under each tap. */

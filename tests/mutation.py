@@ -1,0 +1,238 @@
+"""Breaks one line at a time and sees whether the tests that should notice do notice.
+
+`make mutation` runs it (half an hour on two cores; CI has no time for it). Each break is applied to
+a copy of the tree, and the tests that are named beside it run there: if they fail, it was caught.
+The tests must pass on the unbroken copy first, and the old text must stand exactly once in its
+file. `python tests/mutation.py arithmetic` runs the breaks of files with that word in their path.
+
+A break that survives is a test to write. The exit code is 0 if at least 19 of 20 were caught.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+ROOT = pathlib.Path(__file__).parent.parent
+COPIED = ("edge", "keras_mobilenet", "tests", "pyproject.toml")
+LEAST_CAUGHT = 0.95
+WORKERS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Break:
+    """A slip that somebody could make.
+
+    Attributes:
+        file: Path from the root of the repository.
+        old: What stands there, exactly once.
+        new: What stands there after the slip.
+        tests: What should fail, as pytest takes it.
+    """
+
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+ARITHMETIC = ("tests/edge/test_arithmetic.py",)
+REFERENCE = ("tests/edge/test_reference.py::test_equals_litert",)
+SHAPES = ("tests/edge/test_shapes.py", *REFERENCE)
+GREEDY = (
+    "tests/edge/plan/test_tflm_greedy.py::test_is_the_arena_of_a_cortex_m4",
+    "tests/edge/plan/test_tflm_greedy.py::test_is_the_arena_that_tflm_reports_here",
+)
+OFFLINE = ("tests/edge/plan/test_offline.py",)
+STREAM = ("tests/edge/plan/test_stream.py",)
+BUDGET = ("tests/edge/test_budget.py",)
+CONSTANT = ("tests/edge/test_constant_channels.py",)
+HOST = ("tests/edge/emit/test_engine.py",)
+QEMU = ("tests/edge/firmware/test_emulate.py::test_computes_the_reference",)
+
+BREAKS = [
+    # Rounding and fixed point.
+    Break("edge/arithmetic.py", "+ 2**30) >> 31", "+ 2**30 - 1) >> 31", ARITHMETIC),
+    Break("edge/arithmetic.py", " - ((value < 0) & (exponent > 0))", "", ARITHMETIC),
+    Break("edge/arithmetic.py", "if shift < -31:", "if shift <= -31:", ARITHMETIC),
+    Break("edge/arithmetic.py", "if shift > 30:", "if shift > 31:", ARITHMETIC),
+    Break("edge/arithmetic.py", "(1 << (right - 1))", "(1 << right)", ARITHMETIC),
+    Break("edge/arithmetic.py", "steps <= farthest", "steps < farthest", ARITHMETIC),
+    Break("edge/arithmetic.py", "for _ in range(3):", "for _ in range(2):", ARITHMETIC),
+    # The oracle's operators.
+    Break("edge/reference.py", "return zero_point + int(", "return int(", REFERENCE),
+    Break("edge/reference.py", "count // 2) // count", "(count - 1) // 2) // count", REFERENCE),
+    Break(
+        "edge/reference.py",
+        "reshape(-1, kernel.shape[1]) - zero_point_of(source)",
+        "reshape(-1, kernel.shape[1])",
+        REFERENCE,
+    ),
+    Break("edge/reference.py", "pad_value=-128", "pad_value=0", REFERENCE),
+    Break("edge/reference.py", "widest = 2.0 *", "widest = 1.0 *", REFERENCE),
+    Break("edge/reference.py", "shift - extra", "shift", REFERENCE),
+    # Shapes and padding.
+    Break("edge/shapes.py", "(taps - 1) * dilation + 1 if", "taps * dilation if", SHAPES),
+    Break("edge/shapes.py", "dilation + 1 - size) // 2", "dilation + 2 - size) // 2", SHAPES),
+    # Lifetimes and plans for TFLite Micro.
+    Break("edge/plan/lifetimes.py", "self.first <= other.last", "self.first < other.last", OFFLINE),
+    Break("edge/plan/overlap.py", "dtype=np.int64) + 1)", "dtype=np.int64))", OFFLINE),
+    Break("edge/plan/overlap.py", "reach - in_side) // 2", "reach - in_side)", OFFLINE),
+    Break("edge/plan/offline.py", "offset < at + self", "offset <= at + self", OFFLINE),
+    Break("edge/plan/tflm_greedy.py", "ALIGNMENT = 16", "ALIGNMENT = 8", GREEDY),
+    Break("edge/plan/tflm_greedy.py", "(-sizes[i], -i)", "(-sizes[i], i)", GREEDY),
+    Break(
+        "edge/plan/tflm_greedy.py", "- offset >= sizes[index]", "- offset > sizes[index]", GREEDY
+    ),
+    Break("edge/plan/tflm_greedy.py", "take(4 + 4 * len", "take(4 * len", GREEDY),
+    Break("edge/plan/metadata.py", "BUFFER_ALIGNMENT = 16", "BUFFER_ALIGNMENT = 8", OFFLINE),
+    # The streamed schedule.
+    Break(
+        "edge/plan/stream.py",
+        "self.made[t] > layer.last_row",
+        "self.made[t] >= layer.last_row",
+        STREAM,
+    ),
+    Break(
+        "edge/plan/stream.py", "(flow.made[output] + 1) * rows", "flow.made[output] * rows", STREAM
+    ),
+    Break(
+        "edge/plan/layers.py",
+        "(self.window[0] - 1) * self.dilation[0]",
+        "self.window[0] - 1",
+        STREAM + HOST,
+    ),
+    Break(
+        "edge/plan/layers.py",
+        "max(0, row * self.stride[0] - self.pad[0]))",
+        "row * self.stride[0])",
+        STREAM + HOST,
+    ),
+    # Constant channels.
+    Break(
+        "edge/constant_channels.py",
+        "return constant & (self.values[source.index] == zero_point_of(source))",
+        "return constant",
+        CONSTANT,
+    ),
+    Break(
+        "edge/constant_channels.py", "bias + analysis.weights", "bias - analysis.weights", CONSTANT
+    ),
+    Break(
+        "edge/constant_channels.py",
+        "CHANNEL_MULTIPLE if mask.any()",
+        "CHANNEL_MULTIPLE + 1 if mask.any()",
+        CONSTANT,
+    ),
+    # Budgets.
+    Break("edge/budget.py", "held[max(room,", "held[min(room,", BUDGET),
+    Break("edge/tflm_size.py", "if known <= measured", "if known < measured", BUDGET),
+    Break("edge/tflm_size.py", "max(STACK_BYTES)", "min(STACK_BYTES)", BUDGET),
+    # What the engine is given, and its kernels in C.
+    Break(
+        "edge/emit/engine/kernels.py",
+        "bias_of(graph, op) - zero_point_of",
+        "bias_of(graph, op) + zero_point_of",
+        HOST,
+    ),
+    Break("edge/emit/engine/kernels/engine.h", " + ((value < 0) ? 1U : 0U)", "", HOST),
+    Break("edge/emit/engine/kernels/engine.h", "(1LL << 30)", "(1LL << 29)", HOST),
+    Break("edge/emit/engine/kernels/pool.c", "(sum - (count / 2))", "(sum + (count / 2))", HOST),
+    Break(
+        "edge/emit/engine/kernels/pool.c",
+        "sum - (count * layer->zero_point)",
+        "sum - layer->zero_point",
+        HOST,
+    ),
+    Break("edge/emit/engine/kernels/elementwise.c", "(at >= inside)", "(at > inside)", HOST),
+    Break(
+        "edge/emit/engine/kernels/conv.c", "if ((at < 0) || (at >=", "if ((at < 0) || (at >", HOST
+    ),
+    Break("edge/emit/engine/kernels/softmax.c", "- headroom) + 23U", "- headroom) + 22U", HOST),
+    Break("edge/emit/engine/kernels/depthwise_dsp.c", "at < inside", "at <= inside", QEMU),
+    Break(
+        "edge/emit/engine/kernels/conv_dsp_tiles.h", "weights[4] >> 8,", "weights[4] & 0xFFU,", QEMU
+    ),
+]
+
+
+def copy_of_tree(folder: pathlib.Path) -> pathlib.Path:
+    """Copies what the tests need; the real models are linked to."""
+    tree = folder / "tree"
+    ignored = shutil.ignore_patterns("__pycache__", ".*", "build")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tree / name, ignore=ignored)
+        else:
+            shutil.copy(source, tree / name)
+    if (ROOT.parent / "shared").exists():
+        (folder / "shared").symlink_to((ROOT.parent / "shared").resolve())
+    return tree
+
+
+def run_tests(tree: pathlib.Path, tests: Sequence[str]) -> subprocess.CompletedProcess:
+    """Runs tests in a copy, up to the first that fails."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not exhaustive", "--no-header"]
+    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [*command, *tests], cwd=tree, env=environment, capture_output=True, text=True
+    )
+
+
+def is_caught(slip: Break) -> tuple[bool, float]:
+    """Applies a break to a copy and runs its tests; whether one failed, and seconds."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutation-") as name:
+        tree = copy_of_tree(pathlib.Path(name))
+        file = tree / slip.file
+        file.write_text(file.read_text("utf-8").replace(slip.old, slip.new), "utf-8")
+        done = run_tests(tree, slip.tests)
+    # 1: tests failed. 2: they could not be collected. Anything else is no answer.
+    if done.returncode not in (0, 1, 2):
+        raise SystemExit(f"pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.returncode != 0, time.monotonic() - start
+
+
+def misplaced(breaks: Sequence[Break]) -> list[Break]:
+    """Breaks whose old text does not stand exactly once in its file."""
+    return [s for s in breaks if (ROOT / s.file).read_text("utf-8").count(s.old) != 1]
+
+
+def main() -> int:
+    """Runs the breaks and prints the score."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("words", nargs="*", help="only breaks of files with one of these words")
+    words = parser.parse_args().words
+    breaks = [s for s in BREAKS if not words or any(word in s.file for word in words)]
+    for slip in misplaced(breaks):
+        print(f"{slip.file}: {slip.old!r} does not stand there exactly once")
+        return 1
+    tests = sorted({test for slip in breaks for test in slip.tests})
+    with tempfile.TemporaryDirectory(prefix="mutation-") as name:
+        whole = run_tests(copy_of_tree(pathlib.Path(name)), tests)
+    if whole.returncode != 0:
+        print(f"The tests fail on the unbroken copy:\n{whole.stdout}{whole.stderr}")
+        return 1
+    print(f"unbroken: {whole.stdout.splitlines()[-1]}", flush=True)
+    caught = 0
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        for slip, (is_found, seconds) in zip(breaks, pool.map(is_caught, breaks), strict=True):
+            caught += is_found
+            state = "caught  " if is_found else "SURVIVED"
+            print(f"{state} {seconds:4.0f} s  {slip.file}: {slip.old} -> {slip.new}", flush=True)
+    print(f"{caught} of {len(breaks)} caught")
+    return 0 if caught >= LEAST_CAUGHT * len(breaks) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
