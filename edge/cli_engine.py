@@ -18,6 +18,7 @@ from edge.cli_shared import (
     model_inputs,
     print_json,
     report_runners,
+    say,
     status,
     stdout,
 )
@@ -113,7 +114,7 @@ def build(
         )
         return
     stdout.print(engine_tables.build_table(built))
-    stdout.print(f"Wrote sources and firmware.elf to {out}.", soft_wrap=True)
+    say(f"Wrote sources and firmware.elf to {out}.")
 
 
 def run(
@@ -157,4 +158,4 @@ def flash(
         return
     with status(f"Programming {target.name}"):
         flash_board(plan, target)
-    stdout.print(f"Programmed {target.name}: {plan.sentence()}", soft_wrap=True, markup=False)
+    say(f"Programmed {target.name}: {plan.sentence()}")

@@ -22,12 +22,13 @@ from edge.cli_shared import (
     print_json,
     print_misfit,
     report_runners,
+    say,
     status,
     stdout,
 )
 from edge.errors import DoesNotFitError, EdgeError
 from edge.export import export as export_model
-from edge.export import write_files
+from edge.files import write_files
 from edge.graph import Graph
 from edge.json_report import board_json, budget_json, graph_json, timeline_json
 from edge.plan.planned import planned_model
@@ -80,9 +81,7 @@ def export(
         print_json(budget_json(written.budget) | {"folder": str(out), "files": written.files})
         return
     stdout.print(tables.budget_table(written.budget))
-    stdout.print(
-        f"{written.budget.sentence()} Wrote {', '.join(written.files)} to {out}.", soft_wrap=True
-    )
+    say(f"{written.budget.sentence()} Wrote {', '.join(written.files)} to {out}.")
 
 
 def verify(
@@ -228,7 +227,7 @@ def plan(
     if proof is not None:
         stdout.print(f"Same bytes out on TFLite Micro for {proof} of {proof} random inputs.")
     if out is not None:
-        stdout.print(f"Wrote {out}.", soft_wrap=True)
+        say(f"Wrote {out}.")
 
 
 def _timeline(graph: Graph) -> Timeline | None:

@@ -6,15 +6,13 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 from edge.boards import Board, find_board
 from edge.budget import Budget, require_fit
 from edge.emit.tflm.sources import render
-from edge.errors import EdgeError
+from edge.files import write_files
 from edge.graph import Graph, read_graph, require_int8
 from edge.plan.planned import planned_model
 from edge.plan.tflm_greedy import NoArenaRuleError
@@ -88,40 +86,6 @@ def export(
     folder = pathlib.Path(out_dir)
     write_files(folder, {name: text.encode("utf-8") for name, text in texts.items()})
     return Export(graph, target, fit, folder, tuple(texts))
-
-
-def write_files(folder: pathlib.Path, contents: dict[str, bytes]) -> None:
-    """Writes files so that a failure leaves earlier ones as they were.
-
-    Args:
-        folder: Made if it is not there; its other files stay.
-        contents: Bytes by file name.
-
-    Raises:
-        EdgeError: If the folder cannot be written.
-
-    Example:
-        >>> with tempfile.TemporaryDirectory() as name:
-        ...     write_files(pathlib.Path(name), {"a.h": b""})
-        ...     os.listdir(name)
-        ['a.h']
-    """
-    staging = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Inside the folder: on the same file system, renaming cannot fail half way.
-        staging = pathlib.Path(tempfile.mkdtemp(prefix=".keras-mobilenet-", dir=folder))
-        for name, content in contents.items():
-            (staging / name).write_bytes(content)
-        for name in contents:
-            os.replace(staging / name, folder / name)
-    except OSError as error:
-        raise EdgeError(
-            f"Cannot write to {folder}: {error.strerror or error}. Choose another output folder."
-        ) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
 
 
 def read_model(model: Any, representative_data: Any = None) -> Graph:

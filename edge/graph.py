@@ -288,6 +288,9 @@ def _content(model: str | os.PathLike | bytes) -> tuple[bytes, str]:
         return model, "The model"
     path = pathlib.Path(model)
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            # A device or a pipe may never end.
+            raise ModelError(f"Cannot read {path}: not a file.")
         return path.read_bytes(), str(path)
     except OSError as error:
         raise ModelError(f"Cannot read {path}: {error.strerror or error}.") from error

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import pathlib
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,9 +16,10 @@ import optuna
 from optuna.trial import TrialState
 
 from edge.boards import Board
-from edge.convert import convert, load_keras
+from edge.convert import convert, keras_bytes, load_keras
 from edge.errors import EdgeError
-from edge.export import Export, export, write_files
+from edge.export import Export, export
+from edge.files import write_files
 from edge.graph import read_graph
 from edge.search import Candidate
 from edge.verify import Verification, quantize_inputs, verify
@@ -174,7 +175,8 @@ def run_search(
             verbose=0,
             callbacks=[report],
         )
-        _save(trained.model, job.model_path(trial.number))
+        path = job.model_path(trial.number)
+        write_files(path.parent, {path.name: keras_bytes(trained.model)})
         return trained.qat_accuracy
 
     while time.monotonic() < deadline:
@@ -258,9 +260,14 @@ def _result(job: Job, study: optuna.Study, by_name: dict[str, Candidate]) -> Sea
     graph = read_graph(convert(model))
     proof = verify(graph, quantize_inputs(graph, data.test_inputs()))
     accuracy = float(np.mean(proof.outputs.argmax(axis=1) == data.test_labels))
-    written = export(graph.content, job.board.id, job.folder / "firmware", labels=data.class_names)
-    write_files(job.folder, {"model.tflite": written.graph.content})
-    _save(model, job.folder / "model.keras")
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        # Elsewhere first: the folder gets all of it or nothing.
+        staging = pathlib.Path(name)
+        written = export(graph.content, job.board.id, staging, labels=data.class_names)
+        contents = {f"firmware/{file}": (staging / file).read_bytes() for file in written.files}
+    contents |= {"model.tflite": written.graph.content, "model.keras": keras_bytes(model)}
+    write_files(job.folder, contents)
+    written = dataclasses.replace(written, folder=job.folder / "firmware")
     return SearchResult(
         candidate, float(best.value or 0.0), accuracy, proof, written, _summary(trials)
     )
@@ -276,10 +283,3 @@ def _summary(trials: Sequence[optuna.trial.FrozenTrial]) -> dict[str, tuple[str,
             value = trial.value if trial.value is not None else max(reported.values(), default=None)
             summary[str(name)] = (trial.state.name.lower(), value)
     return summary
-
-
-def _save(model: keras.Model, path: pathlib.Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{os.getpid()}-{path.name}")
-    model.save(staged)
-    os.replace(staged, path)
