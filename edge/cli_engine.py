@@ -13,6 +13,7 @@ from edge.cli_shared import (
     BoardOption,
     JsonOption,
     OutOption,
+    SeedOption,
     int8_graph,
     load_tensorflow,
     model_inputs,
@@ -127,7 +128,7 @@ def run(
     data: Annotated[
         str | None, typer.Option("--data", help="Held-out images in place of random inputs.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Run a model's firmware on an emulated core, against LiteRT (exit 1 if a byte differs)."""

@@ -15,6 +15,7 @@ from edge.cli_shared import (
     BoardOption,
     JsonOption,
     OutOption,
+    SeedOption,
     images_of,
     int8_graph,
     load_tensorflow,
@@ -90,7 +91,7 @@ def verify(
     data: Annotated[
         str | None, typer.Option(help="Held-out images in place of random inputs: see train.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    seed: SeedOption = 0,
     engine: Annotated[
         bool, typer.Option("--engine", help="Also the engine, here and on every core of QEMU.")
     ] = False,

@@ -28,6 +28,9 @@ stderr = Console(stderr=True, soft_wrap=True, emoji=False)
 
 BoardOption = Annotated[str, typer.Option("--board", "-b", help="See `keras-mobilenet boards`.")]
 OutOption = Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder to write to.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, max=2**32 - 1, help="Of everything that is drawn at random.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 DataOption = Annotated[
     str,

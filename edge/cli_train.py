@@ -18,6 +18,7 @@ from edge.cli_shared import (
     DataOption,
     JsonOption,
     OutOption,
+    SeedOption,
     bad_argument,
     load_tensorflow,
     print_json,
@@ -35,13 +36,13 @@ from edge.json_report import budget_json
 def train(
     out: Annotated[pathlib.Path, typer.Option("--out", "-o", help="The .keras file to write.")],
     data: DataOption = "digits",
-    side: Annotated[int, typer.Option(help="Base height and width, in pixels.")] = 48,
+    side: Annotated[int, typer.Option(max=512, help="Base height and width, in pixels.")] = 48,
     channels: Annotated[int, typer.Option(help="1 (gray) or 3 (RGB).")] = 1,
     alpha: Annotated[float, typer.Option(help="Width multiplier, 0 < alpha <= 1.")] = 0.25,
     rho: Annotated[float, typer.Option(help="Resolution multiplier, 0 < rho <= 1.")] = 1.0,
     float_epochs: Annotated[int, typer.Option(min=1, help="Epochs in float.")] = 30,
     qat_epochs: Annotated[int, typer.Option(min=1, help="Epochs with int8 fake quantization.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of weights, split and augmentation.")] = 0,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Train MobileNetV1 float, then quantization-aware, on images."""
@@ -89,7 +90,7 @@ def search(
     board: BoardOption = "nucleo-f446re",
     data: DataOption = "digits",
     out: OutOption = pathlib.Path("search"),
-    side: Annotated[int, typer.Option(help="Largest input side, in pixels.")] = 48,
+    side: Annotated[int, typer.Option(max=512, help="Largest input side, in pixels.")] = 48,
     channels: Annotated[int, typer.Option(help="1 (gray) or 3 (RGB).")] = 1,
     trials: Annotated[int, typer.Option(min=1, help="How many candidates to train.")] = 4,
     minutes: Annotated[float, typer.Option(min=0.0, help="Time limit for training.")] = 12.0,
@@ -111,12 +112,14 @@ def search(
     load_tensorflow()
     from edge.pictures import front_picture
     from edge.search import pareto_front, plan_candidates
-    from edge.search_study import Job, run_search
+    from edge.search_study import Job, open_storage, run_search, study_url
     from keras_mobilenet.data import load_images
     from keras_mobilenet.mobilenet_v1 import scaled_side
 
     with bad_argument():
         images = load_images(data, scaled_side(side, 1.0), channels)
+    if storage is not None:
+        open_storage(storage)
     with status("Planning every width and resolution"):
         candidates = plan_candidates(target, side, channels, len(images.class_names))
     front = pareto_front(candidates)
@@ -135,7 +138,7 @@ def search(
         target,
         front[:trials],
         out,
-        storage or f"sqlite:///{out.resolve()}/study.db",
+        storage or study_url(out),
         minutes * 60,
         float_epochs,
         qat_epochs,
