@@ -29,7 +29,7 @@ from edge.cli_shared import (
 )
 from edge.errors import DoesNotFitError, EdgeError
 from edge.export import export as export_model
-from edge.files import write_files
+from edge.files import read_file, write_files
 from edge.graph import Graph
 from edge.json_report import board_json, budget_json, graph_json, timeline_json
 from edge.plan.planned import planned_model
@@ -248,6 +248,8 @@ def _calibration(model: str, source: str | None) -> Any:
 
 def _lines(path: pathlib.Path) -> list[str]:
     try:
-        return path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise EdgeError(f"Cannot read the labels in {path}: {error}.") from error
+        return read_file(path).decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise EdgeError(f"The labels in {path} are not UTF-8: {error}.") from error
+    except OSError as error:
+        raise EdgeError(f"Cannot read the labels in {path}: {error.strerror or error}.") from error

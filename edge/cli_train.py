@@ -54,13 +54,12 @@ def train(
     from edge.convert import keras_bytes
     from keras_mobilenet import train as training
     from keras_mobilenet.data import load_images
-    from keras_mobilenet.mobilenet_v1 import MobileNetV1, mobilenet_v1_filters, scaled_side
+    from keras_mobilenet.mobilenet_v1 import mobilenet_v1_filters, scaled_side
 
     with bad_argument():
-        # Before any data is read or file written.
+        # Before any data is read.
         mobilenet_v1_filters(alpha)
         side = scaled_side(side, rho)
-        MobileNetV1((side, side, channels), 0.1, classes=2)
         images = load_images(data, side, channels, seed)
     _make_repeatable()
     trained = training.train(

@@ -61,6 +61,28 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
                     path.rmdir()
 
 
+def read_file(path: pathlib.Path) -> bytes:
+    """Reads a file, and no device or pipe, which may never end.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        OSError: If it cannot be read.
+
+    Example:
+        >>> read_file(pathlib.Path("/dev/zero"))
+        Traceback (most recent call last):
+        OSError: [Errno 22] Not a file: '/dev/zero'
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "Not a file", str(path))
+    return path.read_bytes()
+
+
 def require_writable(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
     """Says that files cannot be written before minutes of work, not after.
 
