@@ -233,7 +233,7 @@ def files() -> typing.Iterator[tuple[int, list[str]]]:
 
 def with_model() -> typing.Iterator[tuple[int, list[str]]]:
     """What is wrong only once a good model has been read."""
-    for name in ("inspect", "fit", "stream"):
+    for name in ("inspect", "fit"):
         for plot in (
             "x.xyz",
             "folder.png",
@@ -247,6 +247,7 @@ def with_model() -> typing.Iterator[tuple[int, list[str]]]:
     for out in BAD_FOLDERS:
         yield BAD_INPUT, ["export", "real.tflite", "--out", out]
     yield BAD_INPUT, ["export", "real.tflite", "--labels", "labels.txt"]
+    yield BAD_INPUT, ["stream", "real.tflite", "--plot", "folder.png"]
     yield BAD_INPUT, ["stream", "real.tflite", "--ram", "1"]
     yield BAD_INPUT, ["build", "real.tflite", "--ram", "1"]
     yield BAD_INPUT, ["run", "real.tflite"]
