@@ -24,7 +24,7 @@ INTERRUPTED = 128 + signal.SIGINT
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder to work in, with an output folder that holds something, and one for scratch files."""
+    """A folder to work in with earlier output in it, and one for scratch files."""
     for name in ("work/out", "tmp"):
         (tmp_path / name).mkdir(parents=True)
     for name, content in EARLIER.items():
@@ -210,7 +210,7 @@ def test_an_export_is_whole_or_not_there(place, vww, delay):
         time.sleep(0.02)
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode in (0, INTERRUPTED), stderr
     written = place / "work" / "new"
     if written.exists():
