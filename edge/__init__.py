@@ -1,5 +1,7 @@
 """From a Keras model or an int8 .tflite to a Cortex-M microcontroller."""
 
+import edge.start  # isort: skip  # noqa: F401 - first of all: it minds the command line's Ctrl-C
+
 from edge.compare import compare
 from edge.convert import convert
 from edge.engine import build

@@ -1,16 +1,74 @@
-"""Runs native code that may abort in a process of its own."""
+"""Runs tools, and native code that may abort, in processes of their own that end with this one."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from typing import Any
 
 from edge.errors import EdgeError
+from edge.interrupt import uninterrupted
 
 ERROR_FILE = "error.txt"
+KILL_SECONDS = 2.0
+
+
+def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+    """Runs a program to its end; if this one is interrupted, it and its children are killed.
+
+    A compiler's driver has children of its own. They form a process group, so that none goes on
+    writing into a folder that is being removed, and a terminal's Ctrl-C reaches this process alone.
+
+    Args:
+        command: Program and arguments.
+        options: As of `subprocess.Popen`; also `input`, what the program reads.
+
+    Returns:
+        Exit code and what it printed.
+
+    Raises:
+        OSError: If the program cannot be started.
+
+    Example:
+        >>> run_tool(["echo", "42 bytes"], text=True).stdout
+        '42 bytes\n'
+    """
+    sent = options.pop("input", None)
+    options.setdefault("stdin", subprocess.DEVNULL if sent is None else subprocess.PIPE)
+    process = None
+    try:
+        with uninterrupted():
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                process_group=0,
+                **options,
+            )
+        stdout, stderr = process.communicate(sent)
+    except BaseException:
+        with uninterrupted():
+            if process is not None:
+                _kill_group(process)
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def _kill_group(process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + KILL_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        # Its children are not this process's to wait for.
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.01)
 
 
 def run_child(module: str, folder: pathlib.Path, failure: type[EdgeError], what: str) -> str:
@@ -41,13 +99,8 @@ def run_child(module: str, folder: pathlib.Path, failure: type[EdgeError], what:
         "CUDA_VISIBLE_DEVICES": "-1",
         "PYTHONWARNINGS": "ignore",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", module, str(folder)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment,
+    done = run_tool(
+        [sys.executable, "-m", module, str(folder)], text=True, errors="replace", env=environment
     )
     if done.returncode == 0:
         return done.stderr

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
 
-from edge import cli_compare, cli_engine, cli_model, cli_package, cli_report, cli_train
-from edge.cli_shared import stderr
+from edge import (
+    cli_compare,
+    cli_engine,
+    cli_model,
+    cli_package,
+    cli_report,
+    cli_train,
+    interrupt,
+)
+from edge.cli_errors import UsageError, end_output, print_error, system_sentence, usage_sentence
 from edge.errors import EdgeError
 
 app = typer.Typer(
@@ -43,20 +53,52 @@ for command, example in (
     app.command(epilog=f"Example: keras-mobilenet {example}")(command)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line; every error of the user's becomes one line and an exit code.
 
+    Args:
+        argv: The arguments; those of the process if None.
+
     Raises:
-        SystemExit: Always.
+        SystemExit: Always. Its code is 0; 1 for bad input or a proof that failed; 2 for a model
+            that does not fit, or a command that is not understood; 128 plus the number of the
+            signal that ended it: 130 after Ctrl-C.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    interrupt.raise_interrupted()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file name need not be text, and not every terminal has every letter.
+            stream.reconfigure(errors="backslashreplace")
+    code, message = 0, ""
     try:
-        app()
-    except EdgeError as error:
-        _fail(error)
+        code = _run(sys.argv[1:] if argv is None else argv)
+        if sys.stdout is not None:
+            # Here, and not while the interpreter ends: the disk may be full.
+            sys.stdout.flush()
+    except UsageError as error:
+        code, message = error.exit_code, usage_sentence(error)
+    except (EdgeError, interrupt.Interrupted) as error:
+        code, message = error.exit_code, str(error)
+    except MemoryError as error:
+        code, message = 1, f"Not enough memory: {error or 'the model or the input is too large'}."
+    except BrokenPipeError:
+        # `keras-mobilenet boards | head`: who reads has seen enough.
+        code = 1
+    except OSError as error:
+        code, message = 1, system_sentence(error)
+    interrupt.ignore()
+    end_output()
+    if message:
+        print_error(message)
+    sys.exit(code)
 
 
-def _fail(error: EdgeError) -> NoReturn:
-    stderr.print("Error:", style="bold red", end=" ")
-    stderr.print(" ".join(str(error).split()), markup=False, highlight=False)
-    sys.exit(error.exit_code)
+def _run(arguments: Sequence[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("keras-mobilenet", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0

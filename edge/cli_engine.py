@@ -13,11 +13,13 @@ from edge.cli_shared import (
     BoardOption,
     JsonOption,
     OutOption,
+    SeedOption,
     int8_graph,
     load_tensorflow,
     model_inputs,
     print_json,
     report_runners,
+    say,
     status,
     stdout,
 )
@@ -113,7 +115,7 @@ def build(
         )
         return
     stdout.print(engine_tables.build_table(built))
-    stdout.print(f"Wrote sources and firmware.elf to {out}.", soft_wrap=True)
+    say(f"Wrote sources and firmware.elf to {out}.")
 
 
 def run(
@@ -126,7 +128,7 @@ def run(
     data: Annotated[
         str | None, typer.Option("--data", help="Held-out images in place of random inputs.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Run a model's firmware on an emulated core, against LiteRT (exit 1 if a byte differs)."""
@@ -157,4 +159,4 @@ def flash(
         return
     with status(f"Programming {target.name}"):
         flash_board(plan, target)
-    stdout.print(f"Programmed {target.name}: {plan.sentence()}", soft_wrap=True, markup=False)
+    say(f"Programmed {target.name}: {plan.sentence()}")

@@ -15,6 +15,7 @@ from edge.cli_shared import (
     BoardOption,
     JsonOption,
     OutOption,
+    SeedOption,
     images_of,
     int8_graph,
     load_tensorflow,
@@ -22,12 +23,13 @@ from edge.cli_shared import (
     print_json,
     print_misfit,
     report_runners,
+    say,
     status,
     stdout,
 )
 from edge.errors import DoesNotFitError, EdgeError
 from edge.export import export as export_model
-from edge.export import write_files
+from edge.files import read_file, write_files
 from edge.graph import Graph
 from edge.json_report import board_json, budget_json, graph_json, timeline_json
 from edge.plan.planned import planned_model
@@ -80,9 +82,7 @@ def export(
         print_json(budget_json(written.budget) | {"folder": str(out), "files": written.files})
         return
     stdout.print(tables.budget_table(written.budget))
-    stdout.print(
-        f"{written.budget.sentence()} Wrote {', '.join(written.files)} to {out}.", soft_wrap=True
-    )
+    say(f"{written.budget.sentence()} Wrote {', '.join(written.files)} to {out}.")
 
 
 def verify(
@@ -91,7 +91,7 @@ def verify(
     data: Annotated[
         str | None, typer.Option(help="Held-out images in place of random inputs: see train.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    seed: SeedOption = 0,
     engine: Annotated[
         bool, typer.Option("--engine", help="Also the engine, here and on every core of QEMU.")
     ] = False,
@@ -228,7 +228,7 @@ def plan(
     if proof is not None:
         stdout.print(f"Same bytes out on TFLite Micro for {proof} of {proof} random inputs.")
     if out is not None:
-        stdout.print(f"Wrote {out}.", soft_wrap=True)
+        say(f"Wrote {out}.")
 
 
 def _timeline(graph: Graph) -> Timeline | None:
@@ -248,6 +248,8 @@ def _calibration(model: str, source: str | None) -> Any:
 
 def _lines(path: pathlib.Path) -> list[str]:
     try:
-        return path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise EdgeError(f"Cannot read the labels in {path}: {error}.") from error
+        return read_file(path).decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise EdgeError(f"The labels in {path} are not UTF-8: {error}.") from error
+    except OSError as error:
+        raise EdgeError(f"Cannot read the labels in {path}: {error.strerror or error}.") from error

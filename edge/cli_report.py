@@ -15,11 +15,11 @@ from edge.cli_shared import (
     images_of,
     load_tensorflow,
     print_json,
-    require_writable,
     status,
     stdout,
 )
 from edge.export import read_model
+from edge.files import require_writable
 from edge.report import Absent, Report, model_name
 from edge.report import report as write_report
 
@@ -44,7 +44,7 @@ def report(
     """Write one HTML file: memory over time, cost of each layer, budget, accuracy."""
     target = find_board(board)
     for path in (out, *([png] if png is not None else [])):
-        require_writable(path.parent)
+        require_writable(path.parent, [path.name])
     if model.endswith(".keras") or float_model is not None:
         load_tensorflow()
     with status(f"Measuring {model} for {target.name}"):

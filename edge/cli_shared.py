@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from edge import engine_tables, tables
+from edge import engine_tables, interrupt, tables
 from edge.budget import fitting_variants
 from edge.errors import DoesNotFitError, EdgeError
 from edge.graph import Graph, read_graph, require_int8
@@ -22,11 +23,14 @@ from edge.tflm_ops import require_tflm_operators
 from edge.verify import quantize_inputs
 from edge.verify_engine import EngineVerification
 
-stdout = Console()
-stderr = Console(stderr=True, soft_wrap=True)
+stdout = Console(emoji=False)
+stderr = Console(stderr=True, soft_wrap=True, emoji=False)
 
 BoardOption = Annotated[str, typer.Option("--board", "-b", help="See `keras-mobilenet boards`.")]
 OutOption = Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder to write to.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, max=2**32 - 1, help="Of everything that is drawn at random.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 DataOption = Annotated[
     str,
@@ -50,8 +54,14 @@ def bad_argument() -> Iterator[None]:
 @contextlib.contextmanager
 def status(what: str) -> Iterator[None]:
     """Shows a spinner while something runs."""
-    with stderr.status(f"{what} ..."):
+    # A name may hold what rich takes for markup.
+    with stderr.status(Text(f"{what} ...")):
         yield
+
+
+def say(sentence: str) -> None:
+    """Prints a sentence as it is: a path may hold what rich takes for markup."""
+    stdout.print(sentence, soft_wrap=True, markup=False)
 
 
 def load_tensorflow() -> None:
@@ -60,7 +70,9 @@ def load_tensorflow() -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            with interrupt.ending_at_once(saved):
+                import keras  # noqa: F401
+                import tensorflow  # noqa: F401
         finally:
             os.dup2(saved, 2)
             os.close(saved)
@@ -89,19 +101,6 @@ def model_inputs(graph: Graph, source: str | None) -> Any:
     if source is None:
         return None
     return quantize_inputs(graph, images_of(graph.input.shape, source).test_inputs())
-
-
-def require_writable(folder: pathlib.Path) -> None:
-    """Says so before minutes of training, not after."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".keras-mobilenet-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise EdgeError(
-            f"Cannot write to {folder}: {error.strerror or error}. Choose another output folder."
-        ) from error
 
 
 def print_misfit(error: DoesNotFitError, as_json: bool) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import Progress, TaskID
@@ -19,53 +18,55 @@ from edge.cli_shared import (
     DataOption,
     JsonOption,
     OutOption,
+    SeedOption,
     bad_argument,
     load_tensorflow,
     print_json,
     print_misfit,
-    require_writable,
+    say,
     status,
     stderr,
     stdout,
 )
 from edge.errors import DoesNotFitError, EdgeError
+from edge.files import require_writable, write_files
 from edge.json_report import budget_json
 
 
 def train(
     out: Annotated[pathlib.Path, typer.Option("--out", "-o", help="The .keras file to write.")],
     data: DataOption = "digits",
-    side: Annotated[int, typer.Option(help="Base height and width, in pixels.")] = 48,
+    side: Annotated[int, typer.Option(max=512, help="Base height and width, in pixels.")] = 48,
     channels: Annotated[int, typer.Option(help="1 (gray) or 3 (RGB).")] = 1,
     alpha: Annotated[float, typer.Option(help="Width multiplier, 0 < alpha <= 1.")] = 0.25,
     rho: Annotated[float, typer.Option(help="Resolution multiplier, 0 < rho <= 1.")] = 1.0,
     float_epochs: Annotated[int, typer.Option(min=1, help="Epochs in float.")] = 30,
     qat_epochs: Annotated[int, typer.Option(min=1, help="Epochs with int8 fake quantization.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of weights, split and augmentation.")] = 0,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Train MobileNetV1 float, then quantization-aware, on images."""
     if out.suffix != ".keras":
         raise EdgeError(f"--out must name a .keras file, got {out}.")
+    labels = out.with_suffix(".labels.txt")
+    require_writable(out.parent, (out.name, labels.name))
     load_tensorflow()
+    from edge.convert import keras_bytes
     from keras_mobilenet import train as training
     from keras_mobilenet.data import load_images
-    from keras_mobilenet.mobilenet_v1 import MobileNetV1, mobilenet_v1_filters, scaled_side
+    from keras_mobilenet.mobilenet_v1 import mobilenet_v1_filters, scaled_side
 
     with bad_argument():
-        # Before any data is read or file written.
+        # Before any data is read.
         mobilenet_v1_filters(alpha)
         side = scaled_side(side, rho)
-        MobileNetV1((side, side, channels), 0.1, classes=2)
         images = load_images(data, side, channels, seed)
-    require_writable(out.parent)
     _make_repeatable()
     trained = training.train(
         images, alpha, float_epochs, qat_epochs, seed, 0 if as_json else _keras_verbosity()
     )
-    _save(trained.model, out)
-    labels = out.with_suffix(".labels.txt")
-    labels.write_text("".join(f"{name}\n" for name in images.class_names), "utf-8")
+    names = "".join(f"{name}\n" for name in images.class_names).encode("utf-8")
+    write_files(out.parent, {out.name: keras_bytes(trained.model), labels.name: names})
     if as_json:
         print_json(
             {
@@ -77,11 +78,10 @@ def train(
             }
         )
     else:
-        stdout.print(
+        say(
             f"{out}: accuracy float {trained.float_accuracy:.2%}, int8 simulated "
             f"{trained.qat_accuracy:.2%} on {len(images.test_labels)} held-out images. Next: "
-            f"keras-mobilenet export {out} --labels {labels}",
-            soft_wrap=True,
+            f"keras-mobilenet export {out} --labels {labels}"
         )
 
 
@@ -89,7 +89,7 @@ def search(
     board: BoardOption = "nucleo-f446re",
     data: DataOption = "digits",
     out: OutOption = pathlib.Path("search"),
-    side: Annotated[int, typer.Option(help="Largest input side, in pixels.")] = 48,
+    side: Annotated[int, typer.Option(max=512, help="Largest input side, in pixels.")] = 48,
     channels: Annotated[int, typer.Option(help="1 (gray) or 3 (RGB).")] = 1,
     trials: Annotated[int, typer.Option(min=1, help="How many candidates to train.")] = 4,
     minutes: Annotated[float, typer.Option(min=0.0, help="Time limit for training.")] = 12.0,
@@ -111,12 +111,14 @@ def search(
     load_tensorflow()
     from edge.pictures import front_picture
     from edge.search import pareto_front, plan_candidates
-    from edge.search_study import Job, run_search
+    from edge.search_study import Job, open_storage, run_search, study_url
     from keras_mobilenet.data import load_images
     from keras_mobilenet.mobilenet_v1 import scaled_side
 
     with bad_argument():
         images = load_images(data, scaled_side(side, 1.0), channels)
+    if storage is not None:
+        open_storage(storage)
     with status("Planning every width and resolution"):
         candidates = plan_candidates(target, side, channels, len(images.class_names))
     front = pareto_front(candidates)
@@ -126,7 +128,6 @@ def search(
             f"No MobileNetV1 fits {target.name}: the smallest takes {smallest.ram_bytes:,} bytes "
             f"of RAM and {smallest.flash_bytes:,} of flash."
         )
-    front_picture(candidates, front, out / "front.png")
     if not as_json:
         stdout.print(tables.front_table(front, trials))
     _make_repeatable()
@@ -136,13 +137,14 @@ def search(
         target,
         front[:trials],
         out,
-        storage or f"sqlite:///{out.resolve()}/study.db",
+        storage or study_url(out),
         minutes * 60,
         float_epochs,
         qat_epochs,
     )
     with _trial_progress(float_epochs + qat_epochs) as advance:
         result = run_search(job, advance)
+    front_picture(candidates, front, out / "front.png")
     if as_json:
         print_json(
             {
@@ -158,11 +160,10 @@ def search(
         return
     stdout.print(tables.trials_table(result.trials))
     stdout.print(tables.budget_table(result.export.budget))
-    stdout.print(
+    say(
         f"{result.candidate.name}: {result.int8_accuracy:.2%} of "
         f"{result.verification.input_count} held-out images in int8. "
-        f"{result.verification.sentence()}. Sources in {result.export.folder}.",
-        soft_wrap=True,
+        f"{result.verification.sentence()}. Sources in {result.export.folder}."
     )
 
 
@@ -239,9 +240,3 @@ def _make_repeatable() -> None:
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
-
-
-def _save(model: Any, out: pathlib.Path) -> None:
-    staged = out.with_name(f".{os.getpid()}-{out.name}")
-    model.save(staged)
-    os.replace(staged, out)

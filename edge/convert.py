@@ -128,13 +128,33 @@ def load_keras(path: str | os.PathLike) -> Any:
     import keras_mobilenet  # noqa: F401 - registers the layers
 
     if not os.path.isfile(path):
-        raise ModelError(f"Cannot read {os.fspath(path)}: no such file.")
+        what = "it is a folder" if os.path.isdir(path) else "no such file"
+        raise ModelError(f"Cannot read {os.fspath(path)}: {what}.")
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:
         raise ModelError(
             f"{os.fspath(path)} is not a readable Keras model: {_first_line(error)}"
         ) from error
+
+
+def keras_bytes(model: Any) -> bytes:
+    """A model as the bytes of a `.keras` file, to be written together with others.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        The file's bytes.
+
+    Example:
+        >>> keras_bytes(model)[:2]  # doctest: +SKIP
+        b'PK'
+    """
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        path = pathlib.Path(name) / MODEL_FILE
+        model.save(path)
+        return path.read_bytes()
 
 
 def _suspects(model: Any) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Callable
 
 import numpy as np
 
-from edge.convert import convert
+from edge.convert import convert, keras_bytes
 from edge.emit.tflm.compiled import COMPILER, compiled_model_bytes
-from edge.export import Export, export, write_files
+from edge.export import Export, export
+from edge.files import write_files
 from edge.graph import read_graph
 from edge.verify import Verification, quantize_inputs, verify
 
@@ -89,12 +91,17 @@ def run_demo(
     proof = verify(graph, quantize_inputs(graph, data.test_inputs()))
     int8_accuracy = float(np.mean(proof.outputs.argmax(axis=1) == data.test_labels))
     announce(f"Writing firmware sources for {board}.")
-    written = export(graph.content, board, folder, labels=data.class_names)
-    trained.model.save(folder / "model.keras")
-    write_files(folder, {"model.tflite": graph.content})
     compiled = None
-    if shutil.which(COMPILER) is not None:
-        compiled = compiled_model_bytes(folder, written.board)
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        # Elsewhere first: the folder gets all of it or nothing.
+        staging = pathlib.Path(name)
+        written = export(graph.content, board, staging, labels=data.class_names)
+        if shutil.which(COMPILER) is not None:
+            compiled = compiled_model_bytes(staging, written.board)
+        contents = {file: (staging / file).read_bytes() for file in written.files}
+    contents |= {"model.keras": keras_bytes(trained.model), "model.tflite": graph.content}
+    write_files(folder, contents)
+    written = dataclasses.replace(written, folder=folder)
     return DemoResult(
         trained.float_accuracy, trained.qat_accuracy, int8_accuracy, proof, written, compiled
     )

@@ -14,7 +14,8 @@ from edge.constant_channels import without_constant_channels
 from edge.emit.engine.kernels import instruction_set
 from edge.emit.engine.sources import Engine, engine_of
 from edge.errors import DoesNotFitError
-from edge.export import read_model, write_files
+from edge.export import read_model
+from edge.files import write_files
 from edge.firmware.build import BuildError, Firmware, build_firmware
 from edge.firmware.sources import STACK_BYTES, render_firmware
 from edge.graph import Graph, require_int8

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 from edge.boards import Board, find_board
 from edge.budget import Budget, require_fit
 from edge.emit.tflm.sources import render
-from edge.errors import EdgeError
+from edge.files import write_files
 from edge.graph import Graph, read_graph, require_int8
 from edge.plan.planned import planned_model
 from edge.plan.tflm_greedy import NoArenaRuleError
@@ -89,68 +86,6 @@ def export(
     folder = pathlib.Path(out_dir)
     write_files(folder, {name: text.encode("utf-8") for name, text in texts.items()})
     return Export(graph, target, fit, folder, tuple(texts))
-
-
-def write_files(folder: pathlib.Path, contents: dict[str, bytes]) -> None:
-    """Writes files so that a failure leaves earlier ones as they were.
-
-    Args:
-        folder: Made if it is not there; its other files stay.
-        contents: Bytes by file name, or by path below the folder with `/` between its parts.
-
-    Raises:
-        EdgeError: If the folder cannot be written.
-
-    Example:
-        >>> with tempfile.TemporaryDirectory() as name:
-        ...     write_files(pathlib.Path(name), {"a.h": b""})
-        ...     os.listdir(name)
-        ['a.h']
-    """
-    staging = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Inside the folder: on the same file system, renaming cannot fail half way.
-        staging = pathlib.Path(tempfile.mkdtemp(prefix=".keras-mobilenet-", dir=folder))
-        for name, content in contents.items():
-            (staging / "new" / name).parent.mkdir(parents=True, exist_ok=True)
-            (staging / "new" / name).write_bytes(content)
-        _replace_all(folder, staging, list(contents))
-    except OSError as error:
-        raise EdgeError(
-            f"Cannot write to {folder}: {error.strerror or error}. Choose another output folder."
-        ) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def _replace_all(folder: pathlib.Path, staging: pathlib.Path, names: list[str]) -> None:
-    """Moves `new/` into a folder; what was there goes to `old/`, and back if one move fails."""
-    made: list[pathlib.Path] = []
-    moved: list[str] = []
-    try:
-        for name in names:
-            target, old = folder / name, staging / "old" / name
-            if target.is_dir():
-                raise IsADirectoryError(errno.EISDIR, f"{target} is a folder")
-            for parent in [p for p in target.parents if p.is_relative_to(folder)][::-1]:
-                if not parent.is_dir():
-                    parent.mkdir()
-                    made.append(parent)
-            if os.path.lexists(target):
-                old.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(target, old)
-            moved.append(name)
-            os.replace(staging / "new" / name, target)
-    except OSError:
-        for name in moved:
-            (folder / name).unlink(missing_ok=True)
-            if os.path.lexists(staging / "old" / name):
-                os.replace(staging / "old" / name, folder / name)
-        for parent in reversed(made):
-            parent.rmdir()
-        raise
 
 
 def read_model(model: Any, representative_data: Any = None) -> Graph:

@@ -6,9 +6,9 @@ import dataclasses
 import pathlib
 import shutil
 import struct
-import subprocess
 
 from edge.boards import Board
+from edge.child import run_tool
 from edge.errors import EdgeError, MissingToolError
 
 UF2_BLOCK_BYTES = 256
@@ -129,7 +129,7 @@ def flash(plan: FlashPlan, board: Board) -> None:
     tool = plan.command[0]
     if shutil.which(tool) is None:
         raise MissingToolError(f"{tool} is not installed ({HOW_TO_INSTALL[tool]}).")
-    done = subprocess.run(plan.command, capture_output=True, text=True, errors="replace")
+    done = run_tool(plan.command, text=True, errors="replace")
     if done.returncode != 0:
         lines = (done.stderr + done.stdout).splitlines() or ["no output"]
         raise EdgeError(f"{tool} failed: {lines[-1].strip()}")

@@ -14,6 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edge.errors import ModelError
+from edge.files import read_file
 from edge.shapes import check_operators
 
 FILE_IDENTIFIER = b"TFL3"
@@ -288,7 +289,7 @@ def _content(model: str | os.PathLike | bytes) -> tuple[bytes, str]:
         return model, "The model"
     path = pathlib.Path(model)
     try:
-        return path.read_bytes(), str(path)
+        return read_file(path), str(path)
     except OSError as error:
         raise ModelError(f"Cannot read {path}: {error.strerror or error}.") from error
 

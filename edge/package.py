@@ -12,7 +12,8 @@ from edge.emit.engine.sources import Engine, engine_of
 from edge.emit.packages.names import PackageName, package_name
 from edge.emit.packages.sources import KINDS, instruction_sets, render_package
 from edge.errors import EdgeError
-from edge.export import read_model, write_files
+from edge.export import read_model
+from edge.files import write_files
 from edge.graph import Graph, require_int8
 from edge.plan.layers import network_of
 

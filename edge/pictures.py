@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edge.budget import Budget
 from edge.compare_advice import ALARM_DB
 from edge.errors import EdgeError
+from edge.files import write_files
 from edge.graph import Graph
 from edge.plan.stream import StreamPlan
 from edge.plan.timeline import Timeline
@@ -228,8 +230,10 @@ def _figure(height: float) -> tuple[Any, Any]:
 
 
 def _save(figure: Any, path: pathlib.Path) -> None:
+    kind = path.suffix.lstrip(".") or "png"
+    content = io.BytesIO()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
+        figure.savefig(content, dpi=120, format=kind)
+    except ValueError as error:
         raise EdgeError(f"Cannot write the picture {path}: {error}") from error
+    write_files(path.parent, {path.name: content.getvalue()})

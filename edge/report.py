@@ -16,7 +16,8 @@ from edge.emit.engine.sources import Engine
 from edge.engine import engine_for
 from edge.engine_budget import engine_bank_uses, measured_firmware
 from edge.errors import EdgeError, MissingToolError
-from edge.export import read_model, write_files
+from edge.export import read_model
+from edge.files import write_files
 from edge.graph import Graph, require_int8
 from edge.interpreters import run_litert
 from edge.plan.planned import planned_model

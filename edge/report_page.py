@@ -122,9 +122,7 @@ def _view(runtime: Runtime) -> dict[str, Any]:
         "peak_alive": peak.alive_bytes,
         "peak_y": _round((1 - memory.peak_bytes / scale) * 100),
         "peak_x": _round(memory.edges[memory.peak] * WIDTH),
-        "peak_width": _round(
-            (memory.edges[memory.peak + 1] - memory.edges[memory.peak]) * WIDTH
-        ),
+        "peak_width": _round((memory.edges[memory.peak + 1] - memory.edges[memory.peak]) * WIDTH),
         "boxes": boxes,
         "labels": [box["label"] for box in boxes if box["label"]],
         "ticks": [

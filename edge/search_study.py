@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-import os
 import pathlib
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,11 +15,14 @@ import keras
 import numpy as np
 import optuna
 from optuna.trial import TrialState
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
 
 from edge.boards import Board
-from edge.convert import convert, load_keras
+from edge.convert import convert, keras_bytes, load_keras
 from edge.errors import EdgeError
-from edge.export import Export, export, write_files
+from edge.export import Export, export
+from edge.files import write_files
 from edge.graph import read_graph
 from edge.search import Candidate
 from edge.verify import Verification, quantize_inputs, verify
@@ -27,6 +31,7 @@ from keras_mobilenet.train import train
 
 FLOAT_EPOCHS = 30
 QAT_EPOCHS = 8
+STUDY_FILE = "study.db"
 FIRST_RUNG_EPOCH = 16
 """Before, batch normalization's averages have not settled, and the accuracy says nothing."""
 
@@ -154,8 +159,30 @@ def run_search(
         0.97
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # Heartbeats are what makes a killed process's trial come back.
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    try:
+        return _run(job, advance)
+    except optuna.exceptions.StorageInternalError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise EdgeError(f"The study at {job.storage} takes no more: {reason}") from error
+
+
+def study_url(folder: pathlib.Path) -> str:
+    """Where a search keeps its study if it shares none.
+
+    Args:
+        folder: Gets the file `study.db`.
+
+    Returns:
+        A storage URL, whatever letters the folder's name has.
+
+    Example:
+        >>> study_url(pathlib.Path("/tmp/which one?"))
+        'sqlite:////tmp/which one%3F/study.db'
+    """
+    return URL.create("sqlite", database=str(folder.resolve() / STUDY_FILE)).render_as_string()
+
+
+def _run(job: Job, advance: Callable[[str, int], None]) -> SearchResult:
     study = _study(job)
     deadline = time.monotonic() + job.seconds
     by_name = {candidate.name: candidate for candidate in job.candidates}
@@ -174,7 +201,8 @@ def run_search(
             verbose=0,
             callbacks=[report],
         )
-        _save(trained.model, job.model_path(trial.number))
+        path = job.model_path(trial.number)
+        write_files(path.parent, {path.name: keras_bytes(trained.model)})
         return trained.qat_accuracy
 
     while time.monotonic() < deadline:
@@ -194,9 +222,22 @@ def run_search(
 
 
 def _study(job: Job) -> optuna.Study:
-    storage = _storage(job.storage)
+    is_new = job.storage == study_url(job.folder) and not (job.folder / STUDY_FILE).exists()
+    # SQLite makes a file, no folder.
+    write_files(job.folder, {})
+    try:
+        return _open_study(job)
+    except (EdgeError, optuna.exceptions.StorageInternalError):
+        if is_new:
+            (job.folder / STUDY_FILE).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                job.folder.rmdir()
+        raise
+
+
+def _open_study(job: Job) -> optuna.Study:
     study = optuna.create_study(
-        storage=storage,
+        storage=open_storage(job.storage),
         study_name=f"{job.source}-{job.board.id}-{job.digest}",
         direction="maximize",
         load_if_exists=True,
@@ -214,7 +255,23 @@ def _study(job: Job) -> optuna.Study:
     return study
 
 
-def _storage(url: str) -> optuna.storages.RDBStorage:
+def open_storage(url: str) -> optuna.storages.RDBStorage:
+    """Opens what keeps a study.
+
+    Args:
+        url: Optuna's storage URL.
+
+    Returns:
+        The storage.
+
+    Raises:
+        EdgeError: If it cannot be opened.
+
+    Example:
+        >>> open_storage("sqlite:////tmp/study.db")  # doctest: +SKIP
+    """
+    # Heartbeats are what makes a killed process's trial come back.
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             return optuna.storages.RDBStorage(
@@ -223,10 +280,13 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
                 grace_period=GRACE_SECONDS,
                 heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
             )
+        except (ArgumentError, ImportError) as error:
+            raise EdgeError(f"{url!r} is no storage of Optuna's: {error}") from error
         except Exception as error:
             # Of two processes that make the tables at the same moment, one is refused.
             if attempt == OPEN_ATTEMPTS:
-                raise EdgeError(f"Cannot open the study at {url}: {error}") from error
+                reason = str(error).splitlines()[0]
+                raise EdgeError(f"Cannot open the study at {url}: {reason}") from error
             time.sleep(HEARTBEAT_SECONDS)
     raise AssertionError("the loop returns or raises")
 
@@ -258,9 +318,14 @@ def _result(job: Job, study: optuna.Study, by_name: dict[str, Candidate]) -> Sea
     graph = read_graph(convert(model))
     proof = verify(graph, quantize_inputs(graph, data.test_inputs()))
     accuracy = float(np.mean(proof.outputs.argmax(axis=1) == data.test_labels))
-    written = export(graph.content, job.board.id, job.folder / "firmware", labels=data.class_names)
-    write_files(job.folder, {"model.tflite": written.graph.content})
-    _save(model, job.folder / "model.keras")
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        # Elsewhere first: the folder gets all of it or nothing.
+        staging = pathlib.Path(name)
+        written = export(graph.content, job.board.id, staging, labels=data.class_names)
+        contents = {f"firmware/{file}": (staging / file).read_bytes() for file in written.files}
+    contents |= {"model.tflite": written.graph.content, "model.keras": keras_bytes(model)}
+    write_files(job.folder, contents)
+    written = dataclasses.replace(written, folder=job.folder / "firmware")
     return SearchResult(
         candidate, float(best.value or 0.0), accuracy, proof, written, _summary(trials)
     )
@@ -276,10 +341,3 @@ def _summary(trials: Sequence[optuna.trial.FrozenTrial]) -> dict[str, tuple[str,
             value = trial.value if trial.value is not None else max(reported.values(), default=None)
             summary[str(name)] = (trial.state.name.lower(), value)
     return summary
-
-
-def _save(model: keras.Model, path: pathlib.Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{os.getpid()}-{path.name}")
-    model.save(staged)
-    os.replace(staged, path)

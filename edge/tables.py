@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
 from rich.table import Column, Table
 
 from edge.boards import Board
@@ -176,7 +177,7 @@ def culprits_table(graph: Graph, timeline: Timeline) -> Table:
     for buffer, offset in timeline.culprits():
         tensor = None if buffer.tensor is None else graph.tensors[buffer.tensor]
         table.add_row(
-            "scratch memory" if tensor is None else tensor.name,
+            "scratch memory" if tensor is None else escape(tensor.name),
             "" if tensor is None else "x".join(map(str, tensor.shape)),
             f"{buffer.bytes:,}",
             f"{offset:,}",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 
 import numpy as np
 
+from edge.errors import EdgeError
 from edge.graph import Graph, read_graph, require_int8
 from edge.grid import to_int8
 from edge.interpreters import InterpreterError, run_litert, run_tflm
 from edge.tflm_ops import require_tflm_operators
+
+MOST_INPUT_BYTES = 1 << 30
+"""Inputs lie in memory and in a file, here and in each interpreter."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +85,7 @@ def verify(
     require_tflm_operators(graph, where)
     require_int8(graph, where)
     if inputs is None:
-        shape = (count, *graph.input.shape[1:])
-        inputs = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
+        inputs = random_inputs(graph, count, seed)
     expected = run_litert(graph, inputs)
     actual, arena_bytes = run_tflm(graph, inputs)
     difference = np.abs(expected.astype(np.int32) - actual.astype(np.int32))
@@ -114,8 +118,7 @@ def verify_plan(before: Graph, after: Graph, count: int = 20, seed: int = 0) -> 
         >>> verify_plan(graph, planned_model(graph).graph)  # doctest: +SKIP
         20
     """
-    shape = (count, *before.input.shape[1:])
-    inputs = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
+    inputs = random_inputs(before, count, seed)
     expected, _ = run_tflm(before, inputs)
     actual, _ = run_tflm(after, inputs)
     if not np.array_equal(expected, actual):
@@ -124,6 +127,38 @@ def verify_plan(before: Graph, after: Graph, count: int = 20, seed: int = 0) -> 
             f"With this memory plan TFLite Micro computes other bytes on {wrong} of {count} inputs."
         )
     return count
+
+
+def random_inputs(graph: Graph, count: int, seed: int) -> np.ndarray:
+    """Random bytes for a model to read.
+
+    Args:
+        graph: The model.
+        count: How many inputs.
+        seed: The same seed gives the same bytes.
+
+    Returns:
+        int8 array, (count, *input shape without the batch).
+
+    Raises:
+        EdgeError: If they are too many for this machine's memory.
+
+    Example:
+        >>> random_inputs(graph, 20, seed=0).shape  # doctest: +SKIP
+        (20, 96, 96, 3)
+    """
+    shape = (count, *graph.input.shape[1:])
+    if math.prod(shape) > MOST_INPUT_BYTES:
+        raise EdgeError(
+            f"{count:,} inputs of {math.prod(shape[1:]):,} bytes are too many; at most "
+            f"{MOST_INPUT_BYTES // math.prod(shape[1:]):,}."
+        )
+    generator = np.random.default_rng(seed)
+    inputs = np.empty(shape, np.int8)
+    for one in inputs:
+        # One at a time: NumPy draws eight bytes for each.
+        one[...] = generator.integers(-128, 128, one.shape)
+    return inputs
 
 
 def quantize_inputs(graph: Graph, inputs: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from edge.firmware.emulate import Emulation, emulate
 from edge.firmware.host import run_on_host
 from edge.graph import Graph, require_int8
 from edge.interpreters import run_litert, run_tflm
+from edge.verify import random_inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +98,7 @@ def verify_engine(
     graph = model if isinstance(model, Graph) else read_model(model)
     require_int8(graph)
     if inputs is None:
-        shape = (count, *graph.input.shape[1:])
-        inputs = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
+        inputs = random_inputs(graph, count, seed)
     expected = run_litert(graph, inputs)
     emulated = [board for board in boards() if board.qemu_machine]
     portable = engine_for(graph, next(board for board in emulated if not board.dsp))

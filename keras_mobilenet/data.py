@@ -20,6 +20,9 @@ DEBIAN_FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts it: it needs no network."""
 
 TEST_SHARE = 0.2
+IMAGE_ERRORS = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError)
+"""What Pillow raises for a file that is no image, is cut, or would take all memory."""
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
@@ -149,7 +152,7 @@ def _folder(root: pathlib.Path):
             try:
                 with Image.open(path) as image:
                     images.append(np.asarray(image.convert("RGB")))
-            except (UnidentifiedImageError, OSError) as error:
+            except IMAGE_ERRORS as error:
                 raise DataError(f"{path} is not a readable image: {error}") from error
             labels.append(label)
     return images, np.array(labels, np.int64), tuple(folder.name for folder in class_folders)

@@ -6,8 +6,8 @@ import dataclasses
 import pathlib
 import re
 import shutil
-import subprocess
 
+from edge.child import run_tool
 from edge.errors import EdgeError, MissingToolError
 
 TOOLS = {
@@ -109,7 +109,7 @@ def require_tool(name: str) -> str:
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    done = run_tool(command, text=True, errors="replace")
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).splitlines()
         # The linker's measure of an overflow says more than the error that follows from it.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shutil
-import subprocess
 import tempfile
 
 import numpy as np
 
 from edge.boards import Board, boards
+from edge.child import run_tool
 from edge.errors import EdgeError
 from edge.firmware.build import require_tool
 
@@ -130,14 +130,7 @@ def run_qemu(folder: pathlib.Path, machine: str) -> dict[str, int]:
     """
     command = ["qemu-system-arm", "-M", machine, "-nographic", "-monitor", "none"]
     command += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=0"]
-    done = subprocess.run(
-        [*command, "-kernel", "firmware.elf"],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
+    done = run_tool([*command, "-kernel", "firmware.elf"], cwd=folder, text=True, errors="replace")
     # QEMU writes semihosting's output to its standard error.
     lines = [line.split() for line in (done.stdout + done.stderr).splitlines()]
     if not lines or any(len(words) != 2 or not words[1].isdigit() for words in lines):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pathlib
-import subprocess
 import tempfile
 
 import numpy as np
 
+from edge.child import run_tool
 from edge.emit.engine.sources import Engine, render_engine
 from edge.firmware.build import BuildError, require_tool
 from edge.firmware.emulate import EmulationError
@@ -44,10 +44,10 @@ def run_on_host(engine: Engine, inputs: np.ndarray) -> np.ndarray:
         sources = [str(path) for path in sorted(folder.glob("*.c"))]
         program = str(folder / "model")
         command = ["gcc", *FLAGS, *SANITIZERS, "-I", name, str(HOST_MAIN), *sources, "-o", program]
-        built = subprocess.run(command, capture_output=True, text=True)
+        built = run_tool(command, text=True, errors="replace")
         if built.returncode != 0:
             raise BuildError(f"gcc failed: {built.stderr.splitlines()[0]}")
-        done = subprocess.run([program], input=inputs.tobytes(), capture_output=True)
+        done = run_tool([program], input=inputs.tobytes())
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").splitlines() or [f"exit {done.returncode}"]
         raise EmulationError(f"The engine failed on this machine: {said[0]}")

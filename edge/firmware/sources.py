@@ -34,7 +34,9 @@ def render_firmware(
     """
     folders = [BOARD_FOLDER, *([PROFILE_FOLDER] if is_profiled else [])]
     files = render_engine(engine) | {
-        path.name: path.read_text("utf-8") for folder in folders for path in sorted(folder.iterdir())
+        path.name: path.read_text("utf-8")
+        for folder in folders
+        for path in sorted(folder.iterdir())
     }
     # main.c takes the image and the output from the header: whole frames have a test as well.
     files["self_test.h"] = render_self_test(engine)["self_test.h"]

@@ -4,7 +4,7 @@ import pytest
 
 import edge
 from edge.errors import DoesNotFitError, EdgeError, ModelError
-from edge.export import write_files
+from edge.files import write_files
 
 
 def test_writes_the_sources_of_a_model_of_another_maker(vww, tmp_path):
@@ -101,10 +101,14 @@ def test_other_files_in_the_folder_stay(vww, tmp_path):
 
 def test_a_write_that_fails_half_way_replaces_nothing(tmp_path):
     (tmp_path / "a.h").write_bytes(b"old")
+    (tmp_path / "b.h").mkdir()
+    with pytest.raises(EdgeError, match=r"Cannot write to .*: b\.h is a folder there"):
+        write_files(tmp_path, {"new/a.h": b"", "a.h": b"new", "b.h": b""})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h", "b.h"]
     (tmp_path / "taken").write_bytes(b"")
     with pytest.raises(EdgeError, match="Cannot write to"):
         write_files(tmp_path, {"a.h": b"new", "new/b.h": b"", "taken/c.h": b""})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h", "taken"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h", "b.h", "taken"]
     assert (tmp_path / "a.h").read_bytes() == b"old"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pathlib
 import re
 import shutil
-import subprocess
 import tempfile
 
 from edge.boards import Board, core_flags
+from edge.child import run_tool
 from edge.errors import EdgeError, MissingToolError
 
 COMPILER = "arm-none-eabi-g++"
@@ -52,7 +52,7 @@ def compiled_model_bytes(folder: pathlib.Path, board: Board) -> int:
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    done = run_tool(command, text=True, errors="replace")
     if done.returncode != 0:
         first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr)
         raise EdgeError(f"{command[0]} failed: {first.strip()}")
