@@ -123,10 +123,11 @@ def fake_quant_kernel(kernel, is_depthwise: bool):
         # TFLite's depthwise kernel is (1, height, width, out); its per-channel axis is the last.
         kernel = ops.reshape(kernel, (shape[0], shape[1], 1, shape[2] * shape[3]))
     limits = weight_limits(kernel, [0, 1, 2])
+    on_grid, scale = _rounded(kernel, limits)
     quantized = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        kernel, -limits, limits, NUM_BITS, narrow_range=True
+        on_grid, -limits, limits, NUM_BITS, narrow_range=True
     )
-    return ops.reshape(quantized, shape), limits / WEIGHT_LIMIT
+    return ops.reshape(quantized, shape), scale
 
 
 def fake_quant_matrix(kernel):
@@ -146,10 +147,24 @@ def fake_quant_matrix(kernel):
         [1.27, 0.02]
     """
     limit = weight_limits(kernel, None)
+    on_grid, scale = _rounded(kernel, limit)
     quantized = tf.quantization.fake_quant_with_min_max_vars(
-        kernel, -limit, limit, NUM_BITS, narrow_range=True
+        on_grid, -limit, limit, NUM_BITS, narrow_range=True
     )
-    return quantized, limit / WEIGHT_LIMIT
+    return quantized, scale
+
+
+def _rounded(kernel, limits):
+    """A kernel on its grid, and the grid's step: the same bits however a graph is compiled.
+
+    Compilers turn a division by a constant into a multiplication, and each has its own fake
+    quantization: in float32 the last bit of a step, and now and then a weight, would depend on who
+    computes. In double precision no ratio of two float32 numbers comes near enough to a tie.
+    """
+    limits = ops.cast(limits, "float64")
+    steps = ops.round(ops.cast(kernel, "float64") * WEIGHT_LIMIT / limits)
+    scale = ops.cast(limits / WEIGHT_LIMIT, "float32")
+    return ops.cast(steps, "float32") * scale, scale
 
 
 def straight_through(value, quantized):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import tensorflow as tf
 
 
@@ -22,16 +25,57 @@ def quantized_multiplier(real_multiplier):
 
     Source: TFLite's `QuantizeMultiplier`, which applies `frexp`.
     """
-    shift = tf.floor(tf.math.log(real_multiplier) / tf.math.log(tf.constant(2.0, tf.float64))) + 1
-    mantissa = real_multiplier * tf.pow(tf.constant(2.0, tf.float64), -shift)
-    # log2 may miss by one at a power of two.
-    is_high, is_low = mantissa >= 1, mantissa < 0.5
-    mantissa = tf.where(is_high, mantissa / 2, tf.where(is_low, mantissa * 2, mantissa))
-    shift += tf.cast(is_high, tf.float64) - tf.cast(is_low, tf.float64)
-    multiplier = tf.cast(tf.floor(mantissa * 2.0**31 + 0.5), tf.int64)
+    # An IEEE double: 11 bits of exponent, then 52 of the mantissa, whose leading one is left out.
+    bits = tf.bitcast(real_multiplier, tf.int64)
+    shift = tf.bitwise.right_shift(bits, tf.constant(52, tf.int64)) - 1022
+    mantissa = tf.bitwise.bitwise_and(bits, tf.constant(2**52 - 1, tf.int64)) + 2**52
+    multiplier = tf.bitwise.right_shift(mantissa + 2**21, tf.constant(22, tf.int64))
     overflows = tf.equal(multiplier, 2**31)
     multiplier = tf.where(overflows, multiplier // 2, multiplier)
-    return multiplier, tf.cast(shift, tf.int64) + tf.cast(overflows, tf.int64)
+    return multiplier, shift + tf.cast(overflows, tf.int64)
+
+
+EXACT_TAPS = 2**24 // (255 * 127)
+"""So many products of an activation and a weight stay within float32's whole numbers."""
+
+
+def sum_exactly(sum_products: Callable, steps, kernel, is_depthwise: bool = False):
+    """A convolution or matrix product of whole numbers, exact as in the kernels' int32.
+
+    Float32 adds whole numbers without error up to 2 ** 24. Where more could come together, the
+    input's channels are summed in parts, which costs next to nothing; double precision would take
+    four times as long.
+
+    Args:
+        sum_products: The function of `steps` and `kernel` that sums.
+        steps: Float32 tensor of whole numbers in [-255, 255], channels last.
+        kernel: Float32 tensor of whole numbers in [-127, 127], (..., in, out).
+        is_depthwise: Whether each output sums over a single channel.
+
+    Returns:
+        Float64 tensor of whole numbers.
+
+    Example:
+        >>> ones = tf.ones((1, 1000))
+        >>> float(sum_exactly(tf.matmul, 255 * ones, 127 * tf.transpose(ones))[0, 0])
+        32385000.0
+    """
+    *window, channels, _ = kernel.shape
+    summed = 1 if is_depthwise else channels
+    most = EXACT_TAPS // math.prod(window)
+    if summed <= most:
+        return tf.cast(sum_products(steps, kernel), tf.float64)
+    if most == 0 or summed != steps.shape[-1]:
+        # A huge window, or groups of channels: rare.
+        return sum_products(tf.cast(steps, tf.float64), tf.cast(kernel, tf.float64))
+    return tf.add_n(
+        [
+            tf.cast(
+                sum_products(steps[..., i : i + most], kernel[..., i : i + most, :]), tf.float64
+            )
+            for i in range(0, channels, most)
+        ]
+    )
 
 
 def mean_multiplier(multiplier, shift, count: int):
@@ -106,7 +150,7 @@ def to_int8_grid(value, scale, zero_point, activation: str):
     if activation in ("relu", "relu6"):
         low = tf.maximum(low, zero_point)
     if activation == "relu6":
-        high = tf.minimum(high, zero_point + tf.floor(6.0 / tf.cast(scale, tf.float64) + 0.5))
+        high = tf.minimum(high, zero_point + tf.floor(_float32_ratio(6.0, scale) + 0.5))
     quantized = tf.clip_by_value(value + zero_point, low, high)
     return tf.cast(quantized - zero_point, tf.float32) * scale
 
@@ -181,8 +225,8 @@ def hard_swish(steps, input_scale, output_scale):
     Source: TFLite's `reference_ops::HardSwish`.
     """
     fine_scale = input_scale / 128.0
-    output_multiplier, output_shift = _multiplier_16(fine_scale / output_scale)
-    reluish_multiplier, reluish_shift = _multiplier_16(fine_scale / (3.0 / 32768.0))
+    output_multiplier, output_shift = _multiplier_16(_float32_ratio(fine_scale, output_scale))
+    reluish_multiplier, reluish_shift = _multiplier_16(_float32_ratio(fine_scale, 3.0 / 32768.0))
     fine = tf.cast(steps, tf.int64) * 128
     on_output_scale = _high_multiply_16(fine, output_multiplier)
     one = tf.ones_like(reluish_shift)
@@ -197,8 +241,18 @@ def hard_swish(steps, input_scale, output_scale):
     return tf.cast(_divide_by_power(product, -output_shift), tf.float64)
 
 
+def _float32_ratio(a, b):
+    """The float32 quotient that a kernel's C code computes, as float64.
+
+    A compiler may turn a float32 division by a constant into a multiplication; the detour over
+    double precision rounds to the same bits either way.
+    """
+    ratio = tf.cast(a, tf.float64) / tf.cast(b, tf.float64)
+    return tf.cast(tf.cast(ratio, tf.float32), tf.float64)
+
+
 def _multiplier_16(ratio):
-    multiplier, shift = quantized_multiplier(tf.cast(ratio, tf.float64))
+    multiplier, shift = quantized_multiplier(ratio)
     return tf.minimum((multiplier + 2**15) // 2**16, 2**15 - 1), shift
 
 

@@ -106,11 +106,14 @@ class QuantizationRange(keras.layers.Layer):
             `(range_min, range_max)`: scalar float tensors.
         """
         leader = self.leader()
-        low = _read(leader.range_min)
-        high = _read(leader.range_max)
-        if leader.learns_step:
-            factor = ops.exp(_read(leader.log_factor))
-            low, high = low * factor, high * factor
+        limits = (_read(leader.range_min), _read(leader.range_max))
+        if not leader.learns_step:
+            return limits
+        # In double precision: each compiler has its own float32 exponential.
+        factor = ops.exp(ops.cast(_read(leader.log_factor), "float64"))
+        low, high = (
+            ops.cast(ops.cast(limit, "float64") * factor, "float32") for limit in limits
+        )
         return low, high
 
     def call(self, x, training=None):

@@ -10,7 +10,7 @@ from keras_mobilenet.quantization.fake_quant import (
     fake_quant_matrix,
     straight_through,
 )
-from keras_mobilenet.quantization.integer import quantized_multiplier
+from keras_mobilenet.quantization.integer import quantized_multiplier, sum_exactly
 from keras_mobilenet.quantization.integer_layer import IntegerLayer
 
 _PACKAGE = "keras_mobilenet"
@@ -25,18 +25,17 @@ def _wide(value):
 class _WeightedLayer(IntegerLayer):
     """An integer layer with a kernel and a bias."""
 
+    is_depthwise = False
+
     def _accumulate(self, inputs, kernel, kernel_scale, bias, sum_products, training):
         """`sum_products(inputs, kernel) + bias`, activated, on the grid of the output range."""
         if not self.computes_integers(training):
             x = sum_products(inputs, kernel)
             return self.finish(x if bias is None else x + bias, training)
         (input_scale,) = self.input_scales()
-        # Whole numbers: float32 sums them without error up to 2**24, and within a few parts in
-        # 2**24 beyond.
         steps = ops.round(kernel / self._per_channel(kernel_scale, kernel))
-        total = sum_products(ops.round(inputs / input_scale), steps)
+        total = sum_exactly(sum_products, ops.round(inputs / input_scale), steps, self.is_depthwise)
         bias_scale = ops.cast(input_scale, "float64") * ops.cast(kernel_scale, "float64")
-        total = ops.cast(total, "float64")
         if bias is not None:
             total = total + ops.round(ops.cast(bias, "float64") / bias_scale)
         output_scale = ops.cast(self.output_range.scale(), "float64")
