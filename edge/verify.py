@@ -140,7 +140,8 @@ def quantize_inputs(graph: Graph, inputs: np.ndarray) -> np.ndarray:
 
     Source: the TFLite 8-bit quantization specification.
     """
+    from keras_mobilenet.preprocessing import quantize_inputs as quantized
+
     quantization = graph.input.quantization
     assert quantization is not None, "require_int8 comes first"
-    steps = np.round(np.asarray(inputs, np.float32) / np.float32(quantization.scales[0]))
-    return np.clip(steps + quantization.zero_points[0], -128, 127).astype(np.int8)
+    return quantized(inputs, quantization.scales[0], quantization.zero_points[0])

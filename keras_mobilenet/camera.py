@@ -14,18 +14,21 @@ CAMERA_FORMATS = {"rgb565": 2, "rgb565le": 2, "rgb888": 3, "grayscale": 1, "yuyv
 is Y0 U Y1 V for two pixels, full range, as in JPEG files.
 """
 
-YUV_FACTORS = {"red": 91881, "green_u": 22554, "green_v": 46802, "blue": 116130}
-"""1.402, 0.344136, 0.714136 and 1.772 in 16-bit fixed point. Source: JFIF 1.02, page 3."""
-
 
 def camera_pixels(
     frame: bytes | np.ndarray, camera_format: str, height: int, width: int, channels: int
 ) -> np.ndarray:
     """Decodes one frame of a camera.
 
-    Five bits become eight as `b << 3 | b >> 2`, six as `b << 2 | b >> 4`. YUYV becomes RGB as
-    `(65536 * y + factors * (u - 128, v - 128) + 32768) >> 16`, clipped to 0 to 255. A gray model gets
-    the luma of RGB by `keras_mobilenet.preprocessing.gray`, and of YUYV the bytes Y as they are.
+    Of RGB565, five bits become eight as `b << 3 | b >> 2`, six as `b << 2 | b >> 4`. YUYV becomes,
+    clipped to 0 to 255::
+
+        red   = (65536 * y + 91881 * (v - 128) + 32768) >> 16
+        green = (65536 * y - 22554 * (u - 128) - 46802 * (v - 128) + 32768) >> 16
+        blue  = (65536 * y + 116130 * (u - 128) + 32768) >> 16
+
+    A gray model gets the luma of RGB by `keras_mobilenet.preprocessing.gray`, and of YUYV the bytes
+    Y, which are that luma.
 
     Args:
         frame: The frame's bytes, rows from top to bottom without gaps.
@@ -39,6 +42,8 @@ def camera_pixels(
 
     Raises:
         ValueError: If the format is unknown or the frame has another length.
+
+    Source: JFIF 1.02, page 3, for YUV.
 
     Example:
         >>> camera_pixels(bytes([0xF8, 0x00, 0x07, 0xE0]), "rgb565", 1, 2, 3).tolist()
@@ -109,9 +114,7 @@ def _yuyv(data: np.ndarray, channels: int) -> np.ndarray:
         return y[..., np.newaxis]
     u, v = (np.repeat(data[..., n].astype(np.int32) - 128, 2, axis=1) for n in (1, 3))
     base = (y.astype(np.int32) << 16) + 0x8000
-    factors = YUV_FACTORS
-    red = base + factors["red"] * v
-    green = base - factors["green_u"] * u - factors["green_v"] * v
-    blue = base + factors["blue"] * u
+    # 1.402, 0.344136, 0.714136 and 1.772 in 16-bit fixed point.
+    red, green, blue = base + 91881 * v, base - 22554 * u - 46802 * v, base + 116130 * u
     rgb = np.stack([red, green, blue], axis=-1) >> 16
     return np.clip(rgb, 0, 255).astype(np.uint8)

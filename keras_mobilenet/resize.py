@@ -2,8 +2,8 @@
 
 Weights in 22-bit fixed point, a few per output pixel; first each image row is resized and rounded
 to 8 bits, then each column. The same tables are emitted as C. A camera gives rows, so the order of
-the two passes is fixed; Pillow 13 swaps them for images that lose much more height than width, which
-moves some bytes by one.
+the two passes is fixed; Pillow 13 swaps them for images that lose much more height than width,
+which moves some bytes by one.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import numpy as np
 
 from edge.boards import Board, core_flags
 from edge.emit.c_text import template
+from edge.emit.camera.sources import Camera, render_camera
 from edge.emit.engine.sources import BANNER, Engine, render_engine
 from edge.reference import run_reference
 
@@ -16,13 +17,16 @@ STACK_BYTES = 2048
 SELF_TEST_SEED = 2_463_534_242
 
 
-def render_firmware(engine: Engine, board: Board, is_frame: bool = False) -> dict[str, str]:
+def render_firmware(
+    engine: Engine, board: Board, is_frame: bool = False, camera: Camera | None = None
+) -> dict[str, str]:
     """Renders all source files of a firmware that runs a model on a board.
 
     Args:
         engine: The model's engine, for the board's instruction set.
         board: The board.
         is_frame: Whether a whole image is kept in RAM, in place of one row.
+        camera: If given, the images are a camera's frames.
 
     Returns:
         Text by file name.
@@ -34,14 +38,17 @@ def render_firmware(engine: Engine, board: Board, is_frame: bool = False) -> dic
     files = render_engine(engine) | {
         path.name: path.read_text("utf-8") for path in sorted(BOARD_FOLDER.iterdir())
     }
+    if camera is not None:
+        files |= render_camera(camera, "engine")
     values = {
         "banner": BANNER,
         "board": board,
         "flags": core_flags(board),
         "is_frame": is_frame,
+        "is_camera": camera is not None,
         "has_semihosting": "1" if board.qemu_machine else "0",
         "seed": SELF_TEST_SEED,
-        "outputs": self_test_output(engine),
+        "outputs": self_test_output(engine, camera),
         "sources": sorted(name for name in files if name.endswith(".c")),
     }
     for name in ("self_test.h", "CMakeLists.txt"):
@@ -74,20 +81,23 @@ def link_script(board: Board, stack_bytes: int = STACK_BYTES) -> str:
     return template("edge.firmware", "link.ld").render(values)
 
 
-def self_test_output(engine: Engine) -> list[int]:
+def self_test_output(engine: Engine, camera: Camera | None = None) -> list[int]:
     """What a model makes of the image that the firmware makes for itself.
 
     Args:
         engine: The model's engine.
+        camera: If given, the image is a frame of it.
 
     Returns:
         int8 values.
     """
     graph = engine.network.graph
-    image, state = np.empty(graph.input.element_count, np.int8), SELF_TEST_SEED
-    for n in range(len(image)):
+    count = graph.input.element_count if camera is None else camera.height * camera.row_bytes
+    image, state = np.empty(count, np.uint8), SELF_TEST_SEED
+    for n in range(count):
         state ^= (state << 13) & 0xFFFFFFFF
         state ^= state >> 17
         state ^= (state << 5) & 0xFFFFFFFF
-        image[n] = np.uint8(state >> 24).astype(np.int8)
-    return run_reference(graph, image.reshape(1, *graph.input.shape[1:]))[0].tolist()
+        image[n] = state >> 24
+    inputs = image.view(np.int8) if camera is None else camera.model_input(graph, image)
+    return run_reference(graph, inputs.reshape(1, *graph.input.shape[1:]))[0].tolist()

@@ -90,10 +90,37 @@ class Camera:
         return lines + lines % 2 + COUNTER_BYTES
 
     @property
+    def ram_bytes(self) -> int:
+        """The state, and a row as it comes from the camera."""
+        return self.state_bytes + self.row_bytes
+
+    @property
     def tables_bytes(self) -> int:
         """Flash of the tables."""
         spans = SPAN_BYTES * (len(self.columns) + len(self.rows))
         return 4 * len(self.weights) + spans + self.values.size
+
+    def model_input(self, graph: Graph, frame: np.ndarray) -> np.ndarray:
+        """What the emitted code makes of a frame, computed in Python.
+
+        Args:
+            graph: The model.
+            frame: uint8 array, (height * row_bytes,).
+
+        Returns:
+            int8 array of the model's (height, width, channels).
+
+        Example:
+            >>> camera.model_input(graph, frame).shape  # doctest: +SKIP
+            (96, 96, 3)
+        """
+        from keras_mobilenet.camera import camera_pixels
+
+        made, quantization = self.preprocessing, graph.input.quantization
+        assert quantization is not None, "require_int8 comes first"
+        size = (self.height, self.width, made.channels)
+        pixels = camera_pixels(frame, self.camera_format, *size)
+        return made.quantize(pixels, quantization.scales[0], quantization.zero_points[0])
 
 
 def camera_for(

@@ -2,15 +2,13 @@
 
 import concurrent.futures
 import pathlib
-import re
 import subprocess
 
 import numpy as np
 import pytest
 
-from edge.boards import boards, core_flags, find_board
-from edge.emit.camera.sources import CODE_BYTES, camera_for, render_camera
-from edge.errors import EdgeError, ModelError
+from edge.boards import core_flags, find_board
+from edge.emit.camera.sources import camera_for, render_camera
 from edge.firmware.emulate import run_qemu
 from edge.firmware.host import FLAGS, SANITIZERS
 from edge.firmware.sources import BOARD_FOLDER, link_script
@@ -85,7 +83,9 @@ def write_cases(folder, cameras, count):
 def compile_all(sources, command, folder):
     def compile_one(source):
         target = folder / f"{source.stem}.o"
-        subprocess.run([*command, "-I", FOLDER, "-I", folder, "-c", source, "-o", target], check=True)
+        subprocess.run(
+            [*command, "-I", FOLDER, "-I", folder, "-c", source, "-o", target], check=True
+        )
         return target
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
