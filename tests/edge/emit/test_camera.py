@@ -1,6 +1,7 @@
 """The emitted camera code makes the bytes of keras_mobilenet.preprocessing, wherever it runs."""
 
 import concurrent.futures
+import json
 import pathlib
 import subprocess
 
@@ -13,6 +14,7 @@ from edge.firmware.emulate import run_qemu
 from edge.firmware.host import FLAGS, SANITIZERS
 from edge.firmware.sources import BOARD_FOLDER, link_script
 from edge.graph import Graph, Quantization, Tensor
+from edge.interpreters import run_litert
 from keras_mobilenet.camera import CAMERA_FORMATS, camera_pixels
 from keras_mobilenet.preprocessing import Preprocessing
 
@@ -149,6 +151,103 @@ def test_on_this_machine_under_sanitizers(host_compiler, tmp_path, camera_format
 @pytest.mark.parametrize("camera_format", CAMERA_FORMATS)
 def test_on_an_emulated_cortex_m4(arm_compiler, qemu, tmp_path, camera_format):
     assert check(tmp_path, "qemu", camera_format, 10, 100, 2) == 1000
+
+
+def sizes_of(tool, flags, folder):
+    """`.text` and `.rodata` of camera.c."""
+    target = folder / "camera.o"
+    command = [f"{tool}gcc", *flags, "-O2", *WARNINGS, "-c", folder / "camera.c", "-o", target]
+    subprocess.run(command, check=True)
+    listing = subprocess.run([f"{tool}size", "-A", target], capture_output=True, text=True).stdout
+    return {
+        name: sum(int(n) for n in re.findall(rf"^\.{name}\S*\s+(\d+)", listing, re.M))
+        for name in ("text", "rodata", "data", "bss")
+    }
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("camera_format", CAMERA_FORMATS)
+def test_flash_is_what_was_computed(arm_compiler, tmp_path, camera_format, channels):
+    """Tables to the byte, code at most, on a small, a middling and a large core."""
+    means = [100, 110, 120][:channels]
+    for mean in (128, means):
+        made = Preprocessing(96, 96, channels, 0.9, mean)
+        camera = camera_for(model_of(made), camera_format, 160, 120, made)
+        for name, text in render_camera(camera, "tflm").items():
+            (tmp_path / name).write_text(text)
+        for board in ("arduino-zero", "mps2-an386", "mps3-an547"):
+            sizes = sizes_of("arm-none-eabi-", core_flags(find_board(board)), tmp_path)
+            assert sizes["rodata"] == camera.tables_bytes
+            assert sizes["text"] <= CODE_BYTES
+            assert sizes["data"] == sizes["bss"] == 0
+
+
+def test_a_firmware_takes_the_rows_of_a_camera(arm_compiler, qemu, vww, tmp_path):
+    """From camera bytes to scores on a Cortex-M4, as Python and LiteRT's kernels compute them."""
+    made = Preprocessing(96, 96, 3, "square", 0, 255)
+    built = edge.build(vww, BOARD, tmp_path, False, None, "rgb565", 160, 120, made)
+    assert run_qemu(tmp_path, BOARD)["self_test"] == 1
+    camera, graph = built.camera, built.graph
+    frames = np.random.default_rng(0).integers(0, 256, (2, 120 * 320)).astype(np.uint8)
+    emulation = emulate(built.firmware.elf, BOARD, frames, graph.output.element_count)
+    inputs = np.stack([camera.model_input(graph, frame) for frame in frames])
+    np.testing.assert_array_equal(emulation.outputs, run_litert(graph, inputs))
+    assert emulation.image_bytes == camera.ram_bytes + 288
+    assert emulation.ram_bytes <= 16 * 1024
+
+
+def test_an_export_counts_the_camera(vww, tmp_path):
+    made = Preprocessing(96, 96, 3, mean=0, std=255)
+    plain = edge.export(vww, "nucleo-f446re", tmp_path / "plain")
+    written = edge.export(
+        vww,
+        "nucleo-f446re",
+        tmp_path / "camera",
+        camera="yuyv",
+        camera_width=160,
+        camera_height=120,
+        preprocessing=made,
+    )
+    camera = written.camera
+    assert {"camera.h", "camera.c"} <= set(written.files)
+    assert "camera.c" in (tmp_path / "camera" / "CMakeLists.txt").read_text()
+    assert "camera" not in (tmp_path / "plain" / "CMakeLists.txt").read_text()
+    more = written.budget.flash_bytes - plain.budget.flash_bytes
+    assert more == camera.tables_bytes + CODE_BYTES
+    assert written.budget.ram_bytes - plain.budget.ram_bytes == camera.ram_bytes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("rgb565", None, 120), "Give the size of the rgb565 camera"),
+        ((None, 160, 120), "with a camera only"),
+        (("bayer", 160, 120), "camera must be one of"),
+        (("yuyv", 161, 120), "even width"),
+        (("rgb565", 160, 9000), "sides must be 1 to 8192"),
+    ],
+)
+def test_says_what_is_wrong_with_a_camera(arguments, words):
+    with pytest.raises(EdgeError, match=words):
+        camera_for(model_of(Preprocessing(8, 8)), *arguments)
+
+
+def test_a_camera_keeps_no_frame(arm_compiler, vww, tmp_path):
+    made = Preprocessing(96, 96, 3)
+    with pytest.raises(EdgeError, match="leave out the whole frame"):
+        edge.build(vww, BOARD, tmp_path, True, None, "rgb565", 160, 120, made)
+
+
+def test_the_command_line_takes_a_camera(arm_compiler, assert_refused, cli, vww, tmp_path):
+    options = ["--board", BOARD, "--out", tmp_path, "--camera", "rgb565"]
+    assert_refused(cli("build", vww, *options, "--camera-size", "wide"), "WIDTHxHEIGHT")
+    done = cli("build", vww, *options, "--camera-size", "160x120")
+    assert_refused(done, "--preprocessing FILE")
+    (tmp_path / "p.json").write_text(Preprocessing(96, 96, mean=0, std=255).to_json())
+    options += ["--camera-size", "160x120", "--preprocessing", tmp_path / "p.json"]
+    report = json.loads(cli("build", vww, *options, "--json").stdout)
+    assert report["camera"]["format"] == "rgb565"
+    assert report["ram_bytes"] > report["camera"]["state_bytes"] + report["state_bytes"]
 
 
 @pytest.mark.slow
