@@ -3,14 +3,17 @@
 import concurrent.futures
 import json
 import pathlib
+import re
 import subprocess
 
 import numpy as np
 import pytest
 
+import edge
 from edge.boards import core_flags, find_board
-from edge.emit.camera.sources import camera_for, render_camera
-from edge.firmware.emulate import run_qemu
+from edge.emit.camera.sources import CODE_BYTES, camera_for, render_camera
+from edge.errors import EdgeError
+from edge.firmware.emulate import emulate, run_qemu
 from edge.firmware.host import FLAGS, SANITIZERS
 from edge.firmware.sources import BOARD_FOLDER, link_script
 from edge.graph import Graph, Quantization, Tensor
