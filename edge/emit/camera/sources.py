@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keras_mobilenet.resize import Taps
 
 FILES = ("camera.h", "camera.c")
-CODE_BYTES = 700
+CODE_BYTES = 800
 """At most, of flash: `.text` of camera.c with arm-none-eabi-gcc 12.2 `-O2`, any format, Cortex-M0+
 to M55."""
 
