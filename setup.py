@@ -24,11 +24,16 @@ setup(
         "edge": [
             "py.typed",
             "boards/*.toml",
+            "templates/*",
+            "emit/packages/templates/*",
+            "emit/packages/templates/*/*",
             "emit/tflm/templates/*.j2",
+            "emit/camera/templates/*.j2",
             "emit/engine/templates/*.j2",
             "emit/engine/kernels/*.[ch]",
             "firmware/templates/*.j2",
             "firmware/board/*.[ch]",
+            "firmware/profile/*.[ch]",
             "firmware/host/*.c",
         ],
     },
@@ -49,6 +54,8 @@ setup(
         "optuna>=5,<6",
         "typer>=0.20,<0.30",
         "rich>=14,<16",
+        "markupsafe>=2.1,<4",
+        "sqlalchemy>=2,<3",
     ],
     extras_require={
         # TFLM has no stable release: one build is pinned, so that its arena is a known one.
@@ -70,6 +77,12 @@ setup(
             # Each version formats a little differently.
             "clang-format==14.0.6",
             "pre-commit>=4.3,<5",
+            "selenium>=4.40,<5",
+            "mkdocs>=1.6,<2",
+            "mkdocs-material>=9.7,<10",
+            "mkdocstrings[python]>=1.0,<2",
+            "sybil>=10,<11",
+            "latex2mathml>=3.78,<4",
         ],
     },
     entry_points={"console_scripts": ["keras-mobilenet=edge.cli:main"]},

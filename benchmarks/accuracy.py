@@ -203,9 +203,12 @@ def main() -> None:
     parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()
     everything = {}
+    if arguments.out and arguments.out.is_file():
+        # A run that was cut off goes on after its last whole seed.
+        everything = json.loads(arguments.out.read_text("utf-8"))
     for source in arguments.data:
-        everything[source] = []
-        for seed in range(arguments.seeds):
+        everything.setdefault(source, [])
+        for seed in range(len(everything[source]), arguments.seeds):
             # A process for each seed: TensorFlow gives the memory of old graphs back only so.
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
                 everything[source].append(process.submit(one_seed, source, seed).result())

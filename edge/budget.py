@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 from edge.boards import Bank, Board
@@ -188,13 +189,16 @@ def budget(
     )
 
 
-def require_fit(graph: Graph, board: Board, where: str = "The model") -> Budget:
+def require_fit(
+    graph: Graph, board: Board, where: str = "The model", more: Sequence[Item] = ()
+) -> Budget:
     """Refuses a model that a board cannot hold.
 
     Args:
         graph: An int8 model.
         board: The board.
         where: The model's name for the message.
+        more: What else takes memory.
 
     Returns:
         The `Budget`.
@@ -203,6 +207,7 @@ def require_fit(graph: Graph, board: Board, where: str = "The model") -> Budget:
         DoesNotFitError: If it does not fit; carries the budget and the graph.
     """
     result = budget(graph, board)
+    result = dataclasses.replace(result, items=(*result.items, *more))
     if not result.fits:
         raise DoesNotFitError(f"{where} does not fit. {result.sentence()}", result, graph)
     return result

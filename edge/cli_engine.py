@@ -9,6 +9,13 @@ import typer
 
 from edge import engine_tables
 from edge.boards import find_board
+from edge.cli_camera import (
+    CameraOption,
+    CameraSizeOption,
+    PreprocessingOption,
+    camera_arguments,
+    camera_json,
+)
 from edge.cli_shared import (
     BoardOption,
     JsonOption,
@@ -92,14 +99,18 @@ def build(
     out: OutOption = pathlib.Path("firmware"),
     frame: FrameOption = False,
     ram: RamOption = None,
+    camera: CameraOption = None,
+    camera_size: CameraSizeOption = None,
+    preprocessing: PreprocessingOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write and compile a firmware that runs a model without TFLite Micro (exit 2 if too large)."""
     target = find_board(board)
     if model.endswith(".keras"):
         load_tensorflow()
+    source = camera_arguments(camera, camera_size, preprocessing)
     with status(f"Building {model} for {target.name}"):
-        built = build_engine(model, target.id, out, frame, ram)
+        built = build_engine(model, target.id, out, frame, ram, **source)
     if as_json:
         print_json(
             {
@@ -112,6 +123,7 @@ def build(
                 "ram_bytes": built.ram_bytes,
                 "sha256": built.graph.sha256,
             }
+            | camera_json(built.camera)
         )
         return
     stdout.print(engine_tables.build_table(built))

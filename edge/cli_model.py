@@ -11,6 +11,13 @@ from edge import tables
 from edge.boards import boards as all_boards
 from edge.boards import find_board
 from edge.budget import budget
+from edge.cli_camera import (
+    CameraOption,
+    CameraSizeOption,
+    PreprocessingOption,
+    camera_arguments,
+    camera_json,
+)
 from edge.cli_shared import (
     BoardOption,
     JsonOption,
@@ -63,6 +70,9 @@ def export(
     offline_plan: Annotated[
         bool, typer.Option(help="Write the smallest memory plan into the model.")
     ] = True,
+    camera: CameraOption = None,
+    camera_size: CameraSizeOption = None,
+    preprocessing: PreprocessingOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write C++ sources for TFLite Micro, if the model fits the board (else exit code 2)."""
@@ -70,16 +80,21 @@ def export(
     names = None if labels is None else _lines(labels)
     if model.endswith(".keras"):
         load_tensorflow()
+    source = camera_arguments(camera, camera_size, preprocessing)
     with status(f"Exporting {model}"):
         try:
             written = export_model(
-                model, target.id, out, _calibration(model, data), names, offline_plan
+                model, target.id, out, _calibration(model, data), names, offline_plan, **source
             )
         except DoesNotFitError as error:
             print_misfit(error, as_json)
             raise
     if as_json:
-        print_json(budget_json(written.budget) | {"folder": str(out), "files": written.files})
+        print_json(
+            budget_json(written.budget)
+            | {"folder": str(out), "files": written.files}
+            | camera_json(written.camera)
+        )
         return
     stdout.print(tables.budget_table(written.budget))
     say(f"{written.budget.sentence()} Wrote {', '.join(written.files)} to {out}.")

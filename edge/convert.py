@@ -12,6 +12,7 @@ import numpy as np
 from edge.child import run_child
 from edge.errors import ConversionError, ModelError
 from edge.graph import read_graph, require_int8
+from edge.preprocessing import with_preprocessing
 from edge.tflm_ops import require_tflm_operators
 
 MODEL_FILE = "model.keras"
@@ -23,7 +24,8 @@ def convert(model: Any, representative_data: Any = None) -> bytes:
     """Converts a Keras model to a pure int8 .tflite.
 
     A quantization-aware model brings its ranges; any other needs representative data for
-    post-training quantization. The TensorFlow converter runs in a child process.
+    post-training quantization. The TensorFlow converter runs in a child process. What the model
+    records of its preprocessing goes into the file.
 
     Args:
         model: A built Keras model with one input and one output, or the path of a `.keras` file.
@@ -49,6 +51,7 @@ def convert(model: Any, representative_data: Any = None) -> bytes:
     """
     import keras
 
+    from keras_mobilenet.preprocessing_record import preprocessing_of
     from keras_mobilenet.quantization.transform import (
         excluded_layers,
         is_quantized,
@@ -103,6 +106,9 @@ def convert(model: Any, representative_data: Any = None) -> bytes:
         except ConversionError as error:
             raise ConversionError(f"{error}{_suspects(model)}") from error
         content = (folder / TFLITE_FILE).read_bytes()
+    preprocessing = preprocessing_of(model)
+    if preprocessing is not None:
+        content = with_preprocessing(content, preprocessing)
     return _checked(content, model)
 
 

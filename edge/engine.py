@@ -7,19 +7,23 @@ import os
 import pathlib
 import re
 import tempfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.boards import Board, find_board
 from edge.constant_channels import without_constant_channels
+from edge.emit.camera.sources import Camera, camera_for
 from edge.emit.engine.kernels import instruction_set
 from edge.emit.engine.sources import Engine, engine_of
-from edge.errors import DoesNotFitError
+from edge.errors import DoesNotFitError, EdgeError
 from edge.export import read_model
 from edge.files import write_files
 from edge.firmware.build import BuildError, Firmware, build_firmware
 from edge.firmware.sources import STACK_BYTES, render_firmware
 from edge.graph import Graph, require_int8
 from edge.plan.layers import network_of
+
+if TYPE_CHECKING:
+    from keras_mobilenet.preprocessing import Preprocessing
 
 IMAGES = ("firmware.elf", "firmware.bin", "firmware.hex")
 
@@ -34,6 +38,7 @@ class Build:
         engine: Schedule, memory plan and packed weights.
         firmware: The image, measured.
         folder: Where the files are.
+        camera: What turns a camera's rows into the model's; None if none was asked for.
     """
 
     graph: Graph
@@ -41,6 +46,7 @@ class Build:
     engine: Engine
     firmware: Firmware
     folder: pathlib.Path
+    camera: Camera | None = None
 
     @property
     def flash_bytes(self) -> int:
@@ -59,6 +65,10 @@ def build(
     out_dir: str | os.PathLike = "firmware",
     is_frame: bool = False,
     ram_bytes: int | None = None,
+    camera: str | None = None,
+    camera_width: int | None = None,
+    camera_height: int | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Build:
     """Writes and compiles a firmware that runs a model without TFLite Micro.
 
@@ -72,6 +82,11 @@ def build(
         out_dir: Folder to write sources and images to; made if it is not there.
         is_frame: Whether a whole image is kept in RAM, in place of one row.
         ram_bytes: If given, the state's memory may take this much to save copying rows.
+        camera: Pixel format of a camera, one of `keras_mobilenet.camera.CAMERA_FORMATS`: the
+            firmware takes its rows, and preprocesses them as the model was trained.
+        camera_width: Of the camera's frames, in pixels.
+        camera_height: Of the camera's frames, in pixels.
+        preprocessing: For a model that does not say what it was trained with.
 
     Returns:
         The `Build`.
@@ -79,8 +94,8 @@ def build(
     Raises:
         DoesNotFitError: If the board's flash or RAM is too small.
         MissingToolError: If CMake or arm-none-eabi-gcc is not installed.
-        EdgeError: If the engine has no kernel for an operator, the board is unknown, or the folder
-            cannot be written.
+        EdgeError: If the engine has no kernel for an operator, the board is unknown, the folder
+            cannot be written, or the camera does not go with the model.
 
     Example:
         >>> build("vww_96_int8.tflite", "micro:bit v2").ram_bytes  # doctest: +SKIP
@@ -89,8 +104,11 @@ def build(
     target = find_board(board)
     graph = read_model(model_or_tflite)
     require_int8(graph)
+    source = camera_for(graph, camera, camera_width, camera_height, preprocessing)
+    if source is not None and is_frame:
+        raise EdgeError("A camera's rows go into the model one by one: leave out the whole frame.")
     engine = engine_for(graph, target, ram_bytes)
-    texts = render_firmware(engine, target, is_frame)
+    texts = render_firmware(engine, target, is_frame, camera=source)
     folder = pathlib.Path(out_dir)
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         work = pathlib.Path(name)
@@ -105,7 +123,7 @@ def build(
         contents |= {file: (work / "build" / file).read_bytes() for file in IMAGES}
     write_files(folder, contents)
     firmware = dataclasses.replace(firmware, elf=folder / "firmware.elf")
-    return Build(graph, target, engine, firmware, folder)
+    return Build(graph, target, engine, firmware, folder, source)
 
 
 def engine_for(graph: Graph, board: Board, ram_bytes: int | None = None) -> Engine:

@@ -21,12 +21,16 @@ def build_table(built: Build) -> Table:
         A table.
     """
     table = Table("memory", "what", right("bytes"), title=built.board.name)
-    buffers = built.firmware.static_ram_bytes - built.engine.state_bytes
+    camera = built.camera
+    tables, ram = (0, 0) if camera is None else (camera.tables_bytes, camera.ram_bytes)
+    buffers = built.firmware.static_ram_bytes - built.engine.state_bytes - ram
     for memory, what, count in (
         ("flash", "weights", built.firmware.weights_bytes),
-        ("flash", "kernels, schedule, start-up, main", built.firmware.code_bytes),
+        *([("flash", "camera: tables", tables)] if tables else []),
+        ("flash", "kernels, schedule, start-up, main", built.firmware.code_bytes - tables),
         ("flash", "in all", built.flash_bytes),
         ("RAM", "state: rings and counters", built.engine.state_bytes),
+        *([("RAM", "camera: state, a row", ram)] if ram else []),
         ("RAM", "input buffer and the like", buffers),
         ("RAM", "stack, set aside", STACK_BYTES),
         ("RAM", "in all", built.ram_bytes),

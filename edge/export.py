@@ -7,16 +7,20 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.boards import Board, find_board
-from edge.budget import Budget, require_fit
+from edge.budget import Budget, Item, require_fit
+from edge.emit.camera.sources import CODE_BYTES, Camera, camera_for
 from edge.emit.tflm.sources import render
 from edge.files import write_files
 from edge.graph import Graph, read_graph, require_int8
 from edge.plan.planned import planned_model
 from edge.plan.tflm_greedy import NoArenaRuleError
 from edge.tflm_ops import require_tflm_operators
+
+if TYPE_CHECKING:
+    from keras_mobilenet.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Export:
         budget: Flash and RAM.
         folder: Where the files are.
         files: Their names.
+        camera: What turns a camera's rows into the model's; None if none was asked for.
     """
 
     graph: Graph
@@ -36,6 +41,7 @@ class Export:
     budget: Budget
     folder: pathlib.Path
     files: tuple[str, ...]
+    camera: Camera | None = None
 
 
 def export(
@@ -45,6 +51,10 @@ def export(
     representative_data: Any = None,
     labels: Sequence[str] | None = None,
     offline_plan: bool = True,
+    camera: str | None = None,
+    camera_width: int | None = None,
+    camera_height: int | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Export:
     """Writes C++ sources that run a model on TFLite Micro.
 
@@ -61,14 +71,19 @@ def export(
         offline_plan: Whether to write the smallest memory plan into the model where it beats
             TFLite Micro's own; unmodified TFLite Micro obeys it, and computes the same bytes. A
             plan that the model brings is kept.
+        camera: Pixel format of a camera, one of `keras_mobilenet.camera.CAMERA_FORMATS`, for C that
+            fills the model's input from its rows as the model was trained.
+        camera_width: Of the camera's frames, in pixels.
+        camera_height: Of the camera's frames, in pixels.
+        preprocessing: For a model that does not say what it was trained with.
 
     Returns:
         The `Export`.
 
     Raises:
         DoesNotFitError: If the board's flash or RAM is too small.
-        EdgeError: If the model cannot be read or converted, the board is unknown, or the folder
-            cannot be written.
+        EdgeError: If the model cannot be read or converted, the board is unknown, the folder
+            cannot be written, or the camera does not go with the model.
 
     Example:
         >>> export("vww_96_int8.tflite", "nucleo-f446re", "firmware")  # doctest: +SKIP
@@ -78,14 +93,23 @@ def export(
     graph = read_model(model_or_tflite, representative_data)
     require_tflm_operators(graph, where)
     require_int8(graph, where)
+    source = camera_for(graph, camera, camera_width, camera_height, preprocessing)
     if offline_plan and graph.offline_offsets is None:
         with contextlib.suppress(NoArenaRuleError):
             graph = planned_model(graph).graph
-    fit = require_fit(graph, target, where)
-    texts = render(graph, target, fit.arena, labels)
+    fit = require_fit(graph, target, where, () if source is None else _camera_items(source))
+    texts = render(graph, target, fit.arena, labels, source)
     folder = pathlib.Path(out_dir)
     write_files(folder, {name: text.encode("utf-8") for name, text in texts.items()})
-    return Export(graph, target, fit, folder, tuple(texts))
+    return Export(graph, target, fit, folder, tuple(texts), source)
+
+
+def _camera_items(camera: Camera) -> tuple[Item, ...]:
+    return (
+        Item("flash", "camera: tables", camera.tables_bytes, "exact"),
+        Item("flash", "camera: code", CODE_BYTES, "measured, at most"),
+        Item("RAM", "camera: state, a row", camera.ram_bytes, "exact"),
+    )
 
 
 def read_model(model: Any, representative_data: Any = None) -> Graph:

@@ -47,7 +47,9 @@ def render_page(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = lambda value: f"{value:,}"
-    environment.filters["size"] = lambda shape: " × ".join(f"{n:,}" for n in shape)
+    environment.filters["size"] = lambda shape: " \N{MULTIPLICATION SIGN} ".join(
+        f"{n:,}" for n in shape
+    )
     environment.filters["percent"] = lambda share: f"{share:.2%}".translate(PERCENT)
     environment.filters["short"] = short_name
     assert environment.loader is not None

@@ -3,6 +3,8 @@
 from keras_mobilenet import compat_tfmot, cost, paper, weights
 from keras_mobilenet.layers import ConvBNReLU, SeparableBlock
 from keras_mobilenet.mobilenet_v1 import MobileNetV1
+from keras_mobilenet.preprocessing import Preprocessing
+from keras_mobilenet.preprocessing_record import PreprocessingRecord, preprocessing_of
 from keras_mobilenet.pruning import (
     ChannelPruning,
     ConstantSparsity,
@@ -26,6 +28,8 @@ __all__ = [
     "MagnitudePruning",
     "MobileNetV1",
     "PolynomialDecay",
+    "Preprocessing",
+    "PreprocessingRecord",
     "QuantizationAwareTraining",
     "SeparableBlock",
     "ShallowMobileNet",
@@ -33,6 +37,7 @@ __all__ = [
     "cost",
     "equalize_weights",
     "paper",
+    "preprocessing_of",
     "quantize_model",
     "weights",
 ]

@@ -8,6 +8,8 @@ import keras
 from keras import layers
 
 from keras_mobilenet.layers import ConvBNReLU, SeparableBlock, scaled_filters
+from keras_mobilenet.preprocessing import Preprocessing
+from keras_mobilenet.preprocessing_record import PreprocessingRecord
 
 SMALLEST_SIDE = 32
 """Five strides of two leave one pixel of 32: below, the last blocks see only padding."""
@@ -80,6 +82,7 @@ def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
     activation: str = "relu6",
     weights: str | os.PathLike | None = None,
     name: str | None = None,
+    preprocessing: Preprocessing | str | None = "default",
 ) -> keras.Model:
     """MobileNetV1 with a width multiplier and a resolution multiplier.
 
@@ -102,6 +105,10 @@ def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
             once), or the path of a `.weights.h5` or `.keras` file of this same model, or of an
             `.h5` file of keras.applications or of Keras 2.
         name: Model name; by default tells alpha and resolution.
+        preprocessing: What images go through before the model, kept with it up to the firmware:
+            `"default"` for the whole image as `(pixel - 128) / 128`, a `Preprocessing` of the
+            model's input size, or None to keep nothing. keras.applications' own weights were
+            trained with `mean=127.5, std=127.5`.
 
     Returns:
         A `keras.Model` from float (batch, height, width, channels) to float (batch, classes).
@@ -120,7 +127,12 @@ def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
     _check_head(include_top, classes, pooling, dropout, classifier_activation)
 
     inputs = keras.Input((height, width, channels), name="image")
-    x = ConvBNReLU(STEM_FILTERS, 3, 2, alpha, activation, name="conv1")(inputs)
+    x = inputs
+    if preprocessing == "default":
+        preprocessing = Preprocessing(height, width, channels)
+    if preprocessing is not None:
+        x = PreprocessingRecord(preprocessing, name="preprocessing")(x)
+    x = ConvBNReLU(STEM_FILTERS, 3, 2, alpha, activation, name="conv1")(x)
     for index, (filters, strides) in enumerate(BLOCKS, start=1):
         x = SeparableBlock(filters, strides, alpha, activation, name=f"block_{index}")(x)
 

@@ -67,6 +67,7 @@ def from_tflite(path: str | os.PathLike) -> keras.Model:
         _alpha_of([k.kernel.shape[-1] for k in kernels[:-1] if k.kind == "conv"], where),
         classes=last.kernel.shape[-1],
         activation=activations.pop(),
+        preprocessing=None,  # the file does not say
     )
     _assign(model, stages, last.kernel, last.bias)
     return model
@@ -105,6 +106,7 @@ def from_h5(path: str | os.PathLike) -> keras.Model:
         _alpha_of([stages[0].kernel.shape[-1], *(s.kernel.shape[-1] for s in stages[2::2])], where),
         classes=kernel.shape[-1],
         activation=_activation_of(layers),
+        preprocessing=None,  # the file does not say
     )
     _assign(model, stages, kernel, bias)
     return model

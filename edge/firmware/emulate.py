@@ -31,7 +31,8 @@ class Emulation:
         instructions: Of the first inference, counted by the emulator's clock.
         stack_bytes: The most that the stack ever held.
         state_bytes: Of the model's state.
-        image_bytes: Of the buffer that holds a row, or the frame.
+        image_bytes: Of the buffer that holds a row, or the frame; with a camera its row, its state
+            and a row of the model.
     """
 
     outputs: np.ndarray
@@ -80,7 +81,8 @@ def emulate(elf: pathlib.Path, machine: str, inputs: np.ndarray, output_bytes: i
     Args:
         elf: The image, built for a board that QEMU knows.
         machine: QEMU's name of the board.
-        inputs: int8 array, (count, height, width, channels).
+        inputs: int8 array, (count, height, width, channels); of a firmware with a camera its
+            frames, uint8 array, (count, bytes of a frame).
         output_bytes: Of one inference.
 
     Returns:
@@ -97,7 +99,7 @@ def emulate(elf: pathlib.Path, machine: str, inputs: np.ndarray, output_bytes: i
     require_tool("qemu-system-arm")
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = pathlib.Path(name)
-        (folder / "inputs.bin").write_bytes(np.ascontiguousarray(inputs, np.int8).tobytes())
+        (folder / "inputs.bin").write_bytes(np.ascontiguousarray(inputs).tobytes())
         shutil.copy(elf, folder / "firmware.elf")
         said = run_qemu(folder, machine)
         written = (folder / "outputs.bin").read_bytes() if said.get("count") else b""

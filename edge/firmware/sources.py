@@ -6,6 +6,7 @@ import pathlib
 
 from edge.boards import Board, core_flags
 from edge.emit.c_text import template
+from edge.emit.camera.sources import Camera, render_camera
 from edge.emit.engine.self_test import render_self_test
 from edge.emit.engine.sources import BANNER, Engine, render_engine
 
@@ -15,7 +16,11 @@ STACK_BYTES = 2048
 
 
 def render_firmware(
-    engine: Engine, board: Board, is_frame: bool = False, is_profiled: bool = False
+    engine: Engine,
+    board: Board,
+    is_frame: bool = False,
+    is_profiled: bool = False,
+    camera: Camera | None = None,
 ) -> dict[str, str]:
     """Renders all source files of a firmware that runs a model on a board.
 
@@ -24,6 +29,7 @@ def render_firmware(
         board: The board.
         is_frame: Whether a whole image is kept in RAM, in place of one row.
         is_profiled: Whether it counts the instructions of every step.
+        camera: If given, the images are a camera's frames.
 
     Returns:
         Text by file name.
@@ -38,14 +44,17 @@ def render_firmware(
         for folder in folders
         for path in sorted(folder.iterdir())
     }
+    if camera is not None:
+        files |= render_camera(camera, "engine")
     # main.c takes the image and the output from the header: whole frames have a test as well.
-    files["self_test.h"] = render_self_test(engine)["self_test.h"]
+    files["self_test.h"] = render_self_test(engine, camera)["self_test.h"]
     values = {
         "banner": BANNER,
         "board": board,
         "flags": core_flags(board),
         "is_frame": is_frame,
         "is_profiled": is_profiled,
+        "is_camera": camera is not None,
         "has_semihosting": "1" if board.qemu_machine else "0",
         "sources": sorted(name for name in files if name.endswith(".c")),
     }

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
-from edge.errors import ModelError
 from edge.graph import OFFLINE_PLAN_NAME
-from edge.tflite_file import AlignedBuffer, pack, unpack
+from edge.metadata import with_metadata
 
 PLAN_VERSION = 1
 SUBGRAPH = 0
@@ -33,28 +31,5 @@ def with_offline_plan(content: bytes, offsets: Sequence[int]) -> bytes:
 
     Source: tflite-micro, docs/memory_management.md, "Offline planned tensor allocations".
     """
-    try:
-        return _rewritten(content, offsets)
-    # Parts of the file that nothing else reads may be damaged: any failure is the file's.
-    except Exception as error:
-        raise ModelError(
-            f"The model is damaged: a memory plan cannot be written into it "
-            f"({type(error).__name__})."
-        ) from error
-
-
-def _rewritten(content: bytes, offsets: Sequence[int]) -> bytes:
-    model = unpack(content)
-    table = [PLAN_VERSION, SUBGRAPH, len(offsets), *offsets]
-    buffer = AlignedBuffer()
-    buffer.data = np.frombuffer(np.array(table, "<i4").tobytes(), np.uint8)
-    entry = next((m for m in model.metadata or [] if m.name == OFFLINE_PLAN_NAME), None)
-    if entry is None:
-        entry = schema.MetadataT()
-        entry.name = OFFLINE_PLAN_NAME
-        entry.buffer = len(model.buffers)
-        model.buffers.append(buffer)
-        model.metadata = [*(model.metadata or []), entry]
-    else:
-        model.buffers[entry.buffer] = buffer
-    return pack(model)
+    table = np.array([PLAN_VERSION, SUBGRAPH, len(offsets), *offsets], "<i4")
+    return with_metadata(content, OFFLINE_PLAN_NAME, table.tobytes(), "a memory plan")

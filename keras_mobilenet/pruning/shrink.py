@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers
 
 from keras_mobilenet.layers import ConvBNReLU, SeparableBlock
+from keras_mobilenet.preprocessing_record import input_like
 from keras_mobilenet.pruning.masks import read_array
 from keras_mobilenet.pruning.spaces import ChannelSpaces, Key
 from keras_mobilenet.quantization.weighted import QuantizedConvolution, QuantizedDense
@@ -42,9 +43,8 @@ def shrink(model: keras.Model, removed: set[Key]) -> keras.Model:
     lost = [key for key, number in keys.items() if not kept[number] and key not in removed]
     if lost:
         raise ValueError("Channels that an addition joins must be removed together.")
-    (source,) = model.inputs
-    inputs = keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name)
-    tensors = {spaces.source: inputs}
+    inputs, first = input_like(model)
+    tensors = {spaces.source: first}
     for call in spaces.calls:
         x = [tensors[tensor] for tensor in call.sources]
         layer = call.layer

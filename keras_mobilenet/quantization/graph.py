@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 import keras
 from keras import layers, tree
 
+from keras_mobilenet.preprocessing_record import PreprocessingRecord
 from keras_mobilenet.quantization.fake_quant import require_tensorflow_backend
 from keras_mobilenet.quantization.scheme import Role, activation_of, role_of, unsupported
 
@@ -136,7 +137,8 @@ def flat_calls(model: keras.Model) -> tuple[list[Call], int, int]:
 
 
 def _walk(model, aliases: dict[int, int]) -> Iterator[Call]:
-    """`aliases` collects the tensors of nested models that are tensors of the outer one."""
+    """`aliases` collects the tensors that are others: those of nested models, and what a layer that
+    computes nothing returns."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             if node.is_input:
@@ -144,6 +146,10 @@ def _walk(model, aliases: dict[int, int]) -> Iterator[Call]:
             layer = node.operation
             results = tree.flatten(node.output_tensors)
             sources = tuple(aliases.get(id(x), id(x)) for x in node.input_tensors)
+            if isinstance(layer, PreprocessingRecord):
+                # It computes nothing; whoever builds a new model takes it over with the input.
+                aliases[id(results[0])] = sources[0]
+                continue
             if isinstance(layer, keras.Model):
                 inner = _functional(layer)
                 if len(inner.inputs) != 1 or len(inner.outputs) != 1:

@@ -20,6 +20,7 @@ import enum
 from keras import layers
 
 from keras_mobilenet.layers import ConvBNReLU, SeparableBlock
+from keras_mobilenet.preprocessing_record import PreprocessingRecord
 
 
 class Role(enum.Enum):
@@ -58,6 +59,7 @@ _ROLES: dict[type, Role] = {
     layers.Dropout: Role.KEEPS,
     layers.SpatialDropout2D: Role.KEEPS,
     layers.Identity: Role.KEEPS,
+    PreprocessingRecord: Role.KEEPS,
     layers.Flatten: Role.KEEPS,
     layers.Reshape: Role.KEEPS,
     layers.Softmax: Role.SOFTMAX,

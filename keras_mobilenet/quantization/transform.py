@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 import keras
 from keras import layers
 
+from keras_mobilenet.preprocessing_record import input_like
 from keras_mobilenet.quantization.graph import Group, read_float_graph
 from keras_mobilenet.quantization.ranges import QuantizationRange
 from keras_mobilenet.quantization.scheme import Role, activation_of, role_of
@@ -169,10 +170,9 @@ def quantize_model(
         raise ValueError(f"ranges must be one of {RANGES}, got {ranges!r}.")
     graph = read_float_graph(model, exclude)
     learns_step = ranges == "lsq"
-    (source,) = model.inputs
-    inputs = keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name)
+    inputs, x = input_like(model)
     # Pixels have hard bounds: nothing to learn at the input.
-    tensors = {graph.source: QuantizedTensor(momentum=None, name="quantized_input")(inputs)}
+    tensors = {graph.source: QuantizedTensor(momentum=None, name="quantized_input")(x)}
     for group in graph.groups:
         x = [tensors[source] for source in group.calls[0].sources]
         convert = _keep_float if group.is_float else _quantize

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from edge.emit.c_text import template
 from edge.emit.engine.sources import BANNER, Engine
 from edge.reference import run_reference
 
+if TYPE_CHECKING:
+    from edge.emit.camera.sources import Camera
+
 SELF_TEST_SEED = 2_463_534_242
 FILES = ("self_test.h", "self_test.c")
 
 
-def render_self_test(engine: Engine) -> dict[str, str]:
+def render_self_test(engine: Engine, camera: Camera | None = None) -> dict[str, str]:
     """Renders the self-test of a model.
 
     Args:
         engine: The model's engine, for any instruction set.
+        camera: If given, the image is a frame of it.
 
     Returns:
         Text by file name: `self_test.h` makes the image and has the output, `self_test.c` compares.
@@ -25,7 +31,8 @@ def render_self_test(engine: Engine) -> dict[str, str]:
         >>> sorted(render_self_test(engine))  # doctest: +SKIP
         ['self_test.c', 'self_test.h']
     """
-    values = {"banner": BANNER, "seed": SELF_TEST_SEED, "outputs": self_test_output(engine)}
+    outputs = self_test_output(engine, camera)
+    values = {"banner": BANNER, "seed": SELF_TEST_SEED, "outputs": outputs}
     return {name: template("edge.emit.engine", name).render(values) for name in FILES}
 
 
@@ -33,7 +40,7 @@ def self_test_image(count: int) -> np.ndarray:
     """The image, as `self_test_fill` in C makes it.
 
     Args:
-        count: Bytes of the model's input.
+        count: Bytes of the model's input, or of a camera's frame.
 
     Returns:
         int8 array, (count,).
@@ -51,15 +58,20 @@ def self_test_image(count: int) -> np.ndarray:
     return image
 
 
-def self_test_output(engine: Engine) -> list[int]:
+def self_test_output(engine: Engine, camera: Camera | None = None) -> list[int]:
     """What a model makes of the image that the chip makes for itself.
 
     Args:
         engine: The model's engine.
+        camera: If given, the image is a frame of it.
 
     Returns:
         int8 values.
     """
     graph = engine.network.graph
-    image = self_test_image(graph.input.element_count)
-    return run_reference(graph, image.reshape(1, *graph.input.shape[1:]))[0].tolist()
+    if camera is None:
+        inputs = self_test_image(graph.input.element_count)
+    else:
+        frame = self_test_image(camera.height * camera.row_bytes).view(np.uint8)
+        inputs = camera.model_input(graph, frame)
+    return run_reference(graph, inputs.reshape(1, *graph.input.shape[1:]))[0].tolist()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from edge.boards import Board, core_flags
 from edge.emit.c_text import float_literal, string_literal, template
+from edge.emit.camera.sources import Camera, render_camera
 from edge.errors import ModelError
 from edge.graph import Graph
 from edge.plan.arena import Arena
@@ -24,7 +25,11 @@ BYTES_PER_ROW = 16
 
 
 def render(
-    graph: Graph, board: Board, arena: Arena, labels: Sequence[str] | None = None
+    graph: Graph,
+    board: Board,
+    arena: Arena,
+    labels: Sequence[str] | None = None,
+    camera: Camera | None = None,
 ) -> dict[str, str]:
     """Renders all source files of a model for a board.
 
@@ -33,6 +38,7 @@ def render(
         board: The board, for the compiler's options.
         arena: The tensor arena.
         labels: One name per output; their numbers if None.
+        camera: If given, the code that fills the input from its rows.
 
     Returns:
         Text by file name.
@@ -49,8 +55,9 @@ def render(
         labels = [str(n) for n in range(outputs)]
     if len(labels) != outputs:
         raise ModelError(f"{len(labels)} labels for a model with {outputs} outputs.")
-    values = _values(graph, board, arena, labels)
-    return {name: template("edge.emit.tflm", name).render(values) for name in FILES}
+    files = {} if camera is None else render_camera(camera, "tflm")
+    values = {**_values(graph, board, arena, labels), "is_camera": camera is not None}
+    return {name: template("edge.emit.tflm", name).render(values) for name in FILES} | files
 
 
 def _values(

@@ -9,6 +9,9 @@
 #ifdef MODEL_PROFILE
 #include "profile.h"
 #endif
+#ifdef FIRMWARE_CAMERA
+#include "camera.h"
+#endif
 
 #define INPUTS "inputs.bin"
 #define OUTPUTS "outputs.bin"
@@ -25,10 +28,18 @@ static model_state_t state;
 static uint32_t ticks;
 static volatile uint32_t *const systick = (volatile uint32_t *)0xE000E010U;
 
-#ifdef FIRMWARE_FRAME
+/* What is read at once, and all that lies between the source and the model. */
+#if defined(FIRMWARE_CAMERA)
+static uint8_t image[CAMERA_ROW_BYTES];
+static camera_state_t camera;
+static int8_t model_row[MODEL_ROW_BYTES];
+#define IMAGE_BYTES (sizeof(image) + sizeof(camera) + sizeof(model_row))
+#elif defined(FIRMWARE_FRAME)
 static int8_t image[MODEL_INPUT_BYTES];
+#define IMAGE_BYTES sizeof(image)
 #else
 static int8_t image[MODEL_ROW_BYTES];
+#define IMAGE_BYTES sizeof(image)
 #endif
 
 static void start_clock(void) {
@@ -73,13 +84,27 @@ static uint32_t random_state;
 
 static bool make_image(int32_t ignored) {
   (void)ignored;
-  self_test_fill(&random_state, image, sizeof(image));
+  self_test_fill(&random_state, (int8_t *)image, sizeof(image));
   return true;
 }
 
 /* One inference; false if there was no input. */
 static bool infer(next_t next, int32_t source, int8_t *output) {
-#ifdef FIRMWARE_FRAME
+#if defined(FIRMWARE_CAMERA)
+  const int8_t *result = NULL;
+  for (uint32_t row = 0U; row < CAMERA_HEIGHT; ++row) {
+    if (!next(source)) {
+      return false;
+    }
+    const uint32_t start = systick[2];
+    camera_push_row(&camera, image);
+    while (camera_next_row(&camera, model_row)) {
+      result = model_push_row(&state, model_row);
+    }
+    ticks += clock_since(start);
+  }
+  (void)memcpy(output, result, MODEL_OUTPUT_BYTES);
+#elif defined(FIRMWARE_FRAME)
   if (!next(source)) {
     return false;
   }
@@ -139,7 +164,7 @@ int main(void) {
     print_number("intact", is_intact ? 1U : 0U);
     print_number("calibration_ticks", calibrate());
     print_number("state_bytes", sizeof(state));
-    print_number("image_bytes", sizeof(image));
+    print_number("image_bytes", IMAGE_BYTES);
   }
   if (!is_intact) {
     firmware_result = 3U;

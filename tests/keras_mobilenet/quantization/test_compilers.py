@@ -56,7 +56,9 @@ def test_a_matrix_and_its_scale_are_the_same_bits(compiled, limit):
     quantized, scale = compiled(fake_quant_matrix)(tf.constant(kernel))
     top = np.abs(kernel).max().astype("float64")
     assert float(scale) == np.float32(top / 127)
-    np.testing.assert_array_equal(np.round(quantized / scale), np.round(kernel * np.float64(127) / top))
+    np.testing.assert_array_equal(
+        np.round(quantized / scale), np.round(kernel * np.float64(127) / top)
+    )
 
 
 def test_a_learned_range_has_the_same_bits(compiled):

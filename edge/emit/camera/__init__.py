@@ -1,0 +1,1 @@
+"""C between a camera and a model: decoding, cropping, resizing and quantizing, row by row."""
