@@ -8,7 +8,11 @@ from typing import NoReturn
 
 import typer
 
+<<<<<<< HEAD
 from edge import cli_engine, cli_model, cli_report, cli_train
+=======
+from edge import cli_compare, cli_engine, cli_model, cli_train
+>>>>>>> compare
 from edge.cli_shared import stderr
 from edge.errors import EdgeError
 
@@ -27,6 +31,7 @@ for command, example in (
     (cli_train.train, "train --data faces --side 64 --alpha 0.25 --out faces.keras"),
     (cli_model.export, "export model.tflite --board 'micro:bit v2' --out firmware"),
     (cli_model.verify, "verify model.tflite --inputs 1000"),
+    (cli_compare.compare, "compare faces.keras faces.tflite --data faces --plot sqnr.png"),
     (cli_model.inspect, "inspect model.tflite --plot memory.png"),
     (cli_model.fit, "fit model.tflite --board raspberry-pi-pico --plot fit.png"),
     (cli_model.plan, "plan model.tflite --out planned.tflite"),

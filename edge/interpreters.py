@@ -6,6 +6,7 @@ import importlib.util
 import pathlib
 import re
 import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from edge.graph import Graph
 MODEL_FILE = "model.tflite"
 INPUTS_FILE = "inputs.npy"
 OUTPUTS_FILE = "outputs.npy"
+TENSORS_FILE = "tensors.npy"
 ARENA_FILE = "arena_bytes.txt"
 
 ARENA_RESERVE_BYTES = 8 << 20
@@ -47,6 +49,41 @@ def run_litert(graph: Graph, inputs: np.ndarray) -> np.ndarray:
         folder = _job(graph, inputs, pathlib.Path(name))
         run_child("edge.litert_child", folder, InterpreterError, "LiteRT")
         return np.load(folder / OUTPUTS_FILE)
+
+
+def run_litert_tensors(
+    graph: Graph, inputs: np.ndarray, tensors: Sequence[int]
+) -> list[np.ndarray]:
+    """Runs a model on LiteRT with its reference kernels and keeps what flows through it.
+
+    Args:
+        graph: An int8 model with one input or several.
+        inputs: int8 array, (count, elements of all inputs together), one input after the other.
+        tensors: Indices of int8 tensors to keep.
+
+    Returns:
+        int8 arrays, (count, *shape of the tensor without the batch), in the order of `tensors`.
+
+    Raises:
+        InterpreterError: If LiteRT refuses the model.
+
+    Example:
+        >>> run_litert_tensors(graph, np.zeros((1, 27648), "int8"), [88])  # doctest: +SKIP
+    """
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        folder = pathlib.Path(name)
+        (folder / MODEL_FILE).write_bytes(graph.content)
+        np.save(folder / INPUTS_FILE, inputs)
+        np.save(folder / TENSORS_FILE, np.array(tensors, np.int64))
+        run_child("edge.litert_child", folder, InterpreterError, "LiteRT")
+        kept = np.load(folder / OUTPUTS_FILE)
+    found = [graph.tensors[index] for index in tensors]
+    ends = np.cumsum([tensor.element_count for tensor in found])
+    parts = np.split(kept, ends[:-1], axis=1)
+    return [
+        part.reshape(len(inputs), *tensor.shape[1:])
+        for part, tensor in zip(parts, found, strict=True)
+    ]
 
 
 def run_tflm(graph: Graph, inputs: np.ndarray) -> tuple[np.ndarray, int]:

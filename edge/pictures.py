@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge.budget import Budget
+from edge.compare_advice import ALARM_DB
 from edge.errors import EdgeError
 from edge.graph import Graph
 from edge.plan.stream import StreamPlan
 from edge.plan.timeline import Timeline
 
 if TYPE_CHECKING:
+    from edge.compare import Comparison
     from edge.search import Candidate
 
 KIB = 1024
@@ -178,6 +180,41 @@ def front_picture(
     axes.set_yscale("log")
     axes.set_xlabel("RAM, KiB")
     axes.set_ylabel("million MACs; the dot's size is flash")
+    axes.legend()
+    _save(figure, path)
+
+
+def comparison_picture(comparison: Comparison, path: pathlib.Path) -> None:
+    """Draws each layer's signal to noise ratio: accumulated up to it, and its own.
+
+    Args:
+        comparison: An int8 model beside its float network.
+        path: The file to write; its suffix names the format.
+
+    Raises:
+        EdgeError: If the file cannot be written.
+
+    Example:
+        >>> comparison_picture(comparison, pathlib.Path("sqnr.png"))  # doctest: +SKIP
+    """
+    figure, axes = _figure(height=5.0)
+    layers, worst = comparison.layers, comparison.worst
+    places = range(len(layers))
+    # Without noise the ratio is infinite: a gap in the line.
+    for label, values in (
+        ("accumulated", [layer.sqnr_db for layer in layers]),
+        ("own", [layer.own_sqnr_db for layer in layers]),
+    ):
+        axes.plot(places, values, marker=".", label=label)
+    axes.axhline(ALARM_DB, color="tab:gray", linestyle="--", linewidth=1, label="fault below")
+    axes.plot(layers.index(worst), worst.own_sqnr_db, "o", color="red", fillstyle="none")
+    names = [f"{layer.operator} {layer.keras_layer}" for layer in layers]
+    axes.set_xticks(places, names, rotation=90, fontsize=6)
+    axes.set_ylabel("SQNR, dB")
+    axes.set_title(
+        f"{comparison.input_count} inputs; most noise from {worst.keras_layer}, "
+        f"{worst.own_sqnr_db:.1f} dB"
+    )
     axes.legend()
     _save(figure, path)
 

@@ -120,9 +120,7 @@ def profile(graph: Graph, board: Board, seed: int = 0) -> Profile:
     return Profile(
         target,
         engine,
-        tuple(
-            round(counts[layer.index] + kept[layer.output]) for layer in engine.network.layers
-        ),
+        tuple(round(counts[layer.index] + kept[layer.output]) for layer in engine.network.layers),
         round(kept[engine.network.input]),
         emulation,
     )

@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from edge.graph import Graph, read_graph, require_int8
+from edge.grid import to_int8
 from edge.interpreters import InterpreterError, run_litert, run_tflm
 from edge.tflm_ops import require_tflm_operators
 
@@ -140,7 +141,4 @@ def quantize_inputs(graph: Graph, inputs: np.ndarray) -> np.ndarray:
 
     Source: the TFLite 8-bit quantization specification.
     """
-    quantization = graph.input.quantization
-    assert quantization is not None, "require_int8 comes first"
-    steps = np.round(np.asarray(inputs, np.float32) / np.float32(quantization.scales[0]))
-    return np.clip(steps + quantization.zero_points[0], -128, 127).astype(np.int8)
+    return to_int8(inputs, graph.input)

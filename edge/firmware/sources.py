@@ -37,7 +37,9 @@ def render_firmware(
     """
     folders = [BOARD_FOLDER, *([PROFILE_FOLDER] if is_profiled else [])]
     files = render_engine(engine) | {
-        path.name: path.read_text("utf-8") for folder in folders for path in sorted(folder.iterdir())
+        path.name: path.read_text("utf-8")
+        for folder in folders
+        for path in sorted(folder.iterdir())
     }
     values = {
         "banner": BANNER,

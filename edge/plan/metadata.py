@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edge.errors import ModelError
-from edge.graph import FILE_IDENTIFIER, OFFLINE_PLAN_NAME
+from edge.graph import OFFLINE_PLAN_NAME
+from edge.tflite_file import AlignedBuffer, pack, unpack
 
 PLAN_VERSION = 1
 SUBGRAPH = 0
-BUFFER_ALIGNMENT = 16
-
-
-class _AlignedBuffer(schema.BufferT):
-    """A buffer whose data starts on a multiple of 16, as the schema's `force_align` asks."""
-
-    def Pack(self, builder: Any) -> int:  # noqa: N802 - the generated code's name
-        if self.data is None or len(self.data) == 0:
-            return super().Pack(builder)
-        content = np.asarray(self.data, np.uint8).tobytes()
-        builder.StartVector(1, len(content), BUFFER_ALIGNMENT)
-        start = builder.Head() - len(content)
-        builder.Bytes[start : start + len(content)] = content
-        builder.head = start
-        data = builder.EndVector()
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, data)
-        return schema.BufferEnd(builder)
 
 
 def with_offline_plan(content: bytes, offsets: Sequence[int]) -> bytes:
@@ -63,11 +44,9 @@ def with_offline_plan(content: bytes, offsets: Sequence[int]) -> bytes:
 
 
 def _rewritten(content: bytes, offsets: Sequence[int]) -> bytes:
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpack(content)
     table = [PLAN_VERSION, SUBGRAPH, len(offsets), *offsets]
-    for buffer in model.buffers:
-        buffer.__class__ = _AlignedBuffer
-    buffer = _AlignedBuffer()
+    buffer = AlignedBuffer()
     buffer.data = np.frombuffer(np.array(table, "<i4").tobytes(), np.uint8)
     entry = next((m for m in model.metadata or [] if m.name == OFFLINE_PLAN_NAME), None)
     if entry is None:
@@ -78,6 +57,4 @@ def _rewritten(content: bytes, offsets: Sequence[int]) -> bytes:
         model.metadata = [*(model.metadata or []), entry]
     else:
         model.buffers[entry.buffer] = buffer
-    builder = flatbuffers.Builder(len(content) + 4096)
-    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
-    return bytes(builder.Output())
+    return pack(model)

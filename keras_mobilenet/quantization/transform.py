@@ -197,7 +197,7 @@ def _quantize(group: Group, x: list, learns_step: bool):
             x = _convolution(list(stage), f"{name}_{stage[0].name}", x, learns_step)
         return x
     if role is Role.SEPARABLE:
-        depthwise, pointwise = _separated(first)
+        depthwise, pointwise = separated(first)
         x = _convolution([depthwise], f"{name}_depthwise", x[0], learns_step)
         return _convolution([pointwise, *rest], f"{name}_pointwise", x, learns_step)
     if role is Role.CONVOLUTION:
@@ -257,8 +257,21 @@ def _activated(x, activation: str | None, name: str, learns_step: bool):
     return QuantizedActivation(activation, learns_step, name=f"{name}_{activation}")(x)
 
 
-def _separated(separable: layers.SeparableConv2D) -> tuple[layers.Layer, layers.Layer]:
-    """The two convolutions of a SeparableConv2D, on its own weights."""
+def separated(separable: layers.SeparableConv2D) -> tuple[layers.Layer, layers.Layer]:
+    """The two convolutions of a SeparableConv2D, on its own weights.
+
+    Args:
+        separable: A built layer.
+
+    Returns:
+        `(depthwise, pointwise)`: the second has the bias and the activation.
+
+    Example:
+        >>> layer = layers.SeparableConv2D(4, 3)
+        >>> layer.build((None, 8, 8, 2))
+        >>> [type(part).__name__ for part in separated(layer)]
+        ['DepthwiseConv2D', 'Conv2D']
+    """
     depthwise = layers.DepthwiseConv2D(
         separable.kernel_size,
         separable.strides,

@@ -72,7 +72,19 @@ NETWORKS = {
 
 
 @pytest.fixture(scope="session")
-def network(random_weights, request):
+def keras_network(random_weights):
+    """The Keras model of a name, with the weights that `network` converts."""
+
+    def build(name):
+        model = NETWORKS[name]()
+        model.set_weights(random_weights(model))
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def network(keras_network, request):
     """The int8 graph of a name; converted the first time."""
 
     @functools.cache
@@ -81,8 +93,7 @@ def network(random_weights, request):
             return read_graph(request.getfixturevalue("shared_data") / "models" / name)
         import edge
 
-        model = NETWORKS[name]()
-        model.set_weights(random_weights(model))
+        model = keras_network(name)
         shape = (2, *model.input_shape[1:])
         samples = np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
         return read_graph(edge.convert(model, samples))

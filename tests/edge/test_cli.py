@@ -7,6 +7,7 @@ import pytest
 
 COMMANDS = [
     *("boards", "train", "export", "verify", "inspect", "fit", "plan", "search", "demo"),
+    "compare",
     *("stream", "build", "run", "flash"),
 ]
 
