@@ -8,11 +8,7 @@ from typing import NoReturn
 
 import typer
 
-<<<<<<< HEAD
-from edge import cli_engine, cli_model, cli_report, cli_train
-=======
-from edge import cli_compare, cli_engine, cli_model, cli_train
->>>>>>> compare
+from edge import cli_compare, cli_engine, cli_model, cli_report, cli_train
 from edge.cli_shared import stderr
 from edge.errors import EdgeError
 

@@ -49,7 +49,7 @@ def render_page(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = lambda value: f"{value:,}"
-    environment.filters["size"] = lambda shape: " × ".join(f"{n:,}" for n in shape)
+    environment.filters["size"] = lambda shape: " \u00d7 ".join(f"{n:,}" for n in shape)
     environment.filters["percent"] = lambda share: f"{share:.2%}".translate(PERCENT)
     environment.filters["short"] = short_name
     assert environment.loader is not None
