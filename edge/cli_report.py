@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.boards import find_board
+from edge.cli_compare import comparison_json
 from edge.cli_shared import (
     BoardOption,
     JsonOption,
@@ -36,12 +37,10 @@ def report(
     float_model: Annotated[
         str | None, typer.Option("--float", help="The float .keras file that was quantized.")
     ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Labelled images for the accuracy: see train.")
-    ] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Labelled images: see train.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one HTML file: memory over time, cost of each layer, budget, accuracy."""
+    """Write one HTML file: memory over time, cost of each layer, budget, error, accuracy."""
     target = find_board(board)
     for path in (out, *([png] if png is not None else [])):
         require_writable(path.parent, [path.name])
@@ -116,4 +115,7 @@ def report_json(done: Report) -> dict[str, Any]:
         "accuracy": done.accuracy.reason
         if isinstance(done.accuracy, Absent)
         else dataclasses.asdict(done.accuracy),
+        "comparison": done.comparison.reason
+        if isinstance(done.comparison, Absent)
+        else comparison_json(done.comparison),
     }

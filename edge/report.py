@@ -28,6 +28,7 @@ from edge.tflm_ops import require_tflm_operators
 from edge.verify import quantize_inputs
 
 if TYPE_CHECKING:
+    from edge.compare import Comparison
     from keras_mobilenet.data import ImageData
 
 Part = TypeVar("Part")
@@ -118,6 +119,7 @@ class Report:
         layers: Cost per operator.
         profile: Instructions.
         accuracy: On held-out images.
+        comparison: The int8 model beside the float one, layer by layer.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Report:
     layers: tuple[LayerCost, ...]
     profile: Profile | Absent
     accuracy: Accuracy | Absent
+    comparison: Comparison | Absent
 
 
 def report(
@@ -210,8 +213,18 @@ def collect(
     accuracy: Accuracy | Absent = Absent(
         "Not measured: it needs labelled images, --data on the command line or data= in Python."
     )
+    comparison: Comparison | Absent = Absent(
+        "Not measured: it needs the float model and images, --float and --data on the command line "
+        "or float_model= and data= in Python."
+    )
     if data is not None:
+        float_model = _loaded(float_model)
         accuracy = _accuracy(graph, float_model, data)
+        if float_model is not None:
+            # Imports TensorFlow, which takes seconds.
+            from edge.compare import compare
+
+            comparison = compare(float_model, graph, data.test_inputs())
     engine = _attempt(lambda: engine_for(graph, target))
     profiled = engine if isinstance(engine, Absent) else _attempt(lambda: profile(graph, target))
     return Report(
@@ -222,6 +235,7 @@ def collect(
         _layers(graph, engine, profiled),
         profiled,
         accuracy,
+        comparison,
     )
 
 
@@ -331,10 +345,6 @@ def _accuracy(graph: Graph, float_model: Any, images: ImageData) -> Accuracy:
 def _float_accuracy(model: Any, inputs: np.ndarray, labels: np.ndarray) -> float | None:
     if model is None:
         return None
-    if isinstance(model, (str, os.PathLike)):
-        from edge.convert import load_keras
-
-        model = load_keras(os.fspath(model))
     if tuple(model.input_shape[1:]) != inputs.shape[1:]:
         raise EdgeError(
             f"The float model reads {tuple(model.input_shape[1:])}, the int8 model "
@@ -342,3 +352,11 @@ def _float_accuracy(model: Any, inputs: np.ndarray, labels: np.ndarray) -> float
         )
     predicted = model.predict(inputs, verbose=0).reshape(len(inputs), -1)
     return float(np.mean(predicted.argmax(axis=1) == labels))
+
+
+def _loaded(model: Any) -> Any:
+    if not isinstance(model, (str, os.PathLike)):
+        return model
+    from edge.convert import load_keras
+
+    return load_keras(os.fspath(model))

@@ -196,7 +196,7 @@ def engine_memory(engine: Engine) -> MemoryView:
     for number, segment in enumerate(engine.plan.segments):
         count = sum(moment.segment == number for moment in moments)
         first, last = (layers[n].op.index for n in (segment.layers[0], segment.layers[1] - 1))
-        marks.append((len(edges) - 1, f"{first}-{last}" if first != last else str(first)))
+        marks.append((len(edges) - 1, f"{first}\u2013{last}" if first != last else str(first)))
         start, width = edges[-1], (segment.layers[1] - segment.layers[0]) / len(layers)
         edges += [start + width * (n + 1) / count for n in range(count)]
     return MemoryView(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+import math
 from typing import Any
 
 import jinja2
@@ -20,6 +21,7 @@ WIDTH, HEIGHT = 1000, 400
 
 HEADROOM = 1.11
 MARK_GAP = 0.055
+BEST_DB = 60
 COLORS = 6
 PERCENT = str.maketrans({"%": "\u00a0%", "-": "\u2212"})
 LABEL_WIDTH, LABEL_HEIGHT = 0.06, 0.055
@@ -47,9 +49,7 @@ def render_page(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = lambda value: f"{value:,}"
-    environment.filters["size"] = lambda shape: " \N{MULTIPLICATION SIGN} ".join(
-        f"{n:,}" for n in shape
-    )
+    environment.filters["size"] = lambda shape: " \u00d7 ".join(f"{n:,}" for n in shape)
     environment.filters["percent"] = lambda share: f"{share:.2%}".translate(PERCENT)
     environment.filters["short"] = short_name
     assert environment.loader is not None
@@ -81,6 +81,9 @@ def render_page(report: Report) -> str:
         profile=report.profile if isinstance(report.profile, Profile) else None,
         why_no_profile=_reason(report.profile),
         accuracy=report.accuracy if isinstance(report.accuracy, Accuracy) else None,
+        comparison=None if isinstance(report.comparison, Absent) else report.comparison,
+        errors=_errors(report),
+        why_no_comparison=_reason(report.comparison),
         why_no_accuracy=_reason(report.accuracy),
     )
 
@@ -280,6 +283,27 @@ def _layer_rows(layers: tuple[LayerCost, ...]) -> list[dict[str, Any]]:
         }
         for layer in layers
     ]
+
+
+def _errors(report: Report) -> list[dict[str, Any]]:
+    """The noise of each layer, the input first; a bar is long where the noise is small."""
+    if isinstance(report.comparison, Absent):
+        return []
+    found = report.comparison
+    return [
+        {
+            "error": error,
+            "share": _round(max(0.0, min(error.own_sqnr_db, BEST_DB)) / BEST_DB * 100),
+            "is_worst": error is found.worst,
+            "own": _decibel(error.own_sqnr_db),
+            "here": _decibel(error.sqnr_db),
+        }
+        for error in (found.input, *found.layers)
+    ]
+
+
+def _decibel(value: float) -> str:
+    return f"{value:.1f}".replace("-", "\u2212") if math.isfinite(value) else "no noise"
 
 
 def _totals(layers: tuple[LayerCost, ...]) -> dict[str, int]:

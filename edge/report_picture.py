@@ -37,7 +37,8 @@ def render_picture(report: Report, suffix: str = ".png") -> bytes:
 
     views = [r for r in report.runtimes if isinstance(r.memory, MemoryView)]
     figure = Figure(figsize=(14, 10), layout="constrained")
-    memory_row, lower_row = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+    rows: Any = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+    memory_row, lower_row = rows
     for axes, runtime in zip(
         memory_row.subplots(1, max(1, len(views)), squeeze=False)[0], views, strict=False
     ):

@@ -1,4 +1,4 @@
-"""The engine's memory over time: which rows live while each row is made, and where they lie."""
+"""The engine's memory over time: what is alive while each row is made, and where it lies."""
 
 from __future__ import annotations
 

@@ -268,7 +268,13 @@ def test_the_accuracy_is_that_of_the_held_out_images(trained, trained_tflite, di
     outputs = run_litert(graph, quantize_inputs(graph, digits.test_inputs()))
     assert found.accuracy.int8 == np.mean(outputs.argmax(axis=1) == digits.test_labels)
     assert found.accuracy.float == pytest.approx(trained.qat_accuracy)
-    assert f"Of {len(digits.test_labels)} held-out images" in render_page(found)
+    page = render_page(found)
+    assert f"Of {len(digits.test_labels)} held-out images" in page
+    assert [e.operator for e in found.comparison.layers] == sorted(
+        e.operator for e in found.comparison.layers
+    )
+    for error in found.comparison.layers:
+        assert f"{error.own_sqnr_db:.1f}" in page
 
 
 def test_images_of_another_model_are_refused(network, trained_tflite, digits):
