@@ -38,7 +38,6 @@ def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProc
     Example:
         >>> run_tool(["echo", "42 bytes"], text=True).stdout.strip()
         '42 bytes'
-\n'
     """
     sent = options.pop("input", None)
     options.setdefault("stdin", subprocess.DEVNULL if sent is None else subprocess.PIPE)
