@@ -36,8 +36,8 @@ def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProc
         OSError: If the program cannot be started.
 
     Example:
-        >>> run_tool(["echo", "42 bytes"], text=True).stdout
-        '42 bytes\n'
+        >>> run_tool(["echo", "42 bytes"], text=True).stdout.strip()
+        '42 bytes'
     """
     sent = options.pop("input", None)
     options.setdefault("stdin", subprocess.DEVNULL if sent is None else subprocess.PIPE)

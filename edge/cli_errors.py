@@ -28,7 +28,7 @@ def usage_sentence(error: Any) -> str:
 
     Example:
         >>> usage_sentence(typer.BadParameter("seven is no number."))
-        'seven is no number. See keras-mobilenet --help.'
+        'Invalid value: seven is no number. See keras-mobilenet --help.'
     """
     message = error.format_message().strip()
     if not message:
