@@ -2,10 +2,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
-	qemu-system-arm cmake make gcc libc6-dev
+	qemu-system-arm cmake make gcc libc6-dev chromium chromium-driver
 
 C_SOURCES := $(wildcard edge/emit/engine/kernels/*.[ch] edge/firmware/board/*.[ch] \
-	edge/firmware/host/*.c benchmarks/*.[ch] benchmarks/*.cc tests/edge/emit/*.cc)
+	edge/firmware/host/*.c edge/firmware/profile/*.[ch] benchmarks/*.[ch] benchmarks/*.cc tests/edge/emit/*.cc)
 
 # A file stays on one of two workers; the order and the groups are in tests/conftest.py.
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=20
@@ -27,7 +27,6 @@ test-all: lint typecheck tools ## The same with the long repetitions that CI lea
 	$(PYTEST) $(COVERAGE)
 
 docs: .venv/installed ## The documentation as a site, in build/site
-	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[docs]'
 	$(BIN)/mkdocs build --strict
 
 format: .venv/installed ## Format Python, and the C that is written by hand
@@ -67,13 +66,14 @@ bench-engine: .venv/installed tools ## The engine beside TFLite Micro and bakenn
 tools:
 	@if ! echo '#include <cstdint>' | arm-none-eabi-g++ -x c++ -fsyntax-only - 2>/dev/null \
 		|| ! command -v qemu-system-arm >/dev/null || ! command -v cmake >/dev/null \
+		|| ! command -v chromedriver >/dev/null \
 		|| ! echo '#include <stdio.h>' | gcc -fsyntax-only -x c - 2>/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && \
 			DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
 				$(DEBIAN_PACKAGES); \
 		else \
-			echo "The Arm compiler, QEMU, CMake or gcc is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
+			echo "The Arm compiler, QEMU, CMake, gcc or Chromium is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
 		fi; \
 	fi
 
