@@ -110,9 +110,7 @@ class QuantizationRange(keras.layers.Layer):
             return limits
         # In double precision: each compiler has its own float32 exponential.
         factor = ops.exp(ops.cast(_read(leader.log_factor), "float64"))
-        low, high = (
-            ops.cast(ops.cast(limit, "float64") * factor, "float32") for limit in limits
-        )
+        low, high = (ops.cast(ops.cast(limit, "float64") * factor, "float32") for limit in limits)
         return low, high
 
     def call(self, x, training=None):
