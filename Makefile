@@ -2,7 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
-	qemu-system-arm cmake make gcc libc6-dev chromium chromium-driver
+	qemu-system-arm cmake make gcc g++ libc6-dev gcc-riscv64-unknown-elf gcc-xtensa-lx106 \
+	chromium chromium-driver
 
 C_SOURCES := $(wildcard edge/emit/engine/kernels/*.[ch] edge/firmware/board/*.[ch] \
 	edge/firmware/host/*.c edge/firmware/profile/*.[ch] benchmarks/*.[ch] benchmarks/*.cc tests/edge/emit/*.cc)
@@ -66,14 +67,16 @@ bench-engine: .venv/installed tools ## The engine beside TFLite Micro and bakenn
 tools:
 	@if ! echo '#include <cstdint>' | arm-none-eabi-g++ -x c++ -fsyntax-only - 2>/dev/null \
 		|| ! command -v qemu-system-arm >/dev/null || ! command -v cmake >/dev/null \
-		|| ! command -v chromedriver >/dev/null \
+		|| ! command -v chromedriver >/dev/null || ! command -v g++ >/dev/null \
+		|| ! command -v riscv64-unknown-elf-gcc >/dev/null \
+		|| ! command -v xtensa-lx106-elf-gcc >/dev/null \
 		|| ! echo '#include <stdio.h>' | gcc -fsyntax-only -x c - 2>/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && \
 			DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
 				$(DEBIAN_PACKAGES); \
 		else \
-			echo "The Arm compiler, QEMU, CMake, gcc or Chromium is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
+			echo "A compiler, QEMU, CMake or Chromium is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
 		fi; \
 	fi
 

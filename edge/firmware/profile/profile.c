@@ -1,8 +1,8 @@
 /* What each step of the model takes, finer than the clock ticks.
  *
- * The clock ticks once in many instructions, so each call waits for the next tick in a loop of known
- * length and counts the turns: the step took the time between two ticks, less the wait. The next
- * step begins at that tick, so that neither the wait nor the sums below are counted. */
+ * The clock ticks once in many instructions, so each call waits for the next tick in a loop of
+ * known length and counts the turns: the step took the time between two ticks, less the wait. The
+ * next step begins at that tick, so that neither the wait nor the sums below are counted. */
 #include "profile.h"
 
 #include "model.h"

@@ -2,7 +2,8 @@
 #include <arm_mve.h>
 #include <stdbool.h>
 
-/* The assembly takes all registers: without optimization, or with a frame pointer, gcc has too few. */
+/* The assembly takes all registers: without optimization, or with a frame pointer, gcc has too few.
+ */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O2", "omit-frame-pointer")
 #endif
