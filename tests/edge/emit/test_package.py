@@ -446,7 +446,7 @@ def test_refuses_a_name_of_which_nothing_is_left(text):
 
 def test_the_command_says_what_it_wrote(cli, vww, tmp_path):
     done = cli(
-        "package", vww, "--as", "arduino", "-o", tmp_path / "a", "--name", "7 seas", "--json"
+        "package", vww, "--as", "esp-idf", "-o", tmp_path / "a", "--name", "7 seas", "--json"
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
