@@ -205,6 +205,13 @@ def require_fit(
 
     Raises:
         DoesNotFitError: If it does not fit; carries the budget and the graph.
+
+    Example:
+        >>> from edge.boards import find_board
+        >>> hog = Item("RAM", "the rest of the firmware", 131_072, "as asked")
+        >>> require_fit(graph, find_board("nucleo-f446re"), "tiny.tflite", [hog])
+        Traceback (most recent call last):
+        edge.errors.DoesNotFitError: tiny.tflite does not fit. ...
     """
     result = budget(graph, board)
     result = dataclasses.replace(result, items=(*result.items, *more))

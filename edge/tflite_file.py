@@ -17,6 +17,14 @@ class AlignedBuffer(schema.BufferT):
     """A buffer whose data starts on a multiple of 16, as the schema's `force_align` asks."""
 
     def Pack(self, builder: Any) -> int:  # noqa: N802 - the generated code's name
+        """Writes the buffer into a file that is being built.
+
+        Args:
+            builder: A `flatbuffers.Builder`.
+
+        Returns:
+            The table's offset, as the schema's generated code returns it.
+        """
         if self.data is None or len(self.data) == 0:
             return super().Pack(builder)
         content = np.asarray(self.data, np.uint8).tobytes()

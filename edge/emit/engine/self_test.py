@@ -31,7 +31,7 @@ def render_self_test(engine: Engine, camera: Camera | None = None) -> dict[str, 
         >>> sorted(render_self_test(engine))  # doctest: +SKIP
         ['self_test.c', 'self_test.h']
     """
-    outputs = self_test_output(engine, camera)
+    outputs = _self_test_output(engine, camera)
     values = {"banner": BANNER, "seed": SELF_TEST_SEED, "outputs": outputs}
     return {name: template("edge.emit.engine", name).render(values) for name in FILES}
 
@@ -58,7 +58,7 @@ def self_test_image(count: int) -> np.ndarray:
     return image
 
 
-def self_test_output(engine: Engine, camera: Camera | None = None) -> list[int]:
+def _self_test_output(engine: Engine, camera: Camera | None = None) -> list[int]:
     """What a model makes of the image that the chip makes for itself.
 
     Args:
