@@ -55,7 +55,7 @@ def segments_table(plan: StreamPlan) -> Table:
     Example:
         >>> from edge.emit.engine.sources import engine_of
         >>> segments_table(engine_of(graph).plan).title
-        XX
+        '144 bytes of memory'
     """
     network = plan.network
     table = Table(

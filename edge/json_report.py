@@ -44,7 +44,7 @@ def budget_json(use: Budget) -> dict[str, Any]:
         >>> from edge.boards import find_board
         >>> from edge.budget import budget
         >>> budget_json(budget(graph, find_board("nucleo-f446re")))["arena_bytes"]
-        XX
+        2560
     """
     return {
         "board": use.board.id,
@@ -115,7 +115,7 @@ def timeline_json(graph: Graph, timeline: Timeline) -> dict[str, Any]:
     Example:
         >>> from edge.plan.timeline import memory_timeline
         >>> timeline_json(graph, memory_timeline(graph))["peak_bytes"]
-        XX
+        256
     """
     return {
         "peak_bytes": timeline.peak.top_bytes,

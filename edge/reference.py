@@ -38,7 +38,7 @@ def run_reference(graph: Graph, inputs: np.ndarray) -> np.ndarray:
 
     Example:
         >>> run_reference(graph, np.zeros((1, 8, 8, 3), "int8"))
-        XX
+        array([[ 113, -113]], dtype=int8)
     """
     return np.stack([every_tensor(graph, one)[graph.outputs[0]].reshape(-1) for one in inputs])
 
@@ -168,8 +168,8 @@ def channel_multipliers(graph: Graph, op: Operator) -> tuple[np.ndarray, np.ndar
 
     Example:
         >>> multipliers, shifts = channel_multipliers(graph, graph.operators[0])
-        >>> multipliers[0] / 2**31, shifts.tolist()
-        XX
+        >>> (multipliers / 2**31).tolist(), shifts.tolist()
+        ([0.5, 0.5, 0.5, 0.5], [-10, -10, -10, -10])
     """
     source, kernel, output = (graph.tensors[i] for i in (op.inputs[0], op.inputs[1], op.outputs[0]))
     scale_of(kernel)
@@ -212,7 +212,7 @@ def add_multipliers(graph: Graph, op: Operator) -> list[tuple[int, int]]:
 
     Example:
         >>> [shift for _, shift in add_multipliers(graph, graph.operators[3])]
-        XX
+        [0, 0, -19]
 
     Source: TFLite's `add.cc`.
     """

@@ -54,7 +54,7 @@ def budget_table(budget: Budget) -> Table:
         >>> from edge.boards import find_board
         >>> from edge.budget import budget
         >>> budget_table(budget(graph, find_board("nucleo-f446re"))).row_count
-        XX
+        7
     """
     table = Table("memory", "what", right("bytes"), "figure is", title=budget.board.name)
     for memory, has, used, over in (
@@ -84,7 +84,7 @@ def banks_table(budget: Budget) -> Table:
         >>> from edge.boards import find_board
         >>> from edge.budget import budget
         >>> banks_table(budget(graph, find_board("nucleo-f446re"))).row_count
-        XX
+        2
     """
     table = Table("bank", "holds", right("bytes"), Column("of the bank", no_wrap=True))
     for use in budget.bank_uses():
@@ -180,7 +180,7 @@ def culprits_table(graph: Graph, timeline: Timeline) -> Table:
     Example:
         >>> from edge.plan.timeline import memory_timeline
         >>> culprits_table(graph, memory_timeline(graph)).title
-        XX
+        'Peak of 256 bytes at operator 0, CONV_2D'
     """
     peak = timeline.peak
     name = graph.operators[peak.operator].opcode

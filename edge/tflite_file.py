@@ -48,7 +48,8 @@ def unpack(content: bytes) -> schema.ModelT:
         The schema's model.
 
     Example:
-        >>> unpack(tflite).subgraphs[0].operators  # doctest: +SKIP
+        >>> len(unpack(graph.content).subgraphs[0].operators)
+        7
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     for buffer in model.buffers:
@@ -66,7 +67,9 @@ def pack(model: schema.ModelT) -> bytes:
         The file's bytes.
 
     Example:
-        >>> read_graph(pack(unpack(tflite)))  # doctest: +SKIP
+        >>> from edge.graph import read_graph
+        >>> read_graph(pack(unpack(graph.content))).op_names() == graph.op_names()
+        True
     """
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     builder = flatbuffers.Builder(size + 4096)

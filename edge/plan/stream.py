@@ -124,8 +124,9 @@ def plan_stream(
         InfeasibleError: If no schedule keeps within `ram_bytes`.
 
     Example:
-        >>> plan_stream(network, lambda layer: 0).memory_bytes  # doctest: +SKIP
-        12096
+        >>> from edge.plan.layers import network_of
+        >>> plan_stream(network_of(graph), lambda layer: 0).memory_bytes
+        112
     """
     plans = [_best(network, scratch, with_heads, seconds) for with_heads in (False, True)]
     smallest = min(plans, key=lambda plan: plan.memory_bytes)
@@ -150,8 +151,9 @@ def cut_points(network: Network) -> list[int]:
         Numbers of layers, ascending, 0 and all of them included.
 
     Example:
-        >>> cut_points(network)[:3]  # doctest: +SKIP
-        [0, 1, 2]
+        >>> from edge.plan.layers import network_of
+        >>> cut_points(network_of(graph))  # none within the residual block
+        [0, 1, 4, 5, 6, 7]
     """
     cuts = [0]
     for count in range(1, len(network.layers)):
