@@ -106,8 +106,7 @@ def int8_graph(model: str) -> Graph:
         The `Graph`.
 
     Raises:
-        ModelError: If the file cannot be read, is not int8, or has an operator that TFLite Micro has
-            not.
+        ModelError: If the file cannot be read, is not int8, or TFLite Micro lacks an operator.
     """
     graph = read_graph(model)
     require_tflm_operators(graph, model)

@@ -268,7 +268,8 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         EdgeError: If it cannot be opened.
 
     Example:
-        >>> open_storage("sqlite:////tmp/study.db")  # doctest: +SKIP
+        >>> open_storage("sqlite://").get_all_studies()  # in memory
+        []
     """
     # Heartbeats are what makes a killed process's trial come back.
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -70,8 +70,8 @@ def main(folder: pathlib.Path) -> None:
     """Reads the job, the data and the weights, writes the trained weights and ranges.
 
     Args:
-        folder: Holds `job.json`, `weights.npz` and `data.npz`; takes `trained.npz`, `ranges.json` and,
-            of a quantized model, `model.tflite`.
+        folder: Holds `job.json`, `weights.npz` and `data.npz`; takes `trained.npz`, `ranges.json`
+            and, of a quantized model, `model.tflite`.
     """
     job = json.loads((folder / "job.json").read_text("utf-8"))
     options = job["options"]

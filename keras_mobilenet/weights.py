@@ -152,7 +152,7 @@ def imagenet_file(alpha: float, side: int, include_top: bool) -> str:
     Example:
         >>> imagenet_file(0.3, 128, include_top=True)
         Traceback (most recent call last):
-        ValueError: weights='imagenet' exist for alpha 0.25, 0.5, 0.75 and 1.0 at 128, 160, 192 and ...
+        ValueError: weights='imagenet' exist for alpha 0.25, 0.5, 0.75 and 1.0 at ...
     """
     from keras.src.applications.mobilenet import BASE_WEIGHT_PATH
 

@@ -238,7 +238,7 @@ class Flow:
             tensor: Index of a tensor of the segment.
 
         Returns:
-            The row's number; the tensor's height if all layers have read it.
+            Its number: the tensor's height if all have read it, 0 of the result, which stays whole.
         """
         if tensor == self.result:
             return 0

@@ -78,7 +78,7 @@ def stream_timeline(plan: StreamPlan, scratch_bytes: tuple[int, ...]) -> tuple[S
         >>> from edge.plan.stream import plan_stream
         >>> plan = plan_stream(network_of(graph), lambda layer: 0)
         >>> [moment.layer for moment in stream_timeline(plan, (0,) * 7)][-4:]
-        YY
+        [3, 4, 5, 6]
     """
     network = plan.network
     flow = Flow(network, (0, len(network.layers)))

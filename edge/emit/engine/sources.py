@@ -121,7 +121,7 @@ def render_engines(engines: Mapping[str, Engine]) -> dict[str, str]:
     Example:
         >>> engines = {name: engine_of(graph, name) for name in ("portable", "dsp")}
         >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())
-        YY
+        ['model_dsp.c', 'model_portable.c', 'weights_dsp.c', 'weights_portable.c']
     """
     if len(engines) == 1:
         return render_engine(*engines.values())
