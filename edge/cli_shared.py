@@ -122,7 +122,7 @@ def images_of(shape: tuple[int, ...], source: str) -> Any:
         source: As for `--data`.
 
     Returns:
-        `keras_mobilenet.data.ImageData`: float images in [-1, 1) and their labels.
+        The `keras_mobilenet.data.ImageData`, its images of the model's side and channels.
 
     Raises:
         EdgeError: If the model reads no square images, or there is no such data set.
