@@ -175,7 +175,8 @@ def budget(
         EdgeError: If the arena has to be measured and cannot be.
 
     Example:
-        >>> budget(graph, find_board("nucleo-f446re")).fits  # doctest: +SKIP
+        >>> from edge.boards import find_board
+        >>> budget(graph, find_board("nucleo-f446re")).fits
         True
     """
     arena = tensor_arena(graph, board)
@@ -205,6 +206,13 @@ def require_fit(
 
     Raises:
         DoesNotFitError: If it does not fit; carries the budget and the graph.
+
+    Example:
+        >>> from edge.boards import find_board
+        >>> hog = Item("RAM", "the rest of the firmware", 131_072, "as asked")
+        >>> require_fit(graph, find_board("nucleo-f446re"), "tiny.tflite", [hog])
+        Traceback (most recent call last):
+        edge.errors.DoesNotFitError: tiny.tflite does not fit. ...
     """
     result = budget(graph, board)
     result = dataclasses.replace(result, items=(*result.items, *more))
@@ -225,8 +233,9 @@ def fitting_variants(graph: Graph, board: Board) -> list[Variant]:
         if the network has an operator whose memory cannot be computed at another size.
 
     Example:
-        >>> [v.rho for v in fitting_variants(graph, board)]  # doctest: +SKIP
-        [0.83, 1.0]
+        >>> from edge.boards import find_board
+        >>> [v.alpha_factor for v in fitting_variants(graph, find_board("nucleo-f446re"))]
+        [1.0, 0.75, 0.5, 0.25, 0.125]
     """
     if len(graph.input.shape) != 4:
         return []
@@ -254,7 +263,8 @@ def budget_of(model: ScaledModel, board: Board) -> Budget:
         NoArenaRuleError: If an operator's memory is not known.
 
     Example:
-        >>> budget_of(scaled_model(graph, 0.5, 64), board).fits  # doctest: +SKIP
+        >>> from edge.boards import find_board
+        >>> budget_of(scaled_model(graph, 0.5, 64), find_board("nucleo-f446re")).fits
         True
     """
     planned = planned_graph(model.graph, seconds=VARIANT_SECONDS)

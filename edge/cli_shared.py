@@ -44,7 +44,14 @@ DataOption = Annotated[
 
 @contextlib.contextmanager
 def bad_argument() -> Iterator[None]:
-    """Turns what keras_mobilenet says of an argument or of a data set into the user's error."""
+    """Turns what keras_mobilenet says of an argument or of a data set into the user's error.
+
+    Yields:
+        Nothing; the block's `ValueError` is caught.
+
+    Raises:
+        EdgeError: With the words of the block's `ValueError`.
+    """
     try:
         yield
     except ValueError as error:
@@ -53,14 +60,25 @@ def bad_argument() -> Iterator[None]:
 
 @contextlib.contextmanager
 def status(what: str) -> Iterator[None]:
-    """Shows a spinner while something runs."""
+    """Shows a spinner while something runs.
+
+    Args:
+        what: What runs, as a participle: `"Converting"`.
+
+    Yields:
+        Nothing; the spinner goes when the block ends.
+    """
     # A name may hold what rich takes for markup.
     with stderr.status(Text(f"{what} ...")):
         yield
 
 
 def say(sentence: str) -> None:
-    """Prints a sentence as it is: a path may hold what rich takes for markup."""
+    """Prints a sentence as it is: a path may hold what rich takes for markup.
+
+    Args:
+        sentence: Printed to standard output.
+    """
     stdout.print(sentence, soft_wrap=True, markup=False)
 
 
@@ -79,7 +97,17 @@ def load_tensorflow() -> None:
 
 
 def int8_graph(model: str) -> Graph:
-    """Reads an int8 model that TFLite Micro can run."""
+    """Reads an int8 model that TFLite Micro can run.
+
+    Args:
+        model: Path of a .tflite file.
+
+    Returns:
+        The `Graph`.
+
+    Raises:
+        ModelError: If the file cannot be read, is not int8, or TFLite Micro lacks an operator.
+    """
     graph = read_graph(model)
     require_tflm_operators(graph, model)
     require_int8(graph, model)
@@ -87,24 +115,51 @@ def int8_graph(model: str) -> Graph:
 
 
 def images_of(shape: tuple[int, ...], source: str) -> Any:
-    """Loads a data set as a model reads it."""
+    """Loads a data set as a model reads it.
+
+    Args:
+        shape: Of the model's input, (1, side, side, 1 or 3).
+        source: As for `--data`.
+
+    Returns:
+        The `keras_mobilenet.data.ImageData`, its images of the model's side and channels.
+
+    Raises:
+        EdgeError: If the model reads no square images, or there is no such data set.
+    """
     from keras_mobilenet.data import load_images
 
+    if len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
+        raise EdgeError(f"--data needs a model of square images, this one reads {shape}.")
     with bad_argument():
-        if len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
-            raise ValueError(f"--data needs a model of square images, this one reads {shape}.")
         return load_images(source, shape[1], shape[3])
 
 
 def model_inputs(graph: Graph, source: str | None) -> Any:
-    """The held-out images of a data set as a model's int8 inputs; None for random ones."""
+    """The held-out images of a data set as a model's int8 inputs; None for random ones.
+
+    Args:
+        graph: An int8 model.
+        source: As for `--data`; None for random inputs.
+
+    Returns:
+        int8 array, (count, *input shape without the batch); None if `source` is None.
+
+    Raises:
+        EdgeError: As `images_of`.
+    """
     if source is None:
         return None
     return quantize_inputs(graph, images_of(graph.input.shape, source).test_inputs())
 
 
 def print_misfit(error: DoesNotFitError, as_json: bool) -> None:
-    """Prints what is over, and what would fit."""
+    """Prints what is over, and what would fit.
+
+    Args:
+        error: With the budget and the graph.
+        as_json: Whether a script reads it.
+    """
     use, graph = error.budget, error.graph
     assert use is not None, "only a linker's misfit has no budget"
     variants = fitting_variants(graph, use.board)
@@ -126,7 +181,15 @@ def print_misfit(error: DoesNotFitError, as_json: bool) -> None:
 
 
 def report_runners(proof: EngineVerification, as_json: bool) -> None:
-    """Prints who computed LiteRT's bytes; exit code 1 if an engine did not."""
+    """Prints who computed LiteRT's bytes; exit code 1 if an engine did not.
+
+    Args:
+        proof: The outcome.
+        as_json: Whether a script reads it.
+
+    Raises:
+        Exit: With code 1, if an engine gave other bytes than LiteRT.
+    """
     if as_json:
         print_json([dataclasses.asdict(runner) for runner in proof.runners])
     else:
@@ -136,5 +199,9 @@ def report_runners(proof: EngineVerification, as_json: bool) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Prints for a script."""
+    """Prints for a script.
+
+    Args:
+        value: Of JSON's types; tuples become lists.
+    """
     print(json.dumps(value, indent=2))

@@ -77,6 +77,12 @@ def advise(
 
     Returns:
         Sentences, the most urgent first; none if all is well.
+
+    Example:
+        >>> from edge.compare import LayerError
+        >>> first = LayerError(-1, "INPUT", "image", "input", 48.0, 0.2, 1.0, 48.0)
+        >>> advise([], first, (-1.0, 0.9921875), is_random=False)
+        ('20.0% of the input values lie beyond [-1, 0.9922], which the int8 input holds: ...',)
     """
     advice = [] if is_random else _on_input(first, input_range)
     kernels = [finding for finding in findings if finding.weights is not None]

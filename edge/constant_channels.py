@@ -35,8 +35,8 @@ def without_constant_channels(graph: Graph) -> Graph:
         ModelError: If the model has an operator that the engine has not.
 
     Example:
-        >>> without_constant_channels(graph).total_macs()  # doctest: +SKIP
-        3774684
+        >>> without_constant_channels(graph).total_macs() == graph.total_macs()  # it has none
+        True
     """
     sample = np.full(graph.input.shape, zero_point_of(graph.input), np.int8)
     analysis = _Analysis(graph, every_tensor(graph, sample))

@@ -56,7 +56,10 @@ def engine_bank_uses(engine: Engine, board: Board, firmware: Firmware | None) ->
         A bank of flash, and one of RAM.
 
     Example:
-        >>> engine_bank_uses(engine, board, None)[0].items[0].what  # doctest: +SKIP
+        >>> from edge.boards import find_board
+        >>> from edge.emit.engine.sources import engine_of
+        >>> uses = engine_bank_uses(engine_of(graph), find_board("nucleo-f446re"), None)
+        >>> uses[0].items[0].what
         'weights'
     """
     rows = engine.network.rows

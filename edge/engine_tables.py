@@ -19,6 +19,10 @@ def build_table(built: Build) -> Table:
 
     Returns:
         A table.
+
+    Example:
+        >>> build_table(build("vww_96_int8.tflite", "nucleo-f446re")).row_count  # doctest: +SKIP
+        7
     """
     table = Table("memory", "what", right("bytes"), title=built.board.name)
     camera = built.camera
@@ -47,6 +51,11 @@ def segments_table(plan: StreamPlan) -> Table:
 
     Returns:
         A table.
+
+    Example:
+        >>> from edge.emit.engine.sources import engine_of
+        >>> segments_table(engine_of(graph).plan).title
+        '144 bytes of memory'
     """
     network = plan.network
     table = Table(
@@ -87,6 +96,11 @@ def runners_table(proof: EngineVerification) -> Table:
 
     Returns:
         A table.
+
+    Example:
+        >>> from edge.verify_engine import Runner
+        >>> runners_table(EngineVerification(20, (Runner("engine", 20, 0),))).row_count
+        1
     """
     table = Table(
         "beside LiteRT's reference kernels",

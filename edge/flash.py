@@ -114,6 +114,9 @@ def flash(plan: FlashPlan, board: Board) -> None:
     Raises:
         MissingToolError: If the tool is not installed.
         EdgeError: If the tool fails, or the board's drive is not there.
+
+    Example:
+        >>> flash(flash_plan(board, pathlib.Path("firmware")), board)  # doctest: +SKIP
     """
     if plan.copy is not None:
         image, drive = plan.copy

@@ -37,7 +37,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 def raise_interrupted() -> None:
-    """Makes every such signal an `Interrupted`, raised wherever the main thread is."""
+    """Makes every such signal an `Interrupted`, raised wherever the main thread is.
+
+    Example:
+        >>> raise_interrupted()  # doctest: +SKIP
+        >>> signal.raise_signal(signal.SIGTERM)  # doctest: +SKIP
+        Traceback (most recent call last):
+        edge.interrupt.Interrupted: Terminated.
+    """
     _handle(_raise)
 
 
@@ -48,6 +55,9 @@ def end_at_once(stderr: int = 2) -> None:
 
     Args:
         stderr: File descriptor for the one line.
+
+    Example:
+        >>> end_at_once()  # doctest: +SKIP
     """
     _handle(lambda number, frame: _end(number, stderr))
 
@@ -58,6 +68,17 @@ def ending_at_once(stderr: int) -> Iterator[None]:
 
     Args:
         stderr: File descriptor for the one line.
+
+    Yields:
+        Nothing; the handlers of before are back when the block ends.
+
+    Example:
+        >>> before = signal.getsignal(signal.SIGTERM)
+        >>> with ending_at_once(2):
+        ...     signal.getsignal(signal.SIGTERM) == before
+        False
+        >>> signal.getsignal(signal.SIGTERM) == before
+        True
     """
     before = _handle(lambda number, frame: _end(number, stderr))
     try:
@@ -67,7 +88,12 @@ def ending_at_once(stderr: int) -> Iterator[None]:
 
 
 def ignore() -> None:
-    """Lets no such signal through any more: the outcome stands, the process is ending."""
+    """Lets no such signal through any more: the outcome stands, the process is ending.
+
+    Example:
+        >>> ignore()  # doctest: +SKIP
+        >>> signal.raise_signal(signal.SIGINT)  # doctest: +SKIP
+    """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -75,6 +101,9 @@ def ignore() -> None:
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Holds such signals back until the block is done; for steps that belong together.
+
+    Yields:
+        Nothing; a signal that came meanwhile is raised after the block.
 
     Example:
         >>> with contextlib.suppress(KeyboardInterrupt), uninterrupted():

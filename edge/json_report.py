@@ -19,6 +19,11 @@ def board_json(board: Board) -> dict[str, Any]:
 
     Returns:
         Every figure and source.
+
+    Example:
+        >>> from edge.boards import find_board
+        >>> board_json(find_board("nucleo-f446re"))["ram_bytes"]
+        131072
     """
     return dataclasses.asdict(board) | {
         "flash_bytes": board.flash_bytes,
@@ -34,6 +39,12 @@ def budget_json(use: Budget) -> dict[str, Any]:
 
     Returns:
         Totals, items and banks.
+
+    Example:
+        >>> from edge.boards import find_board
+        >>> from edge.budget import budget
+        >>> budget_json(budget(graph, find_board("nucleo-f446re")))["arena_bytes"]
+        2560
     """
     return {
         "board": use.board.id,
@@ -67,6 +78,10 @@ def graph_json(graph: Graph) -> dict[str, Any]:
 
     Returns:
         Size, hash, inputs, outputs and operators.
+
+    Example:
+        >>> graph_json(graph)["input"]["shape"]
+        (1, 8, 8, 3)
     """
     return {
         "model_bytes": graph.model_bytes,
@@ -96,6 +111,11 @@ def timeline_json(graph: Graph, timeline: Timeline) -> dict[str, Any]:
 
     Returns:
         The peak, its culprits, and every moment.
+
+    Example:
+        >>> from edge.plan.timeline import memory_timeline
+        >>> timeline_json(graph, memory_timeline(graph))["peak_bytes"]
+        256
     """
     return {
         "peak_bytes": timeline.peak.top_bytes,

@@ -95,6 +95,10 @@ def activation_inputs(graph: Graph, op: Operator) -> list[int]:
 
     Returns:
         Tensor indices, in the operator's order.
+
+    Example:
+        >>> activation_inputs(graph, graph.operators[3])
+        [3, 9]
     """
     return [index for index in op.inputs if not graph.tensors[index].is_constant]
 
@@ -108,6 +112,10 @@ def int8_kernel(graph: Graph, op: Operator) -> np.ndarray | None:
 
     Returns:
         float64 array (output channels, weights of one); None where it has no kernel.
+
+    Example:
+        >>> int8_kernel(graph, graph.operators[0]).shape
+        (4, 27)
     """
     if op.opcode not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         return None
@@ -130,6 +138,10 @@ def folded_kernel(nodes: tuple[Node, ...]) -> np.ndarray | None:
 
     Returns:
         Float array (output channels, weights of one); None where there is no kernel.
+
+    Example:
+        >>> folded_kernel(matching.matches[0].nodes).shape  # doctest: +SKIP
+        (8, 27)
     """
     kernel = None
     for node in nodes:

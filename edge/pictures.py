@@ -33,7 +33,14 @@ def budget_picture(budget: Budget, path: pathlib.Path) -> None:
         EdgeError: If the file cannot be written.
 
     Example:
-        >>> budget_picture(budget, pathlib.Path("budget.png"))  # doctest: +SKIP
+        >>> import os, tempfile
+        >>> from edge.boards import find_board
+        >>> from edge.budget import budget
+        >>> use = budget(graph, find_board("nucleo-f446re"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     budget_picture(use, pathlib.Path(folder) / "budget.png")
+        ...     os.listdir(folder)
+        ['budget.png']
     """
     uses = [use for use in budget.bank_uses() if use.items]
     figure, axes = _figure(height=1.2 + 0.9 * len(uses))
@@ -64,7 +71,12 @@ def stream_picture(plan: StreamPlan, path: pathlib.Path) -> None:
         EdgeError: If the file cannot be written.
 
     Example:
-        >>> stream_picture(engine.plan, pathlib.Path("stream.png"))  # doctest: +SKIP
+        >>> import os, tempfile
+        >>> from edge.emit.engine.sources import engine_of
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     stream_picture(engine_of(graph).plan, pathlib.Path(folder) / "stream.png")
+        ...     os.listdir(folder)
+        ['stream.png']
     """
     figure, axes = _figure(height=5.0)
     at, last_start = 0, 0
@@ -119,7 +131,12 @@ def memory_picture(graph: Graph, timeline: Timeline, path: pathlib.Path) -> None
         EdgeError: If the file cannot be written.
 
     Example:
-        >>> memory_picture(graph, timeline, pathlib.Path("memory.png"))  # doctest: +SKIP
+        >>> import os, tempfile
+        >>> from edge.plan.timeline import memory_timeline
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     memory_picture(graph, memory_timeline(graph), pathlib.Path(folder) / "memory.png")
+        ...     os.listdir(folder)
+        ['memory.png']
     """
     figure, axes = _figure(height=5.0)
     for buffer, offset in zip(timeline.buffers, timeline.offsets, strict=True):

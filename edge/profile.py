@@ -88,6 +88,7 @@ def profile(graph: Graph, board: Board, seed: int = 0) -> Profile:
 
     Raises:
         MissingToolError: If CMake, the Arm compiler or QEMU is not installed.
+        EmulationError: If a firmware stops before its end, or its counts are incomplete.
         EdgeError: If QEMU has no such core, or the engine no kernel for an operator.
 
     Example:

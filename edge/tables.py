@@ -49,6 +49,12 @@ def budget_table(budget: Budget) -> Table:
 
     Returns:
         A table; what is exceeded is red.
+
+    Example:
+        >>> from edge.boards import find_board
+        >>> from edge.budget import budget
+        >>> budget_table(budget(graph, find_board("nucleo-f446re"))).row_count
+        7
     """
     table = Table("memory", "what", right("bytes"), "figure is", title=budget.board.name)
     for memory, has, used, over in (
@@ -73,6 +79,12 @@ def banks_table(budget: Budget) -> Table:
 
     Returns:
         A table.
+
+    Example:
+        >>> from edge.boards import find_board
+        >>> from edge.budget import budget
+        >>> banks_table(budget(graph, find_board("nucleo-f446re"))).row_count
+        2
     """
     table = Table("bank", "holds", right("bytes"), Column("of the bank", no_wrap=True))
     for use in budget.bank_uses():
@@ -164,6 +176,11 @@ def culprits_table(graph: Graph, timeline: Timeline) -> Table:
 
     Returns:
         A table.
+
+    Example:
+        >>> from edge.plan.timeline import memory_timeline
+        >>> culprits_table(graph, memory_timeline(graph)).title
+        'Peak of 256 bytes at operator 0, CONV_2D'
     """
     peak = timeline.peak
     name = graph.operators[peak.operator].opcode
@@ -241,6 +258,10 @@ def demo_table(result: DemoResult) -> Table:
 
     Returns:
         A table.
+
+    Example:
+        >>> demo_table(run_demo("digits", "nucleo-f446re", folder)).row_count  # doctest: +SKIP
+        10
     """
     budget = result.export.budget
     table = Table("what", "measured", title=f"MobileNetV1 on {budget.board.name}")

@@ -144,8 +144,8 @@ def random_inputs(graph: Graph, count: int, seed: int) -> np.ndarray:
         EdgeError: If they are too many for this machine's memory.
 
     Example:
-        >>> random_inputs(graph, 20, seed=0).shape  # doctest: +SKIP
-        (20, 96, 96, 3)
+        >>> random_inputs(graph, 20, seed=0).shape
+        (20, 8, 8, 3)
     """
     shape = (count, *graph.input.shape[1:])
     if math.prod(shape) > MOST_INPUT_BYTES:
@@ -172,7 +172,8 @@ def quantize_inputs(graph: Graph, inputs: np.ndarray) -> np.ndarray:
         int8 array of the same shape: `round(inputs / scale) + zero_point`, clipped.
 
     Example:
-        >>> quantize_inputs(graph, np.zeros((1, 96, 96, 3)))  # doctest: +SKIP
+        >>> quantize_inputs(graph, np.full((1, 8, 8, 3), 0.5))[0, 0, 0]
+        array([64, 64, 64], dtype=int8)
 
     Source: the TFLite 8-bit quantization specification.
     """

@@ -31,7 +31,7 @@ def camera_pixels(
     Y, which are that luma.
 
     Args:
-        frame: The frame's bytes, rows from top to bottom without gaps.
+        frame: Bytes, or a uint8 array (bytes,): rows from top to bottom without gaps.
         camera_format: One of `CAMERA_FORMATS`.
         height: Of the frame, in pixels.
         width: Of the frame, in pixels; even for `"yuyv"`.

@@ -19,7 +19,7 @@ import tf_keras
 from tf_keras import layers
 
 
-def build(job: dict, weights) -> tf_keras.Model:
+def _build(job: dict, weights) -> tf_keras.Model:
     """The model in tf_keras's layers, with its weights."""
     inputs = tf_keras.Input(job["input_shape"])
     tensors = {job["source"]: inputs}
@@ -34,7 +34,7 @@ def build(job: dict, weights) -> tf_keras.Model:
     return model
 
 
-def train(model: tf_keras.Model, data, options: dict, callbacks=()) -> None:
+def _train(model: tf_keras.Model, data, options: dict, callbacks=()) -> None:
     """Compiles and fits."""
     model.compile(tf_keras.optimizers.Adam(options["learning_rate"]), options["loss"])
     model.fit(
@@ -47,7 +47,7 @@ def train(model: tf_keras.Model, data, options: dict, callbacks=()) -> None:
     )
 
 
-def ranges_of(model: tf_keras.Model) -> dict[str, list[float]]:
+def _ranges_of(model: tf_keras.Model) -> dict[str, list[float]]:
     """Layer name -> real range of its output, where TF-MOT has one."""
     found = {}
     for layer in model.layers:
@@ -67,17 +67,22 @@ def ranges_of(model: tf_keras.Model) -> dict[str, list[float]]:
 
 
 def main(folder: pathlib.Path) -> None:
-    """Reads the job, the data and the weights, writes the trained weights and ranges."""
+    """Reads the job, the data and the weights, writes the trained weights and ranges.
+
+    Args:
+        folder: Holds `job.json`, `weights.npz` and `data.npz`; takes `trained.npz`, `ranges.json`
+            and, of a quantized model, `model.tflite`.
+    """
     job = json.loads((folder / "job.json").read_text("utf-8"))
     options = job["options"]
     with np.load(folder / "weights.npz") as weights:
-        model = build(job, weights)
+        model = _build(job, weights)
     ranges = {}
     with np.load(folder / "data.npz") as data:
         if job["technique"] == "quantize":
             quantized = tfmot.quantization.keras.quantize_model(model)
-            train(quantized, data, options)
-            ranges = ranges_of(quantized)
+            _train(quantized, data, options)
+            ranges = _ranges_of(quantized)
             converter = tf.lite.TFLiteConverter.from_keras_model(quantized)
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.inference_input_type = tf.int8
@@ -88,7 +93,7 @@ def main(folder: pathlib.Path) -> None:
             sparsity = tfmot.sparsity.keras
             schedule = sparsity.ConstantSparsity(options["final_sparsity"], 0, frequency=1)
             pruned = sparsity.prune_low_magnitude(model, pruning_schedule=schedule)
-            train(pruned, data, options, [sparsity.UpdatePruningStep()])
+            _train(pruned, data, options, [sparsity.UpdatePruningStep()])
             trained = sparsity.strip_pruning(pruned)
         else:
             clustering = tfmot.clustering.keras
@@ -97,9 +102,9 @@ def main(folder: pathlib.Path) -> None:
                 number_of_clusters=options["clusters"],
                 cluster_centroids_init=clustering.CentroidInitialization.LINEAR,
             )
-            train(clustered, data, options)
+            _train(clustered, data, options)
             trained = clustering.strip_clustering(clustered)
-    np.savez(folder / "trained.npz", **weights_of(trained, job))
+    np.savez(folder / "trained.npz", **_weights_of(trained, job))
     (folder / "ranges.json").write_text(json.dumps(ranges), "utf-8")
 
 
@@ -107,7 +112,7 @@ WEIGHTS = ("kernel", "depthwise_kernel", "bias", "gamma", "beta", "moving_mean",
 """In the order in which every layer lists those that it has."""
 
 
-def weights_of(model: tf_keras.Model, job: dict) -> dict[str, np.ndarray]:
+def _weights_of(model: tf_keras.Model, job: dict) -> dict[str, np.ndarray]:
     """The weights that the model had when it came, by layer; those of wrappers are left out."""
     by_layer = {}
     for layer in model.layers:

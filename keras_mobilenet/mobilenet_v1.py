@@ -178,6 +178,10 @@ def classifier(x, classes: int, dropout: float = 1e-3, activation: str | None = 
     Returns:
         Float tensor (batch, classes).
 
+    Example:
+        >>> tuple(classifier(keras.Input((3, 3, 256)), classes=10).shape)
+        (None, 10)
+
     Source: arXiv 1704.04861, table 1, last rows.
     """
     x = layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling")(x)

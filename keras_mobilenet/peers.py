@@ -32,6 +32,10 @@ def googlenet() -> keras.Model:
     Returns:
         An untrained model.
 
+    Example:
+        >>> googlenet().count_params()  # doctest: +SKIP
+        6998552
+
     Source: arXiv 1409.4842, table 1.
     """
     inputs = keras.Input((224, 224, 3))
@@ -59,6 +63,10 @@ def squeezenet() -> keras.Model:
     Returns:
         An untrained model.
 
+    Example:
+        >>> squeezenet().count_params()  # doctest: +SKIP
+        1248424
+
     Source: arXiv 1602.07360, table 1.
     """
     inputs = keras.Input((224, 224, 3))
@@ -79,6 +87,10 @@ def alexnet() -> keras.Model:
     Returns:
         An untrained model.
 
+    Example:
+        >>> alexnet().count_params()  # doctest: +SKIP
+        60965224
+
     Source: Krizhevsky, Sutskever, Hinton, NIPS 2012, section 3.5.
     """
     inputs = keras.Input((227, 227, 3))
@@ -98,6 +110,10 @@ def vgg16() -> keras.Model:
 
     Returns:
         An untrained model, that of `keras.applications`.
+
+    Example:
+        >>> vgg16().count_params()  # doctest: +SKIP
+        138357544
 
     Source: arXiv 1409.1556, table 1, column D.
     """

@@ -137,7 +137,7 @@ class Preprocessing:
         """An image as the float model reads it.
 
         Args:
-            pixels: As in `resize`.
+            pixels: uint8 array of an image's shape, as in `resize`.
 
         Returns:
             float32 array of the model's (height, width, channels).
@@ -156,7 +156,7 @@ class Preprocessing:
         """An image as the int8 model reads it: the bytes that the firmware makes.
 
         Args:
-            pixels: As in `resize`.
+            pixels: uint8 array of an image's shape, as in `resize`.
             scale: Of the int8 model's input.
             zero_point: Of the int8 model's input.
 

@@ -40,6 +40,7 @@ class PreprocessingRecord(keras.layers.Identity):
         self.preprocessing = preprocessing
 
     def compute_output_spec(self, inputs):
+        """Refuses inputs that the preprocessing does not make."""
         made = self.preprocessing
         shape = (made.height, made.width, made.channels)
         if tuple(inputs.shape[1:]) != shape:
@@ -50,6 +51,7 @@ class PreprocessingRecord(keras.layers.Identity):
         return super().compute_output_spec(inputs)
 
     def get_config(self):
+        """Arguments that make the same layer again."""
         fields = dataclasses.asdict(self.preprocessing)
         return super().get_config() | {
             "preprocessing": {n: list(v) if n in ("mean", "std") else v for n, v in fields.items()}

@@ -121,6 +121,10 @@ def load_applications_h5(model: keras.Model, path: str | os.PathLike) -> None:
 
     Raises:
         ValueError: If the file's shapes are not the model's.
+
+    Example:
+        >>> model = MobileNetV1((128, 128, 3), alpha=0.25)
+        >>> load_applications_h5(model, "mobilenet_2_5_128_tf.h5")  # doctest: +SKIP
     """
     where = os.fspath(path)
     with _open(where) as file:
@@ -144,6 +148,11 @@ def imagenet_file(alpha: float, side: int, include_top: bool) -> str:
 
     Raises:
         ValueError: If there are no weights for these.
+
+    Example:
+        >>> imagenet_file(0.3, 128, include_top=True)
+        Traceback (most recent call last):
+        ValueError: weights='imagenet' exist for alpha 0.25, 0.5, 0.75 and 1.0 at ...
     """
     from keras.src.applications.mobilenet import BASE_WEIGHT_PATH
 

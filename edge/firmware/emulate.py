@@ -129,6 +129,10 @@ def run_qemu(folder: pathlib.Path, machine: str) -> dict[str, int]:
 
     Raises:
         EmulationError: If QEMU fails or the firmware says something else.
+
+    Example:
+        >>> run_qemu(folder, "mps2-an386")["intact"]  # doctest: +SKIP
+        1
     """
     command = ["qemu-system-arm", "-M", machine, "-nographic", "-monitor", "none"]
     command += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=0"]

@@ -35,7 +35,9 @@ def render_firmware(
         Text by file name.
 
     Example:
-        >>> "link.ld" in render_firmware(engine, find_board("nucleo-f446re"))  # doctest: +SKIP
+        >>> from edge.boards import find_board
+        >>> from edge.emit.engine.sources import engine_of
+        >>> "link.ld" in render_firmware(engine_of(graph), find_board("nucleo-f446re"))
         True
     """
     folders = [BOARD_FOLDER, *([PROFILE_FOLDER] if is_profiled else [])]

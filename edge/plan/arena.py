@@ -56,8 +56,9 @@ def tensor_arena(graph: Graph, board: Board, may_measure: bool = True) -> Arena:
         EdgeError: If it is needed and TFLite Micro is absent or refuses the model.
 
     Example:
-        >>> tensor_arena(graph, find_board("nucleo-f446re")).bytes  # doctest: +SKIP
-        100720
+        >>> from edge.boards import find_board
+        >>> tensor_arena(graph, find_board("nucleo-f446re")).bytes
+        2560
     """
     try:
         reference = predict_arena(graph)

@@ -124,8 +124,9 @@ def plan_stream(
         InfeasibleError: If no schedule keeps within `ram_bytes`.
 
     Example:
-        >>> plan_stream(network, lambda layer: 0).memory_bytes  # doctest: +SKIP
-        12096
+        >>> from edge.plan.layers import network_of
+        >>> plan_stream(network_of(graph), lambda layer: 0).memory_bytes
+        112
     """
     plans = [_best(network, scratch, with_heads, seconds) for with_heads in (False, True)]
     smallest = min(plans, key=lambda plan: plan.memory_bytes)
@@ -150,8 +151,9 @@ def cut_points(network: Network) -> list[int]:
         Numbers of layers, ascending, 0 and all of them included.
 
     Example:
-        >>> cut_points(network)[:3]  # doctest: +SKIP
-        [0, 1, 2]
+        >>> from edge.plan.layers import network_of
+        >>> cut_points(network_of(graph))  # none within the residual block
+        [0, 1, 4, 5, 6, 7]
     """
     cuts = [0]
     for count in range(1, len(network.layers)):
@@ -230,7 +232,14 @@ class Flow:
             self.made[self.source] = self.height[self.source]
 
     def oldest_needed(self, tensor: int) -> int:
-        """The first row of a tensor that some layer has still to read."""
+        """The first row of a tensor that some layer has still to read.
+
+        Args:
+            tensor: Index of a tensor of the segment.
+
+        Returns:
+            Its number: the tensor's height if all have read it, 0 of the result, which stays whole.
+        """
         if tensor == self.result:
             return 0
         height = self.height[tensor]
@@ -242,23 +251,45 @@ class Flow:
         return needed
 
     def live(self, tensor: int) -> int:
-        """How many rows of a tensor some layer has still to read."""
+        """How many rows of a tensor some layer has still to read.
+
+        Args:
+            tensor: Index of a tensor of the segment.
+
+        Returns:
+            Rows made and still needed.
+        """
         return max(0, self.made[tensor] - self.oldest_needed(tensor))
 
     def can_make(self, layer: Layer) -> bool:
-        """Whether all is there that a layer's next row needs."""
+        """Whether all is there that a layer's next row needs.
+
+        Args:
+            layer: A layer of the segment.
+
+        Returns:
+            False as well where the layer is done.
+        """
         row = self.next_row[layer.index]
         return row < self.network.rows[layer.output].height and all(
             self.made[t] > layer.last_row(row, self.height[t]) for t in layer.inputs
         )
 
     def make(self, layer: Layer) -> None:
-        """Counts a layer's next row as made."""
+        """Counts a layer's next row as made.
+
+        Args:
+            layer: A layer of the segment whose `can_make` is true.
+        """
         self.next_row[layer.index] += 1
         self.made[layer.output] += 1
 
     def latest_ready(self) -> Layer | None:
-        """The deepest layer that can run: rows are used up before new ones are made."""
+        """The deepest layer that can run: rows are used up before new ones are made.
+
+        Returns:
+            The layer; None if all wait for the input.
+        """
         return next((layer for layer in reversed(self.layers) if self.can_make(layer)), None)
 
     @property

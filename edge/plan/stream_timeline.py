@@ -74,8 +74,11 @@ def stream_timeline(plan: StreamPlan, scratch_bytes: tuple[int, ...]) -> tuple[S
         One `StreamMoment` per row that is made, in order.
 
     Example:
-        >>> stream_timeline(plan, scratch)[0].layer  # doctest: +SKIP
-        0
+        >>> from edge.plan.layers import network_of
+        >>> from edge.plan.stream import plan_stream
+        >>> plan = plan_stream(network_of(graph), lambda layer: 0)
+        >>> [moment.layer for moment in stream_timeline(plan, (0,) * 7)][-4:]
+        [3, 4, 5, 6]
     """
     network = plan.network
     flow = Flow(network, (0, len(network.layers)))

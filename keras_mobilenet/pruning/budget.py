@@ -46,6 +46,12 @@ def flash_bytes(spaces: ChannelSpaces, kept: np.ndarray) -> int:
 
     Returns:
         Bytes, without scales, code and file format.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(8, 1)])
+        >>> flash_bytes(ChannelSpaces(model), np.ones(11, bool))
+        56
     """
     biases = sum(
         int(kept[spaces.roots(stage.writes)].sum()) for stage in spaces.stages if stage.has_bias
@@ -62,6 +68,12 @@ def ram_bytes(spaces: ChannelSpaces, kept: np.ndarray) -> list[int]:
 
     Returns:
         Bytes for each step; their largest is the least arena that layer by layer needs.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(8, 1)])
+        >>> ram_bytes(ChannelSpaces(model), np.ones(11, bool))
+        [176]
     """
     last_use = {spaces.result: len(spaces.steps)}
     made = {spaces.source: -1}

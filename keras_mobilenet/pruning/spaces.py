@@ -129,7 +129,7 @@ class ChannelSpaces:
         """The joint number of each channel.
 
         Args:
-            numbers: Of channels.
+            numbers: Integer array of channels' numbers, of any shape.
 
         Returns:
             Integer array of the same shape.

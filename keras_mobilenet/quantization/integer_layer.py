@@ -19,6 +19,10 @@ def upstream_ranges(tensor) -> Iterator[QuantizationRange]:
 
     Yields:
         One `QuantizationRange`; none if the tensor is float.
+
+    Example:
+        >>> next(upstream_ranges(keras.Input((8, 8, 3))), "float")
+        'float'
     """
     while (history := getattr(tensor, "_keras_history", None)) is not None:
         layer = history.operation

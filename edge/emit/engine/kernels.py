@@ -77,7 +77,9 @@ def kernel_for(network: Network, layer: Layer, instructions: str) -> Kernel:
         The `Kernel`.
 
     Example:
-        >>> kernel_for(network, network.layers[0], "dsp").name  # doctest: +SKIP
+        >>> from edge.plan.layers import network_of
+        >>> network = network_of(graph)
+        >>> kernel_for(network, network.layers[0], "dsp").name
         'conv_dsp'
     """
     graph, op = network.graph, layer.op

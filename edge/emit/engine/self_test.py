@@ -28,10 +28,11 @@ def render_self_test(engine: Engine, camera: Camera | None = None) -> dict[str, 
         Text by file name: `self_test.h` makes the image and has the output, `self_test.c` compares.
 
     Example:
-        >>> sorted(render_self_test(engine))  # doctest: +SKIP
+        >>> from edge.emit.engine.sources import engine_of
+        >>> sorted(render_self_test(engine_of(graph)))
         ['self_test.c', 'self_test.h']
     """
-    outputs = self_test_output(engine, camera)
+    outputs = _self_test_output(engine, camera)
     values = {"banner": BANNER, "seed": SELF_TEST_SEED, "outputs": outputs}
     return {name: template("edge.emit.engine", name).render(values) for name in FILES}
 
@@ -58,7 +59,7 @@ def self_test_image(count: int) -> np.ndarray:
     return image
 
 
-def self_test_output(engine: Engine, camera: Camera | None = None) -> list[int]:
+def _self_test_output(engine: Engine, camera: Camera | None = None) -> list[int]:
     """What a model makes of the image that the chip makes for itself.
 
     Args:

@@ -82,8 +82,11 @@ def render_package(kind: str, name: PackageName, engines: Mapping[str, Engine]) 
         Text by path below the package's folder.
 
     Example:
-        >>> "library.properties" in render_package("arduino", name, engines)  # doctest: +SKIP
-        True
+        >>> from edge.emit.engine.sources import engine_of
+        >>> from edge.emit.packages.names import package_name
+        >>> engines = {name: engine_of(graph, name) for name in instruction_sets("arduino")}
+        >>> sorted(render_package("arduino", package_name("faces"), engines))[:2]
+        ['README.md', 'examples/Faces/Faces.ino']
     """
     engine = engines["portable"]
     sources = render_engines(engines) | render_self_test(engine)
