@@ -33,9 +33,7 @@ def counted_distance(side, window, dilation, before, channels, filters):
             (2 * row - before + dilation * i, 2 * column - before + dilation * j)
             for i, j in itertools.product(range(window), repeat=2)
         ]
-        bytes_read = [
-            (y * side + x) * channels for y, x in taps if 0 <= y < side and 0 <= x < side
-        ]
+        bytes_read = [(y * side + x) * channels for y, x in taps if 0 <= y < side and 0 <= x < side]
         first_read.append(min(bytes_read))
     return max(
         written + 1 - min(first_read[written + 1 :]) for written in range(len(first_read) - 1)
