@@ -189,6 +189,7 @@ def copy_of_tree(folder: pathlib.Path) -> pathlib.Path:
 def run_tests(tree: pathlib.Path, tests: Sequence[str]) -> subprocess.CompletedProcess:
     """Runs tests in a copy, up to the first that fails."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not exhaustive", "--no-header"]
+    command += ["--hypothesis-profile=mutation"]
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [*command, *tests], cwd=tree, env=environment, capture_output=True, text=True
