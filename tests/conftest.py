@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import filelock
+import hypothesis
 import numpy as np
 import pytest
 
@@ -20,6 +21,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 ROOT = pathlib.Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+# For mutation.py: the same examples each time, and none made smaller, which takes minutes in C.
+hypothesis.settings.register_profile(
+    "mutation",
+    derandomize=True,
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+)
 
 TRAINED = "trained"
 """The group of the tests that need the trained model: one worker trains, once."""

@@ -47,16 +47,26 @@ class Break:
 
 ARITHMETIC = ("tests/edge/test_arithmetic.py",)
 REFERENCE = ("tests/edge/test_reference.py::test_equals_litert",)
+MAX_POOL = (
+    "tests/edge/test_reference.py::test_the_padding_of_a_max_pool_is_never_the_largest",
+    *REFERENCE,
+)
+ADD = ("tests/edge/test_reference.py::test_the_multipliers_of_add_are_those_of_add_cc", *REFERENCE)
 SHAPES = ("tests/edge/test_shapes.py", *REFERENCE)
 GREEDY = (
     "tests/edge/plan/test_tflm_greedy.py::test_is_the_arena_of_a_cortex_m4",
     "tests/edge/plan/test_tflm_greedy.py::test_is_the_arena_that_tflm_reports_here",
 )
 OFFLINE = ("tests/edge/plan/test_offline.py",)
+OVERLAP = ("tests/edge/plan/test_overlap.py", *OFFLINE)
 STREAM = ("tests/edge/plan/test_stream.py",)
 BUDGET = ("tests/edge/test_budget.py",)
 CONSTANT = ("tests/edge/test_constant_channels.py",)
-HOST = ("tests/edge/emit/test_engine.py",)
+HOST = (
+    "tests/edge/emit/test_engine.py::test_computes_any_network",
+    "tests/edge/emit/test_engine.py::test_computes_the_reference_on_this_machine",
+)
+LAYERS = ("tests/edge/plan/test_layers.py", *STREAM, *HOST)
 QEMU = ("tests/edge/firmware/test_emulate.py::test_computes_the_reference",)
 
 BREAKS = [
@@ -77,16 +87,16 @@ BREAKS = [
         "reshape(-1, kernel.shape[1])",
         REFERENCE,
     ),
-    Break("edge/reference.py", "pad_value=-128", "pad_value=0", REFERENCE),
-    Break("edge/reference.py", "widest = 2.0 *", "widest = 1.0 *", REFERENCE),
+    Break("edge/reference.py", "pad_value=-128", "pad_value=0", MAX_POOL),
+    Break("edge/reference.py", "widest = 2.0 *", "widest = 1.0 *", ADD),
     Break("edge/reference.py", "shift - extra", "shift", REFERENCE),
     # Shapes and padding.
     Break("edge/shapes.py", "(taps - 1) * dilation + 1 if", "taps * dilation if", SHAPES),
     Break("edge/shapes.py", "dilation + 1 - size) // 2", "dilation + 2 - size) // 2", SHAPES),
     # Lifetimes and plans for TFLite Micro.
     Break("edge/plan/lifetimes.py", "self.first <= other.last", "self.first < other.last", OFFLINE),
-    Break("edge/plan/overlap.py", "dtype=np.int64) + 1)", "dtype=np.int64))", OFFLINE),
-    Break("edge/plan/overlap.py", "reach - in_side) // 2", "reach - in_side)", OFFLINE),
+    Break("edge/plan/overlap.py", "dtype=np.int64) + 1)", "dtype=np.int64))", OVERLAP),
+    Break("edge/plan/overlap.py", "reach - in_side) // 2", "reach - in_side)", OVERLAP),
     Break("edge/plan/offline.py", "offset < at + self", "offset <= at + self", OFFLINE),
     Break("edge/plan/tflm_greedy.py", "ALIGNMENT = 16", "ALIGNMENT = 8", GREEDY),
     Break("edge/plan/tflm_greedy.py", "(-sizes[i], -i)", "(-sizes[i], i)", GREEDY),
@@ -94,7 +104,7 @@ BREAKS = [
         "edge/plan/tflm_greedy.py", "- offset >= sizes[index]", "- offset > sizes[index]", GREEDY
     ),
     Break("edge/plan/tflm_greedy.py", "take(4 + 4 * len", "take(4 * len", GREEDY),
-    Break("edge/plan/metadata.py", "BUFFER_ALIGNMENT = 16", "BUFFER_ALIGNMENT = 8", OFFLINE),
+    Break("edge/tflite_file.py", "BUFFER_ALIGNMENT = 16", "BUFFER_ALIGNMENT = 8", OFFLINE),
     # The streamed schedule.
     Break(
         "edge/plan/stream.py",
@@ -109,13 +119,13 @@ BREAKS = [
         "edge/plan/layers.py",
         "(self.window[0] - 1) * self.dilation[0]",
         "self.window[0] - 1",
-        STREAM + HOST,
+        LAYERS,
     ),
     Break(
         "edge/plan/layers.py",
         "max(0, row * self.stride[0] - self.pad[0]))",
         "row * self.stride[0])",
-        STREAM + HOST,
+        LAYERS,
     ),
     # Constant channels.
     Break(
@@ -183,6 +193,7 @@ def copy_of_tree(folder: pathlib.Path) -> pathlib.Path:
 def run_tests(tree: pathlib.Path, tests: Sequence[str]) -> subprocess.CompletedProcess:
     """Runs tests in a copy, up to the first that fails."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not exhaustive", "--no-header"]
+    command += ["--hypothesis-profile=mutation"]
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [*command, *tests], cwd=tree, env=environment, capture_output=True, text=True

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from edge.graph import read_graph
-from edge.shapes import check_operators
+from edge.graph import Operator, read_graph
+from edge.shapes import check_operators, slid_sides
 
 
 def changed(graph, index, **changes):
@@ -49,3 +49,29 @@ def test_an_absurd_option_is_found(vww, options):
     broken = dataclasses.replace(op, options={**op.options, **options})
     with pytest.raises(ValueError, match="stride"):
         check_operators(dataclasses.replace(graph, operators=(broken, *graph.operators[1:])))
+
+
+@pytest.mark.parametrize(
+    ("padding", "sides", "window", "stride", "dilation", "expected"),
+    [
+        # VALID: ceil((side - (taps - 1) * dilation) / stride).
+        ("VALID", (11, 13), (3, 2), (1, 1), (2, 3), (7, 10)),
+        ("VALID", (11, 13), (3, 5), (2, 3), (2, 2), (4, 2)),
+        ("VALID", (5, 7), (3, 3), (1, 1), (2, 3), (1, 1)),
+        ("VALID", (9, 9), (1, 1), (1, 1), (4, 5), (9, 9)),
+        # SAME: ceil(side / stride), whatever the window.
+        ("SAME", (11, 13), (3, 5), (2, 3), (2, 2), (6, 5)),
+    ],
+)
+def test_a_dilated_window_reaches_farther(padding, sides, window, stride, dilation, expected):
+    """By the formulas in the documentation of `tf.nn.convolution`."""
+    options = {"stride": stride, "dilation": dilation, "padding": padding}
+    op = Operator(0, "CONV_2D", (0, 1), (2,), options)
+    assert slid_sides((1, *sides, 3), window, op) == expected
+
+
+def test_nothing_is_left_of_an_image_below_a_dilated_window():
+    options = {"stride": (1, 1), "dilation": (2, 3), "padding": "VALID"}
+    op = Operator(0, "CONV_2D", (0, 1), (2,), options)
+    with pytest.raises(ValueError, match="nothing is left"):
+        slid_sides((1, 4, 7, 3), (3, 3), op)
