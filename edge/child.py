@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -42,21 +43,25 @@ def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProc
     sent = options.pop("input", None)
     options.setdefault("stdin", subprocess.DEVNULL if sent is None else subprocess.PIPE)
     process = None
-    try:
-        with uninterrupted():
-            process = subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                process_group=0,
-                **options,
-            )
-        stdout, stderr = process.communicate(sent)
-    except BaseException:
-        with uninterrupted():
-            if process is not None:
-                _kill_group(process)
-        raise
+    # What a killed compiler leaves behind goes with the folder.
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as scratch:
+        environment = (options.pop("env", None) or os.environ) | {"TMPDIR": scratch}
+        try:
+            with uninterrupted():
+                process = subprocess.Popen(
+                    command,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    process_group=0,
+                    env=environment,
+                    **options,
+                )
+            stdout, stderr = process.communicate(sent)
+        except BaseException:
+            with uninterrupted():
+                if process is not None:
+                    _kill_group(process)
+            raise
     return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 

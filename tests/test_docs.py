@@ -154,7 +154,8 @@ class Shell:
         language = example.region.lexemes["arguments"]
         source = self.folder / f"block.{language}"
         source.write_text(example.parsed, "utf-8")
-        includes = [f"-I{path}" for path in (self.folder, *sorted(self.folder.glob("*/")))]
+        folders = (self.folder, *sorted(self.folder.glob("*/")), *self.folder.glob("*/include/"))
+        includes = [f"-I{path}" for path in folders]
         self.run(
             shlex.join(
                 [

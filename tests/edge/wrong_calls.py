@@ -26,7 +26,7 @@ from edge import cli
 SECONDS = 120
 CAPABILITY_VERSION_3, CAP_DAC_OVERRIDE = 0x20080522, 1
 USAGE, BAD_INPUT = 2, 1
-NEEDS_MODEL = ("export", "verify", "inspect", "fit", "plan", "stream", "build", "run")
+NEEDS_MODEL = ("export", "verify", "inspect", "fit", "plan", "stream", "build", "run", "report")
 """Commands whose first argument is a model."""
 
 WRONG = {
