@@ -72,7 +72,7 @@ def comparison_table(comparison: Comparison) -> Table:
         A table; the worst layer is marked, faults are red.
     """
     table = Table(
-        *(right("#"), Column("operator", no_wrap=True), "Keras layer"),
+        *(right("#"), Column("operator", no_wrap=True), Column("Keras layer", overflow="fold")),
         *(right("SQNR dB"), right("own dB"), "mostly from", right("saturated"), right("range use")),
         title=f"Against {comparison.reference}",
     )

@@ -225,7 +225,7 @@ def comparison_picture(comparison: Comparison, path: pathlib.Path) -> None:
         ("own", [layer.own_sqnr_db for layer in layers]),
     ):
         axes.plot(places, values, marker=".", label=label)
-    axes.axhline(ALARM_DB, color="tab:gray", linestyle="--", linewidth=1, label="fault below")
+    axes.axhline(ALARM_DB, color="tab:gray", linestyle="--", linewidth=1, label="own: fault below")
     axes.plot(layers.index(worst), worst.own_sqnr_db, "o", color="red", fillstyle="none")
     names = [f"{layer.operator} {layer.keras_layer}" for layer in layers]
     axes.set_xticks(places, names, rotation=90, fontsize=6)
