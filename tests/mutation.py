@@ -1,7 +1,7 @@
 """Breaks one line at a time and sees whether the tests that should notice do notice.
 
-`make mutation` runs it (half an hour on two cores; CI has no time for it). Each break is applied to
-a copy of the tree, and the tests that are named beside it run there: if they fail, it was caught.
+`make mutation` runs it (an hour on two cores; CI has no time for it). Each break is applied to a
+copy of the tree, and the tests that are named beside it run there: if they fail, it was caught.
 The tests must pass on the unbroken copy first, and the old text must stand exactly once in its
 file. `python tests/mutation.py arithmetic` runs the breaks of files with that word in their path.
 
@@ -63,6 +63,7 @@ STREAM = ("tests/edge/plan/test_stream.py",)
 BUDGET = ("tests/edge/test_budget.py",)
 CONSTANT = ("tests/edge/test_constant_channels.py",)
 HOST = (
+    "tests/edge/emit/test_engine.py::test_a_padded_pixel_is_zero_and_not_the_next_row",
     "tests/edge/emit/test_engine.py::test_computes_any_network",
     "tests/edge/emit/test_engine.py::test_computes_the_reference_on_this_machine",
 )
@@ -208,8 +209,8 @@ def is_caught(slip: Break) -> tuple[bool, float]:
         file = tree / slip.file
         file.write_text(file.read_text("utf-8").replace(slip.old, slip.new), "utf-8")
         done = run_tests(tree, slip.tests)
-    # 1: tests failed. 2: they could not be collected. Anything else is no answer.
-    if done.returncode not in (0, 1, 2):
+    # 1: tests failed. Anything else, as a break that cannot be imported, is no answer.
+    if done.returncode not in (0, 1):
         raise SystemExit(f"pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.returncode != 0, time.monotonic() - start
 

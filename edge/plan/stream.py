@@ -288,8 +288,11 @@ class Flow:
         """The deepest layer that can run: rows are used up before new ones are made.
 
         Returns:
-            The layer; None if all wait for the input.
+            The layer; None if all wait for the input. Nothing runs before the caller's first row,
+            not even a layer whose first rows are padding: that row starts the program.
         """
+        if self.is_streamed and self.made[self.source] == 0:
+            return None
         return next((layer for layer in reversed(self.layers) if self.can_make(layer)), None)
 
     @property

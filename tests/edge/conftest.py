@@ -121,7 +121,9 @@ class _Layers:
         self.tensors, self.operators = [], []
         self.last = self._activation((1, height, width, channels))
 
-    def _activation(self, shape):
+    def _activation(self, shape, quantization=None):
+        if quantization:
+            return self._tensor(shape, "int8", quantization, None)
         scale = float(np.float32(self.rng.uniform(0.01, 0.1)))
         point = int(self.rng.integers(-128, 128))
         return self._tensor(shape, "int8", Quantization((scale,), (point,), 0), None)
@@ -147,8 +149,8 @@ class _Layers:
         bias = self.rng.integers(-20000, 20000, channels).astype(np.int32)
         return self._constant(values, quantization), self._constant(bias)
 
-    def _add(self, opcode, inputs, shape, options):
-        output = self._activation(shape)
+    def _add(self, opcode, inputs, shape, options, quantization=None):
+        output = self._activation(shape, quantization)
         index = len(self.operators)
         self.operators.append(Operator(index, opcode, tuple(inputs), (output,), options))
         self.last = output
@@ -156,7 +158,12 @@ class _Layers:
     def shape(self):
         return self.tensors[self.last].shape
 
-    def _windowed(self, opcode, size, stride, dilation, padding, activation, channels, make):
+    def _quantization(self):
+        return self.tensors[self.last].quantization
+
+    def _windowed(
+        self, opcode, size, stride, dilation, padding, activation, channels, make, kept=None
+    ):
         _, height, width, _ = self.shape()
         reach = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
         sides = [
@@ -167,7 +174,7 @@ class _Layers:
             return
         options = {"stride": stride, "padding": padding, "activation": activation}
         options |= {"filter": size} if "POOL" in opcode else {"dilation": dilation}
-        self._add(opcode, [self.last, *make()], (1, *sides, channels), options)
+        self._add(opcode, [self.last, *make()], (1, *sides, channels), options, kept)
 
     def conv(self, channels, size, stride, dilation, padding, activation, dead=0.0):
         shape = (channels, *size, self.shape()[3])
@@ -184,21 +191,34 @@ class _Layers:
         )
 
     def pool(self, opcode, size, stride, padding):
-        before, quantization = self.last, self.tensors[self.last].quantization
         self._windowed(
-            *(opcode, size, stride, (1, 1), padding, "NONE", self.shape()[3]), lambda: ()
+            *(opcode, size, stride, (1, 1), padding, "NONE", self.shape()[3]),
+            *(tuple, self._quantization()),
         )
-        if self.last != before:
-            old = self.tensors[self.last]
-            self.tensors[self.last] = Tensor(
-                old.index, old.name, old.shape, old.dtype, quantization, None
-            )
 
     def add(self, other):
         self._add("ADD", [self.last, other], self.shape(), {"activation": "RELU"})
 
     def requantize(self):
         self._add("QUANTIZE", [self.last], self.shape(), {})
+
+    def pad(self, rows, columns):
+        _, height, width, channels = self.shape()
+        shape = (1, height + sum(rows), width + sum(columns), channels)
+        pads = self._constant(np.array([(0, 0), rows, columns, (0, 0)], np.int32))
+        self._add("PAD", [self.last, pads], shape, {}, self._quantization())
+
+    def mean(self):
+        axes = self._constant(np.array([1, 2], np.int32))
+        self._add("MEAN", [self.last, axes], (1, self.shape()[3]), {"keep_dims": False})
+
+    def dense(self, units):
+        weights = self._weights((units, int(np.prod(self.shape()))), 0)
+        self._add("FULLY_CONNECTED", [self.last, *weights], (1, units), {"activation": "NONE"})
+
+    def softmax(self):
+        classes = Quantization((1 / 256,), (-128,), 0)
+        self._add("SOFTMAX", [self.last], self.shape(), {"beta": 1.0}, classes)
 
     def graph(self):
         return Graph(tuple(self.tensors), tuple(self.operators), (0,), (self.last,), b"random")
@@ -212,7 +232,12 @@ def random_graph():
         rng = np.random.default_rng(seed)
         height, width = (int(n) for n in rng.integers(5, 14, 2))
         layers = _Layers(rng, height, width, int(rng.choice([1, 3, 4, 8])))
+        # Draws of their own, so that a seed keeps the rest of its network.
+        extra = np.random.default_rng([seed, 1])
         for _ in range(int(rng.integers(2, 6))):
+            if extra.random() < 0.2:
+                top, bottom, left, right = (int(n) for n in extra.integers(0, 3, 4))
+                layers.pad((top, bottom), (left, right))
             stride = tuple(int(n) for n in rng.choice([1, 1, 2], 2))
             padding, activation = (
                 rng.choice(["SAME", "VALID"]),
@@ -248,6 +273,12 @@ def random_graph():
                 layers.requantize()
         if not layers.operators:
             layers.requantize()
+        if extra.random() < 0.5:
+            if extra.random() < 0.5:
+                layers.mean()
+            layers.dense(int(extra.integers(2, 9)))
+            if extra.random() < 0.5:
+                layers.softmax()
         return layers.graph()
 
     return draw

@@ -13,6 +13,7 @@ from edge.constant_channels import without_constant_channels
 from edge.emit.engine.kernels import instruction_set
 from edge.emit.engine.sources import engine_of, render_engine
 from edge.firmware.host import run_on_host
+from edge.graph import Graph, Operator, Quantization, Tensor
 from edge.reference import run_reference
 
 NAMES = ["vww_96_int8.tflite", "kws_ref_model.tflite", "odd", "resnet8", "mobilenet_v2"]
@@ -54,6 +55,24 @@ def test_a_first_layer_that_needs_the_whole_input(host_compiler, random_inputs, 
     images = random_inputs(graph, 3)
     actual = run_on_host(engine_of(graph), images)
     np.testing.assert_array_equal(actual, run_reference(graph, images))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [((0, 0), (0, 1)), ((3, 2), (2, 0)), ((1, 0), (1, 2))]
+)
+def test_a_padded_pixel_is_zero_and_not_the_next_row(host_compiler, rows, columns):
+    """PAD first: no pixel has the padding's value, and rows come out before one went in."""
+    quantization = Quantization((0.1,), (77,), 0)
+    pads = np.array([(0, 0), rows, columns, (0, 0)], np.int32)
+    tensors = (
+        Tensor(0, "image", (1, 3, 4, 2), "int8", quantization, None),
+        Tensor(1, "pads", (4, 2), "int32", None, np.frombuffer(pads.tobytes(), np.uint8)),
+        Tensor(2, "padded", (1, 3 + sum(rows), 4 + sum(columns), 2), "int8", quantization, None),
+    )
+    graph = Graph(tensors, (Operator(0, "PAD", (0, 1), (2,), {}),), (0,), (2,), b"")
+    images = np.arange(24, dtype=np.int8).reshape(1, 3, 4, 2)
+    expected = np.pad(images, pads, constant_values=77).reshape(1, -1)
+    np.testing.assert_array_equal(run_on_host(engine_of(graph), images), expected)
 
 
 @pytest.mark.slow
