@@ -18,7 +18,7 @@ COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLO
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/installed tools ## Train on real digits, convert, prove, write firmware: three minutes
+demo: .venv/installed tools ## Train on real digits, convert, prove, write firmware: some four minutes
 	$(BIN)/keras-mobilenet demo
 
 test: lint typecheck tools ## All checks of CI, coverage at the end: some twenty minutes
