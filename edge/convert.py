@@ -154,7 +154,7 @@ def keras_bytes(model: Any) -> bytes:
         The file's bytes.
 
     Example:
-        >>> keras_bytes(model)[:2]  # doctest: +SKIP
+        >>> keras_bytes(model)[:2]
         b'PK'
     """
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:

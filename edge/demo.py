@@ -73,7 +73,7 @@ def run_demo(
         DataError: If the images cannot be had.
 
     Example:
-        >>> run_demo("digits", "nucleo-f446re", pathlib.Path("demo"))  # doctest: +SKIP
+        >>> done = run_demo("digits", "nucleo-f446re", pathlib.Path("demo"))  # doctest: +SKIP
     """
     from keras_mobilenet.data import load_images
     from keras_mobilenet.train import train

@@ -98,8 +98,9 @@ def build(
             cannot be written, or the camera does not go with the model.
 
     Example:
-        >>> build("vww_96_int8.tflite", "micro:bit v2").ram_bytes  # doctest: +SKIP
-        15384
+        >>> built = build("model.tflite", "micro:bit v2", "firmware")
+        >>> built.engine.state_bytes, built.firmware.weights_bytes
+        (440, 1408)
     """
     target = find_board(board)
     graph = read_model(model_or_tflite)

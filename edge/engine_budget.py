@@ -30,8 +30,11 @@ def measured_firmware(engine: Engine, board: Board) -> Firmware:
         BuildError: If the compiler fails.
 
     Example:
-        >>> measured_firmware(engine, board).code_bytes  # doctest: +SKIP
-        9896
+        >>> from edge.boards import find_board
+        >>> from edge.engine import engine_for
+        >>> board = find_board("nucleo-f446re")
+        >>> measured_firmware(engine_for(graph, board), board).weights_bytes
+        1408
     """
     roomy = dataclasses.replace(
         board, flash=(_roomy(_flash_bank(board)),), ram=(_roomy(board.largest_ram_bank),)

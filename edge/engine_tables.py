@@ -21,7 +21,8 @@ def build_table(built: Build) -> Table:
         A table.
 
     Example:
-        >>> build_table(build("vww_96_int8.tflite", "nucleo-f446re")).row_count  # doctest: +SKIP
+        >>> from edge.engine import build
+        >>> build_table(build("model.tflite", "nucleo-f446re")).row_count
         7
     """
     table = Table("memory", "what", right("bytes"), title=built.board.name)

@@ -86,7 +86,8 @@ def export(
             cannot be written, or the camera does not go with the model.
 
     Example:
-        >>> export("vww_96_int8.tflite", "nucleo-f446re", "firmware")  # doctest: +SKIP
+        >>> export("model.tflite", "nucleo-f446re", "firmware").files[:2]
+        ('model_data.h', 'model_data.cc')
     """
     target = find_board(board)
     where = _name(model_or_tflite)

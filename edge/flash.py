@@ -69,7 +69,11 @@ def flash_plan(
         EdgeError: If the folder holds no firmware, or the board cannot be programmed with it.
 
     Example:
-        >>> flash_plan(find_board("nucleo-f446re"), folder).sentence()  # doctest: +SKIP
+        >>> from edge.boards import find_board
+        >>> from edge.engine import build
+        >>> board = find_board("nucleo-f446re")
+        >>> folder = build("model.tflite", board.id, "firmware").folder
+        >>> flash_plan(board, folder).sentence()
         'pyocd flash --target stm32f446retx firmware/firmware.elf'
     """
     elf, binary = folder / "firmware.elf", folder / "firmware.bin"
@@ -116,7 +120,13 @@ def flash(plan: FlashPlan, board: Board) -> None:
         EdgeError: If the tool fails, or the board's drive is not there.
 
     Example:
-        >>> flash(flash_plan(board, pathlib.Path("firmware")), board)  # doctest: +SKIP
+        >>> from edge.boards import find_board
+        >>> image, drive = pathlib.Path("firmware.bin"), pathlib.Path("RP2350")
+        >>> image.write_bytes(bytes(300)), drive.mkdir()
+        (300, None)
+        >>> flash(FlashPlan((), (image, drive)), find_board("raspberry-pi-pico-2"))
+        >>> (drive / "firmware.uf2").stat().st_size
+        1024
     """
     if plan.copy is not None:
         image, drive = plan.copy

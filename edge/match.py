@@ -140,8 +140,10 @@ def folded_kernel(nodes: tuple[Node, ...]) -> np.ndarray | None:
         Float array (output channels, weights of one); None where there is no kernel.
 
     Example:
-        >>> folded_kernel(matching.matches[0].nodes).shape  # doctest: +SKIP
-        (8, 27)
+        >>> from keras_mobilenet.quantization.float_nodes import float_nodes
+        >>> matching = match_operators(graph, float_nodes(model))
+        >>> folded_kernel(matching.matches[0].nodes).shape
+        (4, 27)
     """
     kernel = None
     for node in nodes:
@@ -168,8 +170,9 @@ def match_operators(graph: Graph, float_graph: FloatNodes) -> Matching:
         ModelError: If the two are not the same network with the same weights; says where they part.
 
     Example:
-        >>> match_operators(graph, float_nodes(model)).matches[0].layer  # doctest: +SKIP
-        'conv1/conv'
+        >>> from keras_mobilenet.quantization.float_nodes import float_nodes
+        >>> match_operators(graph, float_nodes(model)).matches[0].layer
+        'stem'
     """
     return _Walk(graph, float_graph).matching()
 

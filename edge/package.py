@@ -63,7 +63,7 @@ def package(
             no letter, or the folder cannot be written.
 
     Example:
-        >>> package("vww_96_int8.tflite", "arduino").files[0]  # doctest: +SKIP
+        >>> package("model.tflite", "arduino").files[0]
         'src/model_mve.c'
     """
     if kind == "stm32cube":

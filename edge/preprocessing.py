@@ -29,7 +29,11 @@ def with_preprocessing(content: bytes, preprocessing: Preprocessing) -> bytes:
         ModelError: If the file is damaged.
 
     Example:
-        >>> with_preprocessing(tflite, Preprocessing(96, 96))  # doctest: +SKIP
+        >>> from edge.graph import read_graph
+        >>> from keras_mobilenet.preprocessing import Preprocessing
+        >>> content = with_preprocessing(graph.content, Preprocessing(8, 8))
+        >>> read_preprocessing(read_graph(content)) == Preprocessing(8, 8)
+        True
     """
     text = preprocessing.to_json().encode("ascii")
     return with_metadata(content, PREPROCESSING_NAME, text, "a preprocessing")
@@ -72,7 +76,8 @@ def read_preprocessing(graph: Graph, given: Preprocessing | None = None) -> Prep
             the model reads images of another shape.
 
     Example:
-        >>> read_preprocessing(graph).crop  # doctest: +SKIP
+        >>> from keras_mobilenet.preprocessing import Preprocessing
+        >>> read_preprocessing(graph, Preprocessing(8, 8)).crop
         1.0
     """
     from keras_mobilenet.preprocessing import Preprocessing

@@ -38,7 +38,8 @@ def render_page(report: Report) -> str:
         HTML; the same for the same report.
 
     Example:
-        >>> render_page(report)[:15]  # doctest: +SKIP
+        >>> from edge.report import collect
+        >>> render_page(collect("model.tflite", "raspberry-pi-pico"))[:15]
         '<!doctype html>'
     """
     environment = jinja2.Environment(

@@ -29,7 +29,8 @@ def render_picture(report: Report, suffix: str = ".png") -> bytes:
         EdgeError: If matplotlib does not know the format.
 
     Example:
-        >>> render_picture(report)[1:4]  # doctest: +SKIP
+        >>> from edge.report import collect
+        >>> render_picture(collect("model.tflite", "raspberry-pi-pico"))[1:4]
         b'PNG'
     """
     # The figure's own canvas: no display, and no global state of pyplot.

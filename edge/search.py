@@ -66,9 +66,9 @@ def plan_candidates(
         All candidates, by width and side.
 
     Example:
-        >>> candidates = plan_candidates(board, 48, 1, 10)  # doctest: +SKIP
+        >>> candidates = plan_candidates(find_board("nucleo-f446re"), 48, 1, 10)  # doctest: +SKIP
         >>> len([c for c in candidates if c.fits])  # doctest: +SKIP
-        9
+        12
     """
     reference = widest_mobilenet(side, channels, class_count)
     sides = [side, *range((side - 1) // SIDE_STEP * SIDE_STEP, SMALLEST_SIDE - 1, -SIDE_STEP)]

@@ -260,7 +260,12 @@ def demo_table(result: DemoResult) -> Table:
         A table.
 
     Example:
-        >>> demo_table(run_demo("digits", "nucleo-f446re", folder)).row_count  # doctest: +SKIP
+        >>> from edge.demo import DemoResult
+        >>> from edge.export import export
+        >>> from edge.verify import verify
+        >>> written = export("model.tflite", "nucleo-f446re", "firmware")
+        >>> result = DemoResult(0.99, 0.98, 0.98, verify("model.tflite"), written, 3040)
+        >>> demo_table(result).row_count
         10
     """
     budget = result.export.budget

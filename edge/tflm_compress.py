@@ -61,8 +61,11 @@ def compress_weights(graph: Graph) -> bytes:
         MissingToolError: If the package tflite_micro is not installed.
 
     Example:
-        >>> compress_weights(graph)  # doctest: +SKIP
-        b'...'
+        >>> from edge.graph import read_graph
+        >>> kernel = graph.tensors[graph.operators[0].inputs[1]].data.tobytes()
+        >>> pruned = read_graph(graph.content.replace(kernel, bytes(len(kernel))))
+        >>> b"DECODE" in compress_weights(pruned)
+        True
 
     Source: TFLite Micro, `tensorflow/lite/micro/compression`.
     """

@@ -77,7 +77,7 @@ def verify(
             TFLite Micro is not installed.
 
     Example:
-        >>> verify("model.tflite").sentence()  # doctest: +SKIP
+        >>> verify("model.tflite").sentence()
         'LiteRT reference == TFLM on 100 of 100 inputs'
     """
     graph = model if isinstance(model, Graph) else read_graph(model)
@@ -115,7 +115,8 @@ def verify_plan(before: Graph, after: Graph, count: int = 20, seed: int = 0) -> 
         MissingToolError: If TFLite Micro is not installed.
 
     Example:
-        >>> verify_plan(graph, planned_model(graph).graph)  # doctest: +SKIP
+        >>> from edge.plan.planned import planned_model
+        >>> verify_plan(graph, planned_model(graph).graph)
         20
     """
     inputs = random_inputs(before, count, seed)

@@ -92,7 +92,8 @@ def verify_engine(
         EdgeError: If the model has an operator without a kernel, or a run fails.
 
     Example:
-        >>> verify_engine("vww_96_int8.tflite").is_equal  # doctest: +SKIP
+        >>> from edge.boards import find_board
+        >>> verify_engine("model.tflite", targets=[find_board("mps2-an386")]).is_equal
         True
     """
     graph = model if isinstance(model, Graph) else read_model(model)
@@ -137,8 +138,10 @@ def run_emulated(
         EdgeError: If the firmware cannot be built or does not run to its end.
 
     Example:
-        >>> run_emulated(graph, find_board("mps2-an386"), inputs)[0].instructions  # doctest: +SKIP
-        8473120
+        >>> from edge.boards import find_board
+        >>> inputs = np.zeros((1, 8, 8, 3), "int8")
+        >>> run_emulated(graph, find_board("mps2-an386"), inputs)[0].outputs
+        array([[ 113, -113]], dtype=int8)
     """
     assert board.qemu_machine is not None, "the caller picks a board that QEMU knows"
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:

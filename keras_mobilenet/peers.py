@@ -33,7 +33,7 @@ def googlenet() -> keras.Model:
         An untrained model.
 
     Example:
-        >>> googlenet().count_params()  # doctest: +SKIP
+        >>> googlenet().count_params()
         6998552
 
     Source: arXiv 1409.4842, table 1.
@@ -64,7 +64,7 @@ def squeezenet() -> keras.Model:
         An untrained model.
 
     Example:
-        >>> squeezenet().count_params()  # doctest: +SKIP
+        >>> squeezenet().count_params()
         1248424
 
     Source: arXiv 1602.07360, table 1.
@@ -88,7 +88,7 @@ def alexnet() -> keras.Model:
         An untrained model.
 
     Example:
-        >>> alexnet().count_params()  # doctest: +SKIP
+        >>> alexnet().count_params()
         60965224
 
     Source: Krizhevsky, Sutskever, Hinton, NIPS 2012, section 3.5.

@@ -61,7 +61,9 @@ def read_kernels(path: str | os.PathLike) -> tuple[tuple[int, ...], list[TfliteK
             MobileNet has.
 
     Example:
-        >>> shape, kernels = read_kernels("mobilenet_v1.tflite")  # doctest: +SKIP
+        >>> shape, kernels = read_kernels("model.tflite")
+        >>> shape, [kernel.kind for kernel in kernels]
+        ((8, 8, 3), ['conv', 'depthwise', 'conv', 'dense'])
 
     Source: the TFLite schema, and the TFLite 8-bit quantization specification.
     """

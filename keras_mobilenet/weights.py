@@ -45,7 +45,12 @@ def from_tflite(path: str | os.PathLike) -> keras.Model:
         ValueError: If the file is no .tflite, or its layers are not those of MobileNetV1.
 
     Example:
-        >>> model = from_tflite("mobilenet_v1_0.25_128_quant.tflite")  # doctest: +SKIP
+        >>> import edge
+        >>> model = MobileNetV1((32, 32, 3), 0.25, classes=2, classifier_activation=None)
+        >>> noise = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype("float32")
+        >>> _ = pathlib.Path("mobilenet.tflite").write_bytes(edge.convert(model, noise))
+        >>> from_tflite("mobilenet.tflite").name
+        'mobilenet_v1_0_25_32x32'
     """
     shape, kernels = read_kernels(path)
     where = os.fspath(path)
@@ -86,7 +91,10 @@ def from_h5(path: str | os.PathLike) -> keras.Model:
         ValueError: If the file has no configuration, or is no MobileNetV1.
 
     Example:
-        >>> model = from_h5("vww_96.h5")  # doctest: +SKIP
+        >>> official = keras.applications.MobileNet((32, 32, 3), 0.25, weights=None, classes=2)
+        >>> official.save("mobilenet.h5")
+        >>> from_h5("mobilenet.h5").name
+        'mobilenet_v1_0_25_32x32'
     """
     where = os.fspath(path)
     with _open(where) as file:
@@ -123,8 +131,13 @@ def load_applications_h5(model: keras.Model, path: str | os.PathLike) -> None:
         ValueError: If the file's shapes are not the model's.
 
     Example:
-        >>> model = MobileNetV1((128, 128, 3), alpha=0.25)
-        >>> load_applications_h5(model, "mobilenet_2_5_128_tf.h5")  # doctest: +SKIP
+        >>> official = keras.applications.MobileNet((32, 32, 3), 0.25, weights=None, classes=2)
+        >>> official.save("mobilenet.h5")
+        >>> model = MobileNetV1((32, 32, 3), alpha=0.25, classes=2)
+        >>> load_applications_h5(model, "mobilenet.h5")
+        >>> ours, theirs = (m.get_layer("conv_preds").kernel for m in (model, official))
+        >>> np.array_equal(np.ravel(ours), np.ravel(theirs))
+        True
     """
     where = os.fspath(path)
     with _open(where) as file:

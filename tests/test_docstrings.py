@@ -1,8 +1,12 @@
 """Every public name has a docstring that says what its signature and its body do."""
 
 import ast
+import doctest
+import os
 import pathlib
 import re
+import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -16,6 +20,14 @@ FOLLOW_A_SPEC = (
     *("keras_mobilenet/resize.py", "keras_mobilenet/camera.py"),
 )
 """Modules whose arithmetic is another's: of a paper, a specification or a program."""
+
+NOT_RUN = {
+    "edge/demo.py: run_demo": "trains for minutes",
+    "edge/search.py: plan_candidates": "converts a wide network, which takes ten seconds",
+    "edge/search_study.py: run_search": "trains for minutes",
+    "keras_mobilenet/peers.py: vgg16": "has half a gigabyte of weights",
+}
+"""The only examples with `+SKIP`, and why."""
 
 SECTIONS = (
     "Args",
@@ -189,6 +201,43 @@ def test_says_what_it_does(path):
     # The ends of processes do what no line of Python shows.
     needs_example = not re.match(r"cli|.*_child", path.stem)
     assert list(problems(path.read_text("utf-8"), needs_example)) == []
+
+
+def skipped(source):
+    """Whose examples in a module have one that does not run."""
+    kinds = (ast.Module, ast.FunctionDef, ast.ClassDef)
+    for node in ast.walk(ast.parse(source)):
+        text = ast.get_docstring(node) if isinstance(node, kinds) else None
+        examples = doctest.DocTestParser().get_examples(text or "")
+        if any(example.options.get(doctest.SKIP) for example in examples):
+            yield getattr(node, "name", "the module")
+
+
+def test_examples_run():
+    """All of them, but for a few with a reason."""
+    names = {
+        f"{path.relative_to(ROOT).as_posix()}: {name}"
+        for path in FILES
+        for name in skipped(path.read_text("utf-8"))
+    }
+    assert names == NOT_RUN.keys()
+
+
+def test_a_skipped_example_is_found():
+    function = 'def f():\n    """Does.\n\n    >>> f(){}\n    """'
+    assert list(skipped(function.format("  # doctest: +SKIP"))) == ["f"]
+    assert list(skipped(function.format(""))) == []
+
+
+@pytest.mark.parametrize(("is_ci", "outcome"), [(False, "1 skipped"), (True, "1 failed")])
+def test_an_example_whose_tool_is_missing(is_ci, outcome):
+    """Is left out on a user's machine, and fails in CI."""
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    environment |= {"PATH": "", "CI": "1"} if is_ci else {"PATH": ""}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "edge/firmware/host.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert outcome in done.stdout.splitlines()[-1]
+    assert "gcc is not installed" in done.stdout
 
 
 def sources(source):

@@ -58,8 +58,10 @@ def build_firmware(folder: pathlib.Path) -> Firmware:
         BuildError: If the compiler or the linker fails.
 
     Example:
-        >>> build_firmware(pathlib.Path("firmware")).code_bytes  # doctest: +SKIP
-        9896
+        >>> from edge.engine import build
+        >>> folder = build("model.tflite", "nucleo-f446re", "firmware").folder
+        >>> build_firmware(folder).weights_bytes
+        1408
     """
     for tool in ("cmake", "make", "arm-none-eabi-gcc"):
         require_tool(tool)

@@ -93,8 +93,10 @@ def emulate(elf: pathlib.Path, machine: str, inputs: np.ndarray, output_bytes: i
         EmulationError: If the firmware stops before the last image.
 
     Example:
-        >>> emulate(elf, "mps2-an386", inputs, 2).instructions  # doctest: +SKIP
-        8473120
+        >>> from edge.engine import build
+        >>> elf = build("model.tflite", "mps2-an386", "firmware").firmware.elf
+        >>> emulate(elf, "mps2-an386", np.zeros((1, 8, 8, 3), "int8"), 2).outputs
+        array([[ 113, -113]], dtype=int8)
     """
     require_tool("qemu-system-arm")
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
@@ -121,7 +123,7 @@ def run_qemu(folder: pathlib.Path, machine: str) -> dict[str, int]:
     """Runs `firmware.elf` in a folder, where it finds and leaves its files.
 
     Args:
-        folder: Holds the image.
+        folder: Holds the image, and `inputs.bin` for it to read.
         machine: QEMU's name of the board.
 
     Returns:
@@ -131,7 +133,11 @@ def run_qemu(folder: pathlib.Path, machine: str) -> dict[str, int]:
         EmulationError: If QEMU fails or the firmware says something else.
 
     Example:
-        >>> run_qemu(folder, "mps2-an386")["intact"]  # doctest: +SKIP
+        >>> from edge.engine import build
+        >>> folder = build("model.tflite", "mps2-an386", "firmware").folder
+        >>> (folder / "inputs.bin").write_bytes(bytes(8 * 8 * 3))
+        192
+        >>> run_qemu(folder, "mps2-an386")["intact"]
         1
     """
     command = ["qemu-system-arm", "-M", machine, "-nographic", "-monitor", "none"]

@@ -111,8 +111,11 @@ class Camera:
             int8 array of the model's (height, width, channels).
 
         Example:
-            >>> camera.model_input(graph, frame).shape  # doctest: +SKIP
-            (96, 96, 3)
+            >>> from keras_mobilenet.preprocessing import Preprocessing
+            >>> camera = camera_for(graph, "rgb565", 16, 12, Preprocessing(8, 8))
+            >>> frame = np.zeros(camera.height * camera.row_bytes, np.uint8)
+            >>> camera.model_input(graph, frame).shape
+            (8, 8, 3)
         """
         from keras_mobilenet.camera import camera_pixels
 
@@ -147,8 +150,9 @@ def camera_for(
             is not known or another.
 
     Example:
-        >>> camera_for(graph, "rgb565", 160, 120).state_bytes  # doctest: +SKIP
-        1158
+        >>> from keras_mobilenet.preprocessing import Preprocessing
+        >>> camera_for(graph, "rgb565", 16, 12, Preprocessing(8, 8)).state_bytes
+        78
     """
     if camera_format is None:
         if (width, height, preprocessing) != (None, None, None):
@@ -220,7 +224,9 @@ def render_camera(camera: Camera, runtime: Literal["engine", "tflm"]) -> dict[st
         Text by file name.
 
     Example:
-        >>> sorted(render_camera(camera, "engine"))  # doctest: +SKIP
+        >>> from keras_mobilenet.preprocessing import Preprocessing
+        >>> camera = camera_for(graph, "rgb565", 16, 12, Preprocessing(8, 8))
+        >>> sorted(render_camera(camera, "engine"))
         ['camera.c', 'camera.h']
     """
     made = camera.preprocessing

@@ -30,8 +30,10 @@ def compiled_model_bytes(folder: pathlib.Path, board: Board) -> int:
         EdgeError: If the file does not compile without a warning.
 
     Example:
-        >>> compiled_model_bytes(pathlib.Path("firmware"), board)  # doctest: +SKIP
-        333288
+        >>> from edge.export import export
+        >>> written = export("model.tflite", "nucleo-f446re", "firmware")
+        >>> compiled_model_bytes(written.folder, written.board)
+        3040
     """
     if shutil.which(COMPILER) is None:
         raise MissingToolError(
