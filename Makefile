@@ -47,7 +47,7 @@ typecheck: .venv/installed ## mypy
 coverage: .venv/installed tools ## Every line that the quick tests run, as HTML in build/coverage
 	$(PYTEST) -m "not slow and not exhaustive" --cov --cov-report=html:build/coverage
 
-mutation: .venv/installed tools ## Break one line at a time: do the tests notice? About an hour
+mutation: .venv/installed tools ## Break one line at a time: do the tests notice? Some six minutes
 	$(BIN)/python tests/mutation.py
 
 # The engine beside TFLite Micro (if TFLM_DIR names it) and bakenn, on emulated cores.

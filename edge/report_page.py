@@ -96,13 +96,13 @@ def short_name(name: str) -> str:
         name: As in the file.
 
     Returns:
-        The first of the names.
+        Layer and operation of the first of the names, without the models around them.
 
     Example:
         >>> short_name("model/relu/Relu;model/conv/Conv2D;")
-        'model/relu/Relu'
+        'relu/Relu'
     """
-    return name.split(";")[0] or name
+    return "/".join((name.split(";")[0] or name).split("/")[-2:])
 
 
 def _reason(part: object) -> str:

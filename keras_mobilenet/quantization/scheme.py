@@ -135,7 +135,7 @@ def activation_of(layer) -> str:
     """The activation of a layer by TFLite's name.
 
     Args:
-        layer: A ReLU or Activation layer, or any layer or operation.
+        layer: A ReLU, Softmax or Activation layer, or any layer or operation.
 
     Returns:
         `"linear"`, `"relu"`, `"relu6"`, `"hard_swish"` or `"softmax"`.
@@ -154,6 +154,8 @@ def activation_of(layer) -> str:
         if is_plain and layer.max_value == 6:
             return "relu6"
         raise unsupported(layer, "only ReLU() and ReLU(6) fuse into an int8 operator.")
+    if isinstance(layer, layers.Softmax):
+        return "softmax"
     if not isinstance(layer, layers.Layer):
         return type(layer).__name__.lower()
     activation = getattr(layer, "activation", None)

@@ -66,6 +66,23 @@ def first_operators(graph, start, end):
     )
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        [layers.Dense(4, activation="softmax")],
+        [layers.Dense(4), layers.Activation("softmax")],
+        [layers.Dense(4), layers.Softmax()],
+    ],
+)
+def test_a_softmax_may_be_written_in_each_of_keras_ways(random_weights, last):
+    model = keras.Sequential([keras.Input((5, 5, 1)), layers.Conv2D(3, 3), layers.Flatten(), *last])
+    model.set_weights(random_weights(model))
+    samples = np.random.default_rng(0).uniform(-1, 1, (20, 5, 5, 1)).astype("float32")
+    found = compare(model, edge.convert(model, samples), samples)
+    assert [layer.opcode for layer in found.layers][-1] == "SOFTMAX"
+    assert found.unmatched == ()
+
+
 def test_sqnr_is_that_of_a_direct_calculation(plain):
     model, samples, graph = plain
     found = compare(model, graph, samples)
