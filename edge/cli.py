@@ -60,9 +60,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         argv: The arguments; those of the process if None.
 
     Raises:
-        SystemExit: Always. Its code is 0; 1 for bad input or a proof that failed; 2 for a model
-            that does not fit, or a command that is not understood; 128 plus the number of the
-            signal that ended it: 130 after Ctrl-C.
+        SystemExit: Always. Its code is 0; 1 for a command that is not understood, bad input or a
+            proof that failed; 2 for a model that does not fit, and for nothing else; 128 plus the
+            number of the signal that ended it: 130 after Ctrl-C.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     interrupt.raise_interrupted()
@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             # Here, and not while the interpreter ends: the disk may be full.
             sys.stdout.flush()
     except UsageError as error:
-        code, message = error.exit_code, usage_sentence(error)
+        # Not Typer's 2: a script must be able to tell a slip from a model that does not fit.
+        code, message = 1, usage_sentence(error)
     except (EdgeError, interrupt.Interrupted) as error:
         code, message = error.exit_code, str(error)
     except MemoryError as error:

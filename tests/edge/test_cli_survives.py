@@ -19,7 +19,7 @@ EARLIER = {
     "firmware.elf": b"\x7fELF",
     "model.keras": b"earlier too\n",
 }
-INTERRUPTED = 128 + signal.SIGINT
+WRONG, INTERRUPTED = 1, 128 + signal.SIGINT
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_every_wrong_call_is_one_line_and_changes_nothing(vww, tmp_path):
 
 
 def problems(result):
-    if result["code"] != result["expected"]:
-        yield f"exit code {result['code']}, not {result['expected']}"
+    if result["code"] != WRONG:
+        yield f"exit code {result['code']}, not {WRONG}"
     if result["stdout"]:
         yield f"on stdout: {result['stdout'][:200]}"
     lines = result["stderr"].splitlines()
@@ -94,17 +94,17 @@ def problems(result):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
+    "arguments",
     [
-        (["inspect", "\udcff[/red] :b: \x1b[31m \n.tflite"], 1),
-        (["flash", "out", "--no-such-option"], 2),
-        (["export", "моя модель.tflite", "--out", "out"], 1),
+        ["inspect", "\udcff[/red] :b: \x1b[31m \n.tflite"],
+        ["flash", "out", "--no-such-option"],
+        ["export", "моя модель.tflite", "--out", "out"],
     ],
     ids=["name", "option", "unicode"],
 )
-def test_a_process_of_its_own_says_the_same(place, arguments, code):
+def test_a_process_of_its_own_says_the_same(place, arguments):
     done = call(place, *arguments, PYTHONIOENCODING="ascii:strict")
-    assert_one_line(done, code)
+    assert_one_line(done, WRONG)
     assert done.stdout == ""
 
 
@@ -112,7 +112,7 @@ def test_a_reader_that_has_seen_enough_and_an_output_that_is_full(place):
     command = f"{sys.executable} -m edge boards"
     shell = {"shell": True, "capture_output": True, "text": True, "cwd": ROOT}
     full = subprocess.run(f"{command} > /dev/full", **shell)
-    assert_one_line(full, 1)
+    assert_one_line(full, WRONG)
     assert "No space left" in full.stderr
     assert subprocess.run(f"{command} | head -1", **shell).stderr == ""
 

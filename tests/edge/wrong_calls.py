@@ -25,7 +25,7 @@ from edge import cli
 
 SECONDS = 120
 CAPABILITY_VERSION_3, CAP_DAC_OVERRIDE = 0x20080522, 1
-USAGE, BAD_INPUT = 2, 1
+USAGE, BAD_INPUT = "while parsing", "while working"
 NEEDS_MODEL = ("export", "verify", "inspect", "fit", "plan", "stream", "build", "run", "report")
 """Commands whose first argument is a model."""
 
@@ -103,8 +103,8 @@ def png(width: int, height: int) -> bytes:
     )
 
 
-def calls(has_model: bool) -> list[tuple[int, list[str]]]:
-    """Exit code and arguments of every wrong call."""
+def calls(has_model: bool) -> list[tuple[str, list[str]]]:
+    """Every wrong call: when it is refused, and its arguments."""
     found = list(unknown()) + list(typed()) + list(files())
     if has_model:
         found += list(with_model())
@@ -126,7 +126,7 @@ def good(command: str) -> list[str]:
     return [command, "real.tflite"] if command in NEEDS_MODEL else [command]
 
 
-def unknown() -> typing.Iterator[tuple[int, list[str]]]:
+def unknown() -> typing.Iterator[tuple[str, list[str]]]:
     """Commands, options and arguments that there are not."""
     for name in ("exprot", "EXPORT", "export.", "помощь", "--version", "-x", "model.tflite", "a b"):
         yield USAGE, [name]
@@ -143,7 +143,7 @@ def unknown() -> typing.Iterator[tuple[int, list[str]]]:
         yield USAGE, [name]
 
 
-def typed() -> typing.Iterator[tuple[int, list[str]]]:
+def typed() -> typing.Iterator[tuple[str, list[str]]]:
     """Every option of every command with what is no value of its type, and with none."""
     group = cli.typer.main.get_command(cli.app)
     for info in cli.app.registered_commands:
@@ -183,7 +183,7 @@ def typed() -> typing.Iterator[tuple[int, list[str]]]:
                 yield USAGE, [*good(name), option, value]
 
 
-def files() -> typing.Iterator[tuple[int, list[str]]]:
+def files() -> typing.Iterator[tuple[str, list[str]]]:
     """Models, data sets, labels and folders that are missing, of another kind, or locked."""
     for name in NEEDS_MODEL:
         rest = ["--emulate"] if name == "run" else []
@@ -231,7 +231,7 @@ def files() -> typing.Iterator[tuple[int, list[str]]]:
             yield BAD_INPUT, ["search", "--out", "new", "--storage", storage]
 
 
-def with_model() -> typing.Iterator[tuple[int, list[str]]]:
+def with_model() -> typing.Iterator[tuple[str, list[str]]]:
     """What is wrong only once a good model has been read."""
     for name in ("inspect", "fit"):
         for plot in (
@@ -316,10 +316,10 @@ def heed_permissions() -> None:
             raise OSError(ctypes.get_errno(), "capset")
 
 
-def is_heavy(expected: int, arguments: list[str]) -> bool:
+def is_heavy(when: str, arguments: list[str]) -> bool:
     """Whether a call comes as far as TensorFlow."""
     is_trained = arguments[0] in ("train", "search", "demo")
-    return expected == BAD_INPUT and (
+    return when == BAD_INPUT and (
         is_trained or "--data" in arguments or any(a.endswith(".keras") for a in arguments)
     )
 
@@ -354,14 +354,14 @@ def main(weight: str, folder: pathlib.Path, model: pathlib.Path | None = None) -
 
     heed_permissions()
     before = snapshot(work)
-    for expected, arguments in calls(model is not None):
-        if is_heavy(expected, arguments) != (weight == "heavy"):
+    for when, arguments in calls(model is not None):
+        if is_heavy(when, arguments) != (weight == "heavy"):
             continue
         result = run(arguments, work)
         after = snapshot(work)
         left = sorted(set(after.items()) ^ set(before.items()))
         left += sorted(("TMPDIR", str(p)) for p in temporary.iterdir())
-        print(json.dumps(result | {"expected": expected, "changed": left}), flush=True)
+        print(json.dumps(result | {"changed": left}), flush=True)
 
 
 if __name__ == "__main__":
