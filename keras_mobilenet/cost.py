@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import keras
 from keras import layers
 
+from keras_mobilenet.quantization.weighted import QuantizedConvolution, QuantizedDense
+
 
 @dataclasses.dataclass(frozen=True)
 class LayerCost:
@@ -98,14 +100,15 @@ def cost(model: keras.Model) -> ModelCost:
     """Counts a model's multiply-adds and parameters.
 
     Args:
-        model: A built functional or Sequential model with a fixed input size; models within
-            models and the blocks of this package are opened.
+        model: A built functional or Sequential model with a fixed input size, quantization-aware or
+            not; models within models and the blocks of this package are opened.
 
     Returns:
         The `ModelCost`: Conv2D, DepthwiseConv2D, SeparableConv2D and Dense layers.
 
     Raises:
-        ValueError: If the model is not built, or a side of its images is not fixed.
+        ValueError: If the model is not built, a side of its images is not fixed, or it has another
+            kind of layer with a kernel.
 
     Example:
         >>> from keras_mobilenet import MobileNetV1
@@ -198,8 +201,18 @@ def _costs(model: keras.Model, prefix: str) -> Iterator[LayerCost]:
                 shape = stage[0].compute_output_shape(shape)
         elif isinstance(layer, layers.SeparableConv2D):
             yield from _separable_cost(layer, name)
+        elif isinstance(layer, QuantizedConvolution):
+            norm = [layer.batch_norm] if layer.batch_norm else []
+            yield _layer_cost(layer.convolution, tuple(layer.input.shape), name, norm)
+        elif isinstance(layer, QuantizedDense):
+            yield _layer_cost(layer.dense, tuple(layer.input.shape), name, [])
         elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
             yield _layer_cost(layer, tuple(layer.input.shape), name, _behind(layer))
+        elif hasattr(layer, "kernel"):
+            raise ValueError(
+                f"Layer {name!r} ({type(layer).__name__}) has no rule to count it by; "
+                "Conv2D, DepthwiseConv2D, SeparableConv2D and Dense have."
+            )
 
 
 def _behind(layer: layers.Layer) -> list[layers.Layer]:

@@ -53,6 +53,39 @@ def test_counts_every_kind_of_layer():
     assert counted.rows()[0]["kind"] == "depthwise 3x3"
 
 
+def test_a_quantization_aware_model_costs_what_the_float_one_does():
+    from keras_mobilenet.quantization.transform import quantize_model
+
+    for model in (
+        MobileNetV1((64, 64, 3), 0.25),
+        keras.Sequential(
+            [
+                keras.Input((9, 7, 1)),
+                layers.SeparableConv2D(4, 3),
+                layers.BatchNormalization(),
+                layers.ReLU(),
+                layers.Flatten(),
+                layers.Dense(5),
+            ]
+        ),
+    ):
+        before, after = cost(model), cost(quantize_model(model))
+        assert [
+            (layer.kind, layer.output_shape, layer.mult_adds, layer.parameters)
+            for layer in after.layers
+        ] == [
+            (layer.kind, layer.output_shape, layer.mult_adds, layer.parameters)
+            for layer in before.layers
+        ]
+        assert after.mult_adds > 0
+
+
+def test_refuses_a_kernel_that_it_cannot_count():
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2DTranspose(4, 3, name="up")])
+    with pytest.raises(ValueError, match=r"'up' \(Conv2DTranspose\)"):
+        cost(model)
+
+
 def test_formulas_are_the_layers():
     ratio = separable_mult_adds(3, 512, 512, 14) / standard_mult_adds(3, 512, 512, 14)
     assert ratio == pytest.approx(separable_ratio(3, 512))
