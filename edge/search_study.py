@@ -155,8 +155,14 @@ def run_search(
         EdgeError: If no trial ended within the time, or the storage cannot be used.
 
     Example:
-        >>> run_search(job).int8_accuracy  # doctest: +SKIP
-        0.97
+        >>> from edge.boards import find_board
+        >>> from edge.search import plan_candidates
+        >>> board, folder = find_board("arduino-zero"), pathlib.Path("found")
+        >>> candidates = plan_candidates(board, 32, 1, 10)  # doctest: +SKIP
+        >>> best = [candidate for candidate in candidates if candidate.fits][-1:]  # doctest: +SKIP
+        >>> job = Job("digits", 1, board, best, folder, study_url(folder), 600)  # doctest: +SKIP
+        >>> run_search(job).verification.sentence()  # doctest: +SKIP
+        'LiteRT reference == TFLM on 360 of 360 inputs'
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
