@@ -5,8 +5,7 @@ DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-
 	qemu-system-arm cmake make gcc g++ libc6-dev gcc-riscv64-unknown-elf gcc-xtensa-lx106 \
 	chromium chromium-driver
 
-C_SOURCES := $(wildcard edge/emit/engine/kernels/*.[ch] edge/firmware/board/*.[ch] \
-	edge/firmware/host/*.c edge/firmware/profile/*.[ch] benchmarks/*.[ch] benchmarks/*.cc tests/edge/emit/*.cc)
+C_SOURCES := $(shell find edge tests benchmarks -name '*.[ch]' -o -name '*.cc' -o -name '*.cpp')
 
 # A file stays on one of two workers; the order and the groups are in tests/conftest.py.
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=20

@@ -8,7 +8,8 @@ struct HostSerial {
   void print(const char *text) { fputs(text, stdout); }
   void print(unsigned long value) { printf("%lu", value); }
   void print(int value) { printf("%d", value); }
-  template <typename Value> void println(Value value) {
+  template <typename Value>
+  void println(Value value) {
     print(value);
     print("\n");
   }
