@@ -89,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         code, message = 1, system_sentence(error)
     interrupt.ignore()
+    interrupt.remove_scratch()
     end_output()
     if message:
         print_error(message)

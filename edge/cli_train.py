@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, TaskID
 
-from edge import tables
+from edge import interrupt, tables
 from edge.boards import find_board
 from edge.cli_shared import (
     BoardOption,
@@ -62,9 +62,10 @@ def train(
         side = scaled_side(side, rho)
         images = load_images(data, side, channels, seed)
     _make_repeatable()
-    trained = training.train(
-        images, alpha, float_epochs, qat_epochs, seed, 0 if as_json else _keras_verbosity()
-    )
+    with interrupt.in_native_code():
+        trained = training.train(
+            images, alpha, float_epochs, qat_epochs, seed, 0 if as_json else _keras_verbosity()
+        )
     names = "".join(f"{name}\n" for name in images.class_names).encode("utf-8")
     write_files(out.parent, {out.name: keras_bytes(trained.model), labels.name: names})
     if as_json:

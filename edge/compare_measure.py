@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge import interrupt
 from edge.errors import ModelError
 from edge.graph import Graph, Tensor
 from edge.grid import real_range, to_int8, to_real
@@ -173,7 +174,8 @@ class Measurement:
     def _floats(self, samples: np.ndarray) -> Floats:
         values = {self.float_graph.source: samples}
         for node in self.float_graph.nodes:
-            made = node.compute(*(values[source] for source in node.sources))
+            with interrupt.in_native_code():
+                made = node.compute(*(values[source] for source in node.sources))
             values[node.result] = np.asarray(made)
         return values
 
@@ -236,7 +238,8 @@ def _compute(match: Match, arrays: list[np.ndarray], floats: Floats) -> np.ndarr
         for array, source in zip(arrays, match.nodes[0].sources, strict=True)
     ]
     for node in match.nodes:
-        x = [node.compute(*x)]
+        with interrupt.in_native_code():
+            x = [node.compute(*x)]
     return np.asarray(x[0])
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from edge import interrupt
 from edge.convert import convert, keras_bytes
 from edge.emit.tflm.compiled import COMPILER, compiled_model_bytes
 from edge.export import Export, export
@@ -84,7 +85,8 @@ def run_demo(
         f"{len(data.test_labels)} held out: {float_epochs} float epochs, then {qat_epochs} with "
         "int8 fake quantization."
     )
-    trained = train(data, alpha, float_epochs, qat_epochs, verbose=verbose)
+    with interrupt.in_native_code():
+        trained = train(data, alpha, float_epochs, qat_epochs, verbose=verbose)
     announce("Converting to int8 with the trained ranges.")
     graph = read_graph(convert(trained.model))
     announce(f"Running {len(data.test_labels)} held-out images on LiteRT and on TFLite Micro.")

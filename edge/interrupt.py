@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +19,11 @@ WORDS = {signal.SIGINT: "Interrupted.", signal.SIGTERM: "Terminated.", signal.SI
 PATIENCE_SECONDS = 5.0
 """So long a clean-up may take before the same signal counts again."""
 
+SHOW_CURSOR = b"\x1b[?25h"
+"""A progress bar hides it."""
+
 _last_raised = -PATIENCE_SECONDS
+_scratch: list[str] = []
 
 
 class Interrupted(KeyboardInterrupt):
@@ -68,7 +74,7 @@ def end_at_once(stderr: int = 2) -> None:
 
 
 @contextlib.contextmanager
-def ending_at_once(stderr: int) -> Iterator[None]:
+def ending_at_once(stderr: int = 2) -> Iterator[None]:
     """`end_at_once` for a block.
 
     Args:
@@ -90,6 +96,54 @@ def ending_at_once(stderr: int) -> Iterator[None]:
         yield
     finally:
         _restore(before)
+
+
+@contextlib.contextmanager
+def in_native_code() -> Iterator[None]:
+    """`ending_at_once` for a block that runs TensorFlow, if this process is the command line.
+
+    An exception between two of TensorFlow's calls can leave its memory damaged: the process may
+    abort before anything is cleaned up. In a caller's own session nothing changes.
+
+    Yields:
+        Nothing; the block makes no files but in `scratch_folder`.
+
+    Example:
+        >>> before = signal.getsignal(signal.SIGTERM)
+        >>> with in_native_code():
+        ...     signal.getsignal(signal.SIGTERM) == before
+        True
+    """
+    if any(signal.getsignal(number) is _raise for number in SIGNALS):
+        with ending_at_once():
+            yield
+    else:
+        yield
+
+
+def scratch_folder() -> None:
+    """Gives this process's temporary files a folder of their own, for `remove_scratch`.
+
+    TensorFlow writes modules there, and Python their bytecode beside them.
+
+    Example:
+        >>> scratch_folder()
+        >>> remove_scratch()
+    """
+    if not _scratch:
+        _scratch.append(tempfile.mkdtemp(prefix="keras-mobilenet-"))
+        tempfile.tempdir = _scratch[0]
+
+
+def remove_scratch() -> None:
+    """Removes the scratch folder, if there is one: the process is ending.
+
+    Example:
+        >>> remove_scratch()
+    """
+    while _scratch:
+        tempfile.tempdir = None
+        shutil.rmtree(_scratch.pop(), ignore_errors=True)
 
 
 def ignore() -> None:
@@ -156,6 +210,9 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _end(number: int, stderr: int) -> NoReturn:
+    remove_scratch()
     with contextlib.suppress(OSError):
+        if os.isatty(stderr):
+            os.write(stderr, SHOW_CURSOR + b"\n")
         os.write(stderr, f"Error: {WORDS[signal.Signals(number)]}\n".encode())
     os._exit(128 + number)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from edge import interrupt
 from edge.boards import Board, find_board
 from edge.budget import BankUse, budget
 from edge.emit.engine.sources import Engine
@@ -353,7 +354,8 @@ def _float_accuracy(model: Any, inputs: np.ndarray, labels: np.ndarray) -> float
             f"The float model reads {tuple(model.input_shape[1:])}, the int8 model "
             f"{inputs.shape[1:]}: give the model that was quantized."
         )
-    predicted = model.predict(inputs, verbose=0).reshape(len(inputs), -1)
+    with interrupt.in_native_code():
+        predicted = model.predict(inputs, verbose=0).reshape(len(inputs), -1)
     return float(np.mean(predicted.argmax(axis=1) == labels))
 
 

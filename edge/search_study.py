@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
+from edge import interrupt
 from edge.boards import Board
 from edge.convert import convert, keras_bytes, load_keras
 from edge.errors import EdgeError
@@ -199,14 +200,16 @@ def _run(job: Job, advance: Callable[[str, int], None]) -> SearchResult:
         name = trial.suggest_categorical("candidate", list(by_name))
         data = load_images(job.source, by_name[name].side, job.channels).without_test_images()
         report = _Report(trial, job, deadline, lambda epoch: advance(name, epoch))
-        trained = train(
-            data,
-            by_name[name].alpha,
-            job.float_epochs,
-            job.qat_epochs,
-            verbose=0,
-            callbacks=[report],
-        )
+        # Ended there, the trial falls silent and is taken up again, as after a kill.
+        with interrupt.in_native_code():
+            trained = train(
+                data,
+                by_name[name].alpha,
+                job.float_epochs,
+                job.qat_epochs,
+                verbose=0,
+                callbacks=[report],
+            )
         path = job.model_path(trial.number)
         write_files(path.parent, {path.name: keras_bytes(trained.model)})
         return trained.qat_accuracy

@@ -41,13 +41,14 @@ def tree(folder):
 
 def start(place, *arguments, **environment):
     """The command line as a shell starts it: in a process group of its own."""
+    usual = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.Popen(
         [sys.executable, "-m", "edge", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=place / "work",
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(place / "tmp")} | environment,
+        env=usual | {"PYTHONPATH": str(ROOT), "TMPDIR": str(place / "tmp")} | environment,
         start_new_session=True,
     )
 

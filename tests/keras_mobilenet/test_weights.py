@@ -8,7 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+from edge.graph import read_graph
+from edge.match import folded_kernel, int8_kernel, match_operators
 from keras_mobilenet import MobileNetV1
+from keras_mobilenet.quantization.float_nodes import float_nodes
 from keras_mobilenet.weights import from_h5, from_tflite
 
 POINTS = 0.02
@@ -38,7 +41,6 @@ def photographs(shared_data):
 
 def int8_scores(model, calibration, inputs):
     import edge
-    from edge.graph import read_graph
     from edge.interpreters import run_litert
     from edge.verify import quantize_inputs
 
@@ -66,23 +68,36 @@ def test_googles_uint8_model_keeps_its_accuracy(google, photographs):
     ours = model.predict(inputs, verbose=0).argmax(axis=1) == labels
     assert abs(ours.mean() - theirs.mean()) <= POINTS
 
-    held = np.arange(len(inputs)) % 2 == 1
-    int8 = int8_scores(model, inputs[~held], inputs[held]).argmax(axis=1) == labels[held]
+    # Each half is calibrated with the other: of one half, three images are more than two points.
+    int8 = np.empty_like(ours)
+    for half in (np.arange(len(inputs)) % 2 == 0, np.arange(len(inputs)) % 2 == 1):
+        int8[half] = int8_scores(model, inputs[~half], inputs[half]).argmax(axis=1) == labels[half]
     print(
-        f"top-1: uint8 .tflite {theirs.mean():.1%}, float Keras {ours.mean():.1%}; held-out half: "
-        f"{theirs[held].mean():.1%}, {ours[held].mean():.1%}, int8 {int8.mean():.1%}"
+        f"top-1: uint8 .tflite {theirs.mean():.1%}, float Keras {ours.mean():.1%}, "
+        f"int8 {int8.mean():.1%}"
     )
-    assert abs(int8.mean() - theirs[held].mean()) <= POINTS
-    assert abs(int8.mean() - ours[held].mean()) <= POINTS
+    assert abs(int8.mean() - theirs.mean()) <= POINTS
+    assert abs(int8.mean() - ours.mean()) <= POINTS
 
 
 def test_our_own_int8_model_comes_back(trained, trained_tflite, digits, tmp_path):
     path = tmp_path / "digits.tflite"
     path.write_bytes(trained_tflite)
+    graph, model = read_graph(path), from_tflite(path)
+    # What comes back is the int8 kernel, weight by weight.
+    matches = match_operators(graph, float_nodes(model)).matches
+    kernels = [m for m in matches if folded_kernel(m.nodes) is not None]
+    assert len(kernels) == 28
+    for match in kernels:
+        weights = int8_kernel(graph, graph.operators[match.operator])
+        np.testing.assert_allclose(folded_kernel(match.nodes), weights, rtol=1e-5, atol=1e-9)
+    # Without the rounding of activations, an image at the edge may go to another class.
     inputs = digits.test_inputs()
-    again = from_tflite(path).predict(inputs, verbose=0)
-    expected = trained.model.predict(inputs, verbose=0)
-    assert (again.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.99
+    again = model.predict(inputs, verbose=0).argmax(axis=1)
+    expected = trained.model.predict(inputs, verbose=0).argmax(axis=1)
+    assert (again == expected).mean() >= 0.95
+    right = [(found == digits.test_labels).mean() for found in (again, expected)]
+    assert abs(right[0] - right[1]) <= POINTS
 
 
 def test_mlperf_tinys_float_model_is_the_same(shared_data, tmp_path):
@@ -111,7 +126,6 @@ def test_mlperf_tinys_int8_model_is_matched(shared_data, vww, photographs):
     float model is undecided.
     """
     import edge
-    from edge.graph import read_graph
     from edge.interpreters import run_litert
     from edge.verify import quantize_inputs
     from keras_mobilenet import quantize_model
