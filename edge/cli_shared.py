@@ -84,7 +84,7 @@ def say(sentence: str) -> None:
 
 def load_tensorflow() -> None:
     """Imports TensorFlow without the lines it writes whatever its log level."""
-    interrupt.scratch_folder()
+    interrupt.make_scratch()
     saved = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)

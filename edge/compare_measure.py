@@ -173,10 +173,10 @@ class Measurement:
 
     def _floats(self, samples: np.ndarray) -> Floats:
         values = {self.float_graph.source: samples}
-        for node in self.float_graph.nodes:
-            with interrupt.in_native_code():
+        with interrupt.in_native_code():
+            for node in self.float_graph.nodes:
                 made = node.compute(*(values[source] for source in node.sources))
-            values[node.result] = np.asarray(made)
+                values[node.result] = np.asarray(made)
         return values
 
     def _count_agreement(self, expected: np.ndarray, result: np.ndarray) -> None:
@@ -237,10 +237,10 @@ def _compute(match: Match, arrays: list[np.ndarray], floats: Floats) -> np.ndarr
         array.reshape(floats[source].shape)
         for array, source in zip(arrays, match.nodes[0].sources, strict=True)
     ]
-    for node in match.nodes:
-        with interrupt.in_native_code():
+    with interrupt.in_native_code():
+        for node in match.nodes:
             x = [node.compute(*x)]
-    return np.asarray(x[0])
+        return np.asarray(x[0])
 
 
 def _saturated(q: np.ndarray, tensor: Tensor, bounds: tuple[float, float]) -> int:

@@ -106,7 +106,7 @@ def in_native_code() -> Iterator[None]:
     abort before anything is cleaned up. In a caller's own session nothing changes.
 
     Yields:
-        Nothing; the block makes no files but in `scratch_folder`.
+        Nothing; the block makes no files but in the folder of `make_scratch`.
 
     Example:
         >>> before = signal.getsignal(signal.SIGTERM)
@@ -121,13 +121,13 @@ def in_native_code() -> Iterator[None]:
         yield
 
 
-def scratch_folder() -> None:
+def make_scratch() -> None:
     """Gives this process's temporary files a folder of their own, for `remove_scratch`.
 
     TensorFlow writes modules there, and Python their bytecode beside them.
 
     Example:
-        >>> scratch_folder()
+        >>> make_scratch()
         >>> remove_scratch()
     """
     if not _scratch:

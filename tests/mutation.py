@@ -1,9 +1,9 @@
 """Breaks one line at a time and sees whether the tests that should notice do notice.
 
-`make mutation` runs it (six minutes on two cores). Each break is applied to a
-copy of the tree, and the tests that are named beside it run there: if they fail, it was caught.
-The tests must pass on the unbroken copy first, and the old text must stand exactly once in its
-file. `python tests/mutation.py arithmetic` runs the breaks of files with that word in their path.
+`make mutation` runs it (six minutes on two cores). Each break is applied to a copy of the tree, and
+the tests that are named beside it run there: if they fail, it was caught. The tests must
+pass on the unbroken copy first, and the old text must stand exactly once in its file. `python
+tests/mutation.py arithmetic` runs the breaks of files with that word in their path.
 
 A break that survives is a test to write. The exit code is 0 if at least 19 of 20 were caught.
 """

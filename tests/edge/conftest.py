@@ -193,7 +193,8 @@ class _Layers:
     def pool(self, opcode, size, stride, padding):
         self._windowed(
             *(opcode, size, stride, (1, 1), padding, "NONE", self.shape()[3]),
-            *(tuple, self._quantization()),
+            make=tuple,
+            kept=self._quantization(),
         )
 
     def add(self, other):

@@ -327,7 +327,6 @@ def is_heavy(when: str, arguments: list[str]) -> bool:
 def load() -> None:
     """Imports what the heavy calls import, once for all."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    import keras  # noqa: F401
     import sklearn.datasets
     import sklearn.model_selection  # noqa: F401
 
