@@ -28,7 +28,7 @@ def _small_model() -> bytes:
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
 
-    from edge.tflite_file import AlignedBuffer, pack
+    from edge.tflite.writer import AlignedBuffer, pack
 
     rng = np.random.default_rng(0)
     subgraph, model = schema.SubGraphT(), schema.ModelT()
@@ -135,7 +135,7 @@ def _small_model() -> bytes:
 
 @functools.cache
 def _graph():
-    from edge.graph import read_graph
+    from edge.tflite.reader import read_graph
 
     return read_graph(_small_model())
 
@@ -146,7 +146,7 @@ def _model():
     import keras
     from keras import layers
 
-    from edge.match import int8_kernel
+    from edge.debugger.align import int8_kernel
 
     graph = _graph()
     image = keras.Input((8, 8, 3), name="image")
@@ -174,7 +174,7 @@ def _model():
 
 @functools.cache
 def _model_file() -> bytes:
-    from edge.convert import keras_bytes
+    from edge.converter.keras_files import keras_bytes
 
     return keras_bytes(_model())
 
@@ -195,7 +195,7 @@ def pytest_runtest_call(item):
     if not isinstance(item, pytest.DoctestItem):
         return (yield)
     from edge.errors import MissingToolError
-    from edge.interrupt import SIGNALS
+    from edge.system.signals import SIGNALS
 
     # None would be a handler that Python did not set, and cannot set again.
     found = {number: signal.getsignal(number) for number in SIGNALS}

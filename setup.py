@@ -23,8 +23,8 @@ setup(
         "keras_mobilenet": ["py.typed"],
         "edge": [
             "py.typed",
-            "boards/*.toml",
-            "templates/*",
+            "catalog/*.toml",
+            "reporting/templates/*",
             "emit/packages/templates/*.j2",
             "emit/packages/templates/*/*.j2",
             "emit/tflm/templates/*.j2",
@@ -33,7 +33,7 @@ setup(
             "emit/engine/kernels/*.[ch]",
             "firmware/templates/*.j2",
             "firmware/board/*.[ch]",
-            "firmware/profile/*.[ch]",
+            "firmware/probe/*.[ch]",
             "firmware/host/*.c",
         ],
     },
@@ -90,7 +90,7 @@ setup(
             "latex2mathml>=3.78,<4",
         ],
     },
-    entry_points={"console_scripts": ["keras-mobilenet=edge.cli:main"]},
+    entry_points={"console_scripts": ["keras-mobilenet=edge.cli.main:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Developers",

@@ -25,16 +25,16 @@ from rich.table import Table
 
 import edge
 import keras_mobilenet
-from edge.boards import find_board
-from edge.engine import engine_for
-from edge.graph import read_graph
-from edge.interpreters import run_litert
-from edge.verify import quantize_inputs
-from keras_mobilenet.data import ImageData, load_images
+from edge.catalog.boards import find_board
+from edge.deploy.verify import quantize_inputs
+from edge.engine.compile import engine_for
+from edge.runtimes.interpreters import run_litert
+from edge.tflite.reader import read_graph
 from keras_mobilenet.pruning import ChannelPruning, MagnitudePruning, PolynomialDecay
-from keras_mobilenet.pruning.budget import macs
-from keras_mobilenet.pruning.spaces import ChannelSpaces
-from keras_mobilenet.train import QAT_LEARNING_RATE, augmented_batches
+from keras_mobilenet.pruning.channel_costs import macs
+from keras_mobilenet.pruning.channel_groups import ChannelSpaces
+from keras_mobilenet.training.data import ImageData, load_images
+from keras_mobilenet.training.train import QAT_LEARNING_RATE, augmented_batches
 
 ALPHA = 0.25
 SIDE = 32

@@ -21,14 +21,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import edge
-from edge.boards import find_board
-from edge.constant_channels import without_constant_channels
-from edge.engine import engine_for
+from edge.catalog.boards import find_board
+from edge.deploy.verify_engine import run_emulated
+from edge.engine.compile import engine_for
 from edge.firmware.emulate import Emulation
-from edge.graph import Graph, read_graph
-from edge.interpreters import run_litert
-from edge.plan.planned import planned_model
-from edge.verify_engine import run_emulated
+from edge.memory.planned_model import planned_model
+from edge.runtimes.interpreters import run_litert
+from edge.tflite.graph import Graph
+from edge.tflite.reader import read_graph
+from edge.transforms.constant_channels import without_constant_channels
 
 SHARED = pathlib.Path(__file__).parent.parent.parent / "shared" / "data"
 M4, M55 = find_board("mps2-an386"), find_board("mps3-an547")

@@ -22,13 +22,13 @@ from rich.progress import track
 from rich.table import Table
 
 import edge
-from edge.graph import read_graph
-from edge.interpreters import run_litert
-from edge.verify import quantize_inputs
+from edge.deploy.verify import quantize_inputs
+from edge.runtimes.interpreters import run_litert
+from edge.tflite.reader import read_graph
 from keras_mobilenet import QuantizationAwareTraining
-from keras_mobilenet.preprocessing import pixels_to_input, resize_pixels
+from keras_mobilenet.models.weights import from_tflite
+from keras_mobilenet.preprocessing.preprocessing import pixels_to_input, resize_pixels
 from keras_mobilenet.quantization.transform import RANGES
-from keras_mobilenet.weights import from_tflite
 
 SIDE = 128
 BATCH_SIZE = 25

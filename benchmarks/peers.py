@@ -11,11 +11,11 @@ import tempfile
 import numpy as np
 
 import edge
-from edge.boards import Board, core_flags
-from edge.emit.engine.sources import engine_of
+from edge.catalog.boards import Board, core_flags
+from edge.engine.compile import engine_of
 from edge.firmware.emulate import Emulation, emulate
-from edge.firmware.sources import link_script, render_firmware
-from edge.graph import Graph
+from edge.firmware.render import link_script, render_firmware
+from edge.tflite.graph import Graph
 
 HERE = pathlib.Path(__file__).parent
 STACK_SECTION_BYTES = 16384

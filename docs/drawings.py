@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import networks
 
-from edge.plan.layers import Network, network_of
-from edge.plan.planned import planned_graph
-from edge.plan.stream import StreamPlan, plan_stream
-from edge.plan.tflm_greedy import predict_arena
+from edge.engine.layers import Network, network_of
+from edge.engine.schedule import StreamPlan, plan_stream
+from edge.memory.planned_model import planned_graph
+from edge.memory.tflm_arena import predict_arena
 
 INK, FAINT, PALE = "#26323f", "#9aa5b1", "#eceff3"
 COLORS = ("#1f7a4d", "#2f6fb3", "#b3612f", "#7b4ea3", "#a38a1f", "#2f97a8")

@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from drawings import DRAWINGS  # noqa: E402
 
-from edge.boards import Board, boards  # noqa: E402
+from edge.catalog.boards import Board, boards  # noqa: E402
 
 FLASH_TOOLS = {"uf2": "drive (UF2)", "teensy": "its maker's SDK", "none": "emulated only"}
 
@@ -66,7 +66,7 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
 
 def command_line() -> str:
     """The commands' own help, as typer writes it out."""
-    command = [sys.executable, "-m", "typer", "edge.cli", "utils", "docs"]
+    command = [sys.executable, "-m", "typer", "edge.cli.main", "utils", "docs"]
     done = subprocess.run(
         [*command, "--name", "keras-mobilenet", "--title", "Command line"],
         capture_output=True,
@@ -96,7 +96,7 @@ def module_pages() -> dict[str, str]:
         ]
         lines = [f"# Modules of {name}", "", PACKAGES[name], ""]
         for module in modules:
-            if not module.startswith("edge.cli"):
+            if not module.startswith("edge.cli.main"):
                 lines += [f"::: {module}", ""]
         pages[f"reference/modules-{name.replace('.', '-').replace('_', '-')}.md"] = "\n".join(lines)
     return pages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.graph import Graph, Operator, Quantization, Tensor
+from edge.tflite.graph import Graph, Operator, Quantization, Tensor
 
 ONE = Quantization((1.0,), (0,), 0)
 MOBILENET_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2))

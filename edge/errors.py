@@ -33,8 +33,8 @@ class DoesNotFitError(EdgeError):
 
     Args:
         message: One line with the overrun.
-        budget: The `edge.budget.Budget` that was exceeded; None where a linker measured it.
-        graph: The model's `edge.graph.Graph`.
+        budget: The `edge.deploy.budget.Budget` that was exceeded; None where a linker measured it.
+        graph: The model's `edge.tflite.graph.Graph`.
     """
 
     exit_code = 2

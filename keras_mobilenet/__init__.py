@@ -1,10 +1,11 @@
 """MobileNet for Keras 3: blocks, builder and training callbacks for microcontroller targets."""
 
 from keras_mobilenet import compat_tfmot, cost, paper, weights
-from keras_mobilenet.layers import ConvBNReLU, SeparableBlock
-from keras_mobilenet.mobilenet_v1 import MobileNetV1
-from keras_mobilenet.preprocessing import Preprocessing
-from keras_mobilenet.preprocessing_record import PreprocessingRecord, preprocessing_of
+from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
+from keras_mobilenet.models.mobilenet_v1 import MobileNetV1
+from keras_mobilenet.models.variants import ConvMobileNet, ShallowMobileNet
+from keras_mobilenet.preprocessing.preprocessing import Preprocessing
+from keras_mobilenet.preprocessing.record import PreprocessingRecord, preprocessing_of
 from keras_mobilenet.pruning import (
     ChannelPruning,
     ConstantSparsity,
@@ -16,7 +17,6 @@ from keras_mobilenet.quantization import (
     equalize_weights,
     quantize_model,
 )
-from keras_mobilenet.variants import ConvMobileNet, ShallowMobileNet
 
 __version__ = "0.1.0"
 

@@ -140,7 +140,7 @@ def kws(shared_data):
 
 @pytest.fixture(scope="session")
 def digits():
-    from keras_mobilenet.data import load_images
+    from keras_mobilenet.training.data import load_images
 
     return load_images("digits", side=48, channels=1)
 
@@ -150,7 +150,7 @@ def trained(digits):
     """MobileNetV1 on handwritten digits: float, then quantization-aware, in one model.fit."""
     import tensorflow as tf
 
-    from keras_mobilenet.train import train
+    from keras_mobilenet.training.train import train
 
     tf.config.experimental.enable_op_determinism()
     return train(digits, alpha=0.25, float_epochs=18, qat_epochs=4, verbose=0)

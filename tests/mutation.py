@@ -45,112 +45,127 @@ class Break:
     tests: tuple[str, ...]
 
 
-ARITHMETIC = ("tests/edge/test_arithmetic.py",)
-REFERENCE = ("tests/edge/test_reference.py::test_equals_litert",)
+ARITHMETIC = ("tests/edge/tflite/test_fixed_point.py",)
+REFERENCE = ("tests/edge/tflite/test_reference.py::test_equals_litert",)
 MAX_POOL = (
-    "tests/edge/test_reference.py::test_the_padding_of_a_max_pool_is_never_the_largest",
+    "tests/edge/tflite/test_reference.py::test_the_padding_of_a_max_pool_is_never_the_largest",
     *REFERENCE,
 )
-ADD = ("tests/edge/test_reference.py::test_the_multipliers_of_add_are_those_of_add_cc", *REFERENCE)
-SHAPES = ("tests/edge/test_shapes.py", *REFERENCE)
+ADD = (
+    "tests/edge/tflite/test_reference.py::test_the_multipliers_of_add_are_those_of_add_cc",
+    *REFERENCE,
+)
+SHAPES = ("tests/edge/tflite/test_operators.py", *REFERENCE)
 GREEDY = (
-    "tests/edge/plan/test_tflm_greedy.py::test_is_the_arena_of_a_cortex_m4",
-    "tests/edge/plan/test_tflm_greedy.py::test_is_the_arena_that_tflm_reports_here",
+    "tests/edge/memory/test_tflm_arena.py::test_is_the_arena_of_a_cortex_m4",
+    "tests/edge/memory/test_tflm_arena.py::test_is_the_arena_that_tflm_reports_here",
 )
-OFFLINE = ("tests/edge/plan/test_offline.py",)
-OVERLAP = ("tests/edge/plan/test_overlap.py", *OFFLINE)
-STREAM = ("tests/edge/plan/test_stream.py",)
-BUDGET = ("tests/edge/test_budget.py",)
-CONSTANT = ("tests/edge/test_constant_channels.py",)
+OFFLINE = ("tests/edge/memory/test_optimal.py",)
+OVERLAP = ("tests/edge/memory/test_overlap.py", *OFFLINE)
+STREAM = ("tests/edge/engine/test_schedule.py",)
+BUDGET = ("tests/edge/deploy/test_budget.py",)
+CONSTANT = ("tests/edge/transforms/test_constant_channels.py",)
 HOST = (
-    "tests/edge/emit/test_engine.py::test_a_padded_pixel_is_zero_and_not_the_next_row",
-    "tests/edge/emit/test_engine.py::test_computes_any_network",
-    "tests/edge/emit/test_engine.py::test_computes_the_reference_on_this_machine",
+    "tests/edge/emit/engine/test_engine.py::test_a_padded_pixel_is_zero_and_not_the_next_row",
+    "tests/edge/emit/engine/test_engine.py::test_computes_any_network",
+    "tests/edge/emit/engine/test_engine.py::test_computes_the_reference_on_this_machine",
 )
-LAYERS = ("tests/edge/plan/test_layers.py", *STREAM, *HOST)
+LAYERS = ("tests/edge/engine/test_layers.py", *STREAM, *HOST)
 QEMU = ("tests/edge/firmware/test_emulate.py::test_computes_the_reference",)
 
 BREAKS = [
     # Rounding and fixed point.
-    Break("edge/arithmetic.py", "+ 2**30) >> 31", "+ 2**30 - 1) >> 31", ARITHMETIC),
-    Break("edge/arithmetic.py", " - ((value < 0) & (exponent > 0))", "", ARITHMETIC),
-    Break("edge/arithmetic.py", "if shift < -31:", "if shift <= -31:", ARITHMETIC),
-    Break("edge/arithmetic.py", "if shift > 30:", "if shift > 31:", ARITHMETIC),
-    Break("edge/arithmetic.py", "(1 << (right - 1))", "(1 << right)", ARITHMETIC),
-    Break("edge/arithmetic.py", "steps <= farthest", "steps < farthest", ARITHMETIC),
-    Break("edge/arithmetic.py", "for _ in range(3):", "for _ in range(2):", ARITHMETIC),
+    Break("edge/tflite/fixed_point.py", "+ 2**30) >> 31", "+ 2**30 - 1) >> 31", ARITHMETIC),
+    Break("edge/tflite/fixed_point.py", " - ((value < 0) & (exponent > 0))", "", ARITHMETIC),
+    Break("edge/tflite/fixed_point.py", "if shift < -31:", "if shift <= -31:", ARITHMETIC),
+    Break("edge/tflite/fixed_point.py", "if shift > 30:", "if shift > 31:", ARITHMETIC),
+    Break("edge/tflite/fixed_point.py", "(1 << (right - 1))", "(1 << right)", ARITHMETIC),
+    Break("edge/tflite/fixed_point.py", "steps <= farthest", "steps < farthest", ARITHMETIC),
+    Break("edge/tflite/fixed_point.py", "for _ in range(3):", "for _ in range(2):", ARITHMETIC),
     # The oracle's operators.
-    Break("edge/reference.py", "return zero_point + int(", "return int(", REFERENCE),
-    Break("edge/reference.py", "count // 2) // count", "(count - 1) // 2) // count", REFERENCE),
+    Break("edge/tflite/reference.py", "return zero_point + int(", "return int(", REFERENCE),
     Break(
-        "edge/reference.py",
+        "edge/tflite/reference.py", "count // 2) // count", "(count - 1) // 2) // count", REFERENCE
+    ),
+    Break(
+        "edge/tflite/reference.py",
         "reshape(-1, kernel.shape[1]) - zero_point_of(source)",
         "reshape(-1, kernel.shape[1])",
         REFERENCE,
     ),
-    Break("edge/reference.py", "pad_value=-128", "pad_value=0", MAX_POOL),
-    Break("edge/reference.py", "widest = 2.0 *", "widest = 1.0 *", ADD),
-    Break("edge/reference.py", "shift - extra", "shift", REFERENCE),
+    Break("edge/tflite/reference.py", "pad_value=-128", "pad_value=0", MAX_POOL),
+    Break("edge/tflite/reference.py", "widest = 2.0 *", "widest = 1.0 *", ADD),
+    Break("edge/tflite/reference.py", "shift - extra", "shift", REFERENCE),
     # Shapes and padding.
-    Break("edge/shapes.py", "(taps - 1) * dilation + 1 if", "taps * dilation if", SHAPES),
-    Break("edge/shapes.py", "dilation + 1 - size) // 2", "dilation + 2 - size) // 2", SHAPES),
-    # Lifetimes and plans for TFLite Micro.
-    Break("edge/plan/lifetimes.py", "self.first <= other.last", "self.first < other.last", OFFLINE),
-    Break("edge/plan/overlap.py", "dtype=np.int64) + 1)", "dtype=np.int64))", OVERLAP),
-    Break("edge/plan/overlap.py", "reach - in_side) // 2", "reach - in_side)", OVERLAP),
-    Break("edge/plan/offline.py", "offset < at + self", "offset <= at + self", OFFLINE),
-    Break("edge/plan/tflm_greedy.py", "ALIGNMENT = 16", "ALIGNMENT = 8", GREEDY),
-    Break("edge/plan/tflm_greedy.py", "(-sizes[i], -i)", "(-sizes[i], i)", GREEDY),
+    Break("edge/tflite/operators.py", "(taps - 1) * dilation + 1 if", "taps * dilation if", SHAPES),
     Break(
-        "edge/plan/tflm_greedy.py", "- offset >= sizes[index]", "- offset > sizes[index]", GREEDY
+        "edge/tflite/operators.py", "dilation + 1 - size) // 2", "dilation + 2 - size) // 2", SHAPES
     ),
-    Break("edge/plan/tflm_greedy.py", "take(4 + 4 * len", "take(4 * len", GREEDY),
-    Break("edge/tflite_file.py", "BUFFER_ALIGNMENT = 16", "BUFFER_ALIGNMENT = 8", OFFLINE),
+    # Lifetimes and plans for TFLite Micro.
+    Break(
+        "edge/memory/live_ranges.py", "self.first <= other.last", "self.first < other.last", OFFLINE
+    ),
+    Break("edge/memory/overlap.py", "dtype=np.int64) + 1)", "dtype=np.int64))", OVERLAP),
+    Break("edge/memory/overlap.py", "reach - in_side) // 2", "reach - in_side)", OVERLAP),
+    Break("edge/memory/optimal.py", "offset < at + self", "offset <= at + self", OFFLINE),
+    Break("edge/memory/tflm_arena.py", "ALIGNMENT = 16", "ALIGNMENT = 8", GREEDY),
+    Break("edge/memory/tflm_arena.py", "(-sizes[i], -i)", "(-sizes[i], i)", GREEDY),
+    Break(
+        "edge/memory/tflm_arena.py", "- offset >= sizes[index]", "- offset > sizes[index]", GREEDY
+    ),
+    Break("edge/memory/tflm_arena.py", "take(4 + 4 * len", "take(4 * len", GREEDY),
+    Break("edge/tflite/writer.py", "BUFFER_ALIGNMENT = 16", "BUFFER_ALIGNMENT = 8", OFFLINE),
     # The streamed schedule.
     Break(
-        "edge/plan/stream.py",
+        "edge/engine/schedule.py",
         "self.made[t] > layer.last_row",
         "self.made[t] >= layer.last_row",
         STREAM,
     ),
     Break(
-        "edge/plan/stream.py", "(flow.made[output] + 1) * rows", "flow.made[output] * rows", STREAM
+        "edge/engine/schedule.py",
+        "(flow.made[output] + 1) * rows",
+        "flow.made[output] * rows",
+        STREAM,
     ),
     Break(
-        "edge/plan/layers.py",
+        "edge/engine/layers.py",
         "(self.window[0] - 1) * self.dilation[0]",
         "self.window[0] - 1",
         LAYERS,
     ),
     Break(
-        "edge/plan/layers.py",
+        "edge/engine/layers.py",
         "max(0, row * self.stride[0] - self.pad[0]))",
         "row * self.stride[0])",
         LAYERS,
     ),
     # Constant channels.
     Break(
-        "edge/constant_channels.py",
+        "edge/transforms/constant_channels.py",
         "return constant & (self.values[source.index] == zero_point_of(source))",
         "return constant",
         CONSTANT,
     ),
     Break(
-        "edge/constant_channels.py", "bias + analysis.weights", "bias - analysis.weights", CONSTANT
+        "edge/transforms/constant_channels.py",
+        "bias + analysis.weights",
+        "bias - analysis.weights",
+        CONSTANT,
     ),
     Break(
-        "edge/constant_channels.py",
+        "edge/transforms/constant_channels.py",
         "CHANNEL_MULTIPLE if mask.any()",
         "CHANNEL_MULTIPLE + 1 if mask.any()",
         CONSTANT,
     ),
     # Budgets.
-    Break("edge/budget.py", "held[max(room,", "held[min(room,", BUDGET),
-    Break("edge/tflm_size.py", "if known <= measured", "if known < measured", BUDGET),
-    Break("edge/tflm_size.py", "max(STACK_BYTES)", "min(STACK_BYTES)", BUDGET),
+    Break("edge/deploy/budget.py", "held[max(room,", "held[min(room,", BUDGET),
+    Break("edge/runtimes/tflm_code_size.py", "if known <= measured", "if known < measured", BUDGET),
+    Break("edge/runtimes/tflm_code_size.py", "max(STACK_BYTES)", "min(STACK_BYTES)", BUDGET),
     # What the engine is given, and its kernels in C.
     Break(
-        "edge/emit/engine/kernels.py",
+        "edge/engine/packing.py",
         "bias_of(graph, op) - zero_point_of",
         "bias_of(graph, op) + zero_point_of",
         HOST,

@@ -197,7 +197,7 @@ def test_commands_within_a_sentence_exist(page):
     """What stands in a line of text is not run, but its command and options must be there."""
     import typer.main
 
-    from edge.cli import app
+    from edge.cli.main import app
 
     commands = typer.main.get_command(app).commands
     for text in re.findall(r"`keras-mobilenet ([^`]+)`", page.read_text("utf-8")):
@@ -283,8 +283,8 @@ def test_every_module_has_a_page(site):
 def test_every_command_and_board_has_its_place(site):
     import typer.main
 
-    from edge.boards import boards
-    from edge.cli import app
+    from edge.catalog.boards import boards
+    from edge.cli.main import app
 
     commands = (site / "reference" / "command-line.html").read_text("utf-8")
     for name in typer.main.get_command(app).commands:

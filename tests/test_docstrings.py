@@ -14,18 +14,21 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted(path for name in ("edge", "keras_mobilenet") for path in (ROOT / name).rglob("*.py"))
 FOLLOW_A_SPEC = (
-    *("edge/arithmetic.py", "edge/reference.py", "edge/plan/tflm_greedy.py"),
-    *("keras_mobilenet/quantization/integer.py", "keras_mobilenet/quantization/fake_quant.py"),
-    *("keras_mobilenet/cost.py", "keras_mobilenet/paper.py"),
-    *("keras_mobilenet/resize.py", "keras_mobilenet/camera.py"),
+    *("edge/tflite/fixed_point.py", "edge/tflite/reference.py", "edge/memory/tflm_arena.py"),
+    *(
+        "keras_mobilenet/quantization/int8_arithmetic.py",
+        "keras_mobilenet/quantization/fake_quant.py",
+    ),
+    *("keras_mobilenet/analysis/cost.py", "keras_mobilenet/analysis/paper.py"),
+    *("keras_mobilenet/preprocessing/resize.py", "keras_mobilenet/preprocessing/camera.py"),
 )
 """Modules whose arithmetic is another's: of a paper, a specification or a program."""
 
 NOT_RUN = {
-    "edge/demo.py: run_demo": "trains for minutes",
-    "edge/search.py: plan_candidates": "converts a wide network, which takes ten seconds",
-    "edge/search_study.py: run_search": "trains for minutes",
-    "keras_mobilenet/peers.py: vgg16": "has half a gigabyte of weights",
+    "edge/cli/demo.py: run_demo": "trains for minutes",
+    "edge/search/candidates.py: plan_candidates": "converts a wide network, ten seconds",
+    "edge/search/study.py: run_search": "trains for minutes",
+    "keras_mobilenet/models/baselines.py: vgg16": "has half a gigabyte of weights",
 }
 """The only examples with `+SKIP`, and why."""
 
@@ -124,7 +127,7 @@ def _of_function(node, docstring, is_method, needs_example):
     texts = {a.arg: ast.unparse(a.annotation) if a.annotation else "" for a in arguments}
     if any(_is_option(text) for text in texts.values()):
         # A command: its docstring is its help, and what an option means stands beside it.
-        # tests/edge/test_cli.py asks for the example.
+        # tests/edge/cli/test_cli.py asks for the example.
         yield from (f"{name} has no help" for name, text in texts.items() if not _has_help(text))
         return
     said = entries_of(parts.get("Args", ""))

@@ -7,8 +7,8 @@ import pathlib
 import re
 import shutil
 
-from edge.child import run_tool
 from edge.errors import EdgeError, MissingToolError
+from edge.system.subprocesses import run_tool
 
 TOOLS = {
     "cmake": "cmake",
@@ -58,7 +58,7 @@ def build_firmware(folder: pathlib.Path) -> Firmware:
         BuildError: If the compiler or the linker fails.
 
     Example:
-        >>> from edge.engine import build
+        >>> from edge.deploy.build import build
         >>> folder = build("model.tflite", "nucleo-f446re", "firmware").folder
         >>> build_firmware(folder).weights_bytes
         1408

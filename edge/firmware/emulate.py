@@ -9,10 +9,10 @@ import tempfile
 
 import numpy as np
 
-from edge.boards import Board, boards
-from edge.child import run_tool
+from edge.catalog.boards import Board, boards
 from edge.errors import EdgeError
 from edge.firmware.build import require_tool
+from edge.system.subprocesses import run_tool
 
 CALIBRATION_INSTRUCTIONS = 200_000
 """Of the loop in main.c: two in each of its turns."""
@@ -60,7 +60,7 @@ def emulated_board(board: Board) -> Board:
         EdgeError: If QEMU has none.
 
     Example:
-        >>> from edge.boards import find_board
+        >>> from edge.catalog.boards import find_board
         >>> emulated_board(find_board("nucleo-f446re")).id
         'mps2-an386'
     """
@@ -93,7 +93,7 @@ def emulate(elf: pathlib.Path, machine: str, inputs: np.ndarray, output_bytes: i
         EmulationError: If the firmware stops before the last image.
 
     Example:
-        >>> from edge.engine import build
+        >>> from edge.deploy.build import build
         >>> elf = build("model.tflite", "mps2-an386", "firmware").firmware.elf
         >>> emulate(elf, "mps2-an386", np.zeros((1, 8, 8, 3), "int8"), 2).outputs
         array([[ 113, -113]], dtype=int8)
@@ -133,7 +133,7 @@ def run_qemu(folder: pathlib.Path, machine: str) -> dict[str, int]:
         EmulationError: If QEMU fails or the firmware says something else.
 
     Example:
-        >>> from edge.engine import build
+        >>> from edge.deploy.build import build
         >>> folder = build("model.tflite", "mps2-an386", "firmware").folder
         >>> (folder / "inputs.bin").write_bytes(bytes(8 * 8 * 3))
         192

@@ -7,10 +7,11 @@ import tempfile
 
 import numpy as np
 
-from edge.child import run_tool
-from edge.emit.engine.sources import Engine, render_engine
+from edge.emit.engine.render import render_engine
+from edge.engine.compile import Engine
 from edge.firmware.build import BuildError, require_tool
 from edge.firmware.emulate import EmulationError
+from edge.system.subprocesses import run_tool
 
 HOST_MAIN = pathlib.Path(__file__).parent / "host" / "main.c"
 FLAGS = ("-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror")
@@ -33,7 +34,7 @@ def run_on_host(engine: Engine, inputs: np.ndarray) -> np.ndarray:
         EmulationError: If a sanitizer finds a fault, or rows and frames differ.
 
     Example:
-        >>> from edge.emit.engine.sources import engine_of
+        >>> from edge.engine.compile import engine_of
         >>> run_on_host(engine_of(graph), np.zeros((1, 8, 8, 3), "int8"))
         array([[ 113, -113]], dtype=int8)
     """

@@ -5,11 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_mobilenet.pruning.budget import cheapest_removals, flash_bytes, macs, ram_bytes
+from keras_mobilenet.pruning.channel_costs import cheapest_removals, flash_bytes, macs, ram_bytes
+from keras_mobilenet.pruning.channel_groups import ChannelSpaces
 from keras_mobilenet.pruning.importance import bn_scale, taylor
 from keras_mobilenet.pruning.masks import Mask, attach_masks, detach_masks, read_array
 from keras_mobilenet.pruning.shrink import shrink
-from keras_mobilenet.pruning.spaces import ChannelSpaces
 
 CRITERIA = ("bn_scale", "taylor")
 

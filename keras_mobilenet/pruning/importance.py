@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_mobilenet.pruning.channel_groups import ChannelSpaces
 from keras_mobilenet.pruning.masks import read_array
-from keras_mobilenet.pruning.spaces import ChannelSpaces
 from keras_mobilenet.quantization.transform import set_exporting
 
 _EPSILON = 1e-12

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobilenet.quantization.fake_quant import require_tensorflow_backend
-from keras_mobilenet.quantization.in_place import retrace
+from keras_mobilenet.quantization.graph_surgery import retrace
 
 
 class Mask:

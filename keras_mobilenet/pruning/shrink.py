@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_mobilenet.layers import ConvBNReLU, SeparableBlock
-from keras_mobilenet.preprocessing_record import input_like
+from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
+from keras_mobilenet.preprocessing.record import input_like
+from keras_mobilenet.pruning.channel_groups import ChannelSpaces, Key
 from keras_mobilenet.pruning.masks import read_array
-from keras_mobilenet.pruning.spaces import ChannelSpaces, Key
-from keras_mobilenet.quantization.weighted import QuantizedConvolution, QuantizedDense
+from keras_mobilenet.quantization.layers.weighted import QuantizedConvolution, QuantizedDense
 
 
 def shrink(model: keras.Model, removed: set[Key]) -> keras.Model:

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 import keras
 
-from keras_mobilenet.quantization.graph import read_float_graph
-from keras_mobilenet.quantization.in_place import quantize_in_place, retrace
+from keras_mobilenet.quantization.float_graph import read_float_graph
+from keras_mobilenet.quantization.graph_surgery import quantize_in_place, retrace
+from keras_mobilenet.quantization.layers.weighted import QuantizedConvolution
 from keras_mobilenet.quantization.transform import RANGES, is_quantized, model_ranges
-from keras_mobilenet.quantization.weighted import QuantizedConvolution
 
 SCHEMES = ("int8",)
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_mobilenet.quantization.graph import read_float_graph
+from keras_mobilenet.quantization.float_graph import read_float_graph
 from keras_mobilenet.quantization.scheme import Role, activation_of, role_of
 
 ROUNDS = 20

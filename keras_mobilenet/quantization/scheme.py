@@ -19,8 +19,8 @@ import enum
 
 from keras import layers
 
-from keras_mobilenet.layers import ConvBNReLU, SeparableBlock
-from keras_mobilenet.preprocessing_record import PreprocessingRecord
+from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
+from keras_mobilenet.preprocessing.record import PreprocessingRecord
 
 
 class Role(enum.Enum):

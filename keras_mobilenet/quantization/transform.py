@@ -7,12 +7,9 @@ from collections.abc import Collection, Iterator
 import keras
 from keras import layers
 
-from keras_mobilenet.preprocessing_record import input_like
-from keras_mobilenet.quantization.graph import Group, read_float_graph
-from keras_mobilenet.quantization.ranges import QuantizationRange
-from keras_mobilenet.quantization.scheme import Role, activation_of, role_of
-from keras_mobilenet.quantization.weighted import QuantizedConvolution, QuantizedDense
-from keras_mobilenet.quantization.weightless import (
+from keras_mobilenet.preprocessing.record import input_like
+from keras_mobilenet.quantization.float_graph import Group, read_float_graph
+from keras_mobilenet.quantization.layers.elementwise import (
     QuantizedActivation,
     QuantizedAdd,
     QuantizedAveragePooling,
@@ -20,6 +17,9 @@ from keras_mobilenet.quantization.weightless import (
     QuantizedMean,
     QuantizedTensor,
 )
+from keras_mobilenet.quantization.layers.weighted import QuantizedConvolution, QuantizedDense
+from keras_mobilenet.quantization.quantizer import QuantizationRange
+from keras_mobilenet.quantization.scheme import Role, activation_of, role_of
 
 QUANTIZED_LAYERS = (
     QuantizedTensor,

@@ -8,7 +8,8 @@ import functools
 import numpy as np
 import pytest
 
-from edge.graph import Graph, Operator, Quantization, Tensor, read_graph
+from edge.tflite.graph import Graph, Operator, Quantization, Tensor
+from edge.tflite.reader import read_graph
 
 ARENA_PAIRS = [(alpha, side) for alpha in (0.1, 0.25, 0.35, 0.5) for side in (32, 64, 96)]
 

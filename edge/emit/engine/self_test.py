@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.emit.c_text import template
-from edge.emit.engine.sources import BANNER, Engine
-from edge.reference import run_reference
+from edge.emit.engine.render import BANNER
+from edge.engine.compile import Engine
+from edge.tflite.reference import run_reference
 
 if TYPE_CHECKING:
-    from edge.emit.camera.sources import Camera
+    from edge.emit.camera.render import Camera
 
 SELF_TEST_SEED = 2_463_534_242
 FILES = ("self_test.h", "self_test.c")
@@ -28,7 +29,7 @@ def render_self_test(engine: Engine, camera: Camera | None = None) -> dict[str, 
         Text by file name: `self_test.h` makes the image and has the output, `self_test.c` compares.
 
     Example:
-        >>> from edge.emit.engine.sources import engine_of
+        >>> from edge.engine.compile import engine_of
         >>> sorted(render_self_test(engine_of(graph)))
         ['self_test.c', 'self_test.h']
     """

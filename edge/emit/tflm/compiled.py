@@ -7,9 +7,9 @@ import re
 import shutil
 import tempfile
 
-from edge.boards import Board, core_flags
-from edge.child import run_tool
+from edge.catalog.boards import Board, core_flags
 from edge.errors import EdgeError, MissingToolError
+from edge.system.subprocesses import run_tool
 
 COMPILER = "arm-none-eabi-g++"
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
@@ -30,7 +30,7 @@ def compiled_model_bytes(folder: pathlib.Path, board: Board) -> int:
         EdgeError: If the file does not compile without a warning.
 
     Example:
-        >>> from edge.export import export
+        >>> from edge.deploy.export import export
         >>> written = export("model.tflite", "nucleo-f446re", "firmware")
         >>> compiled_model_bytes(written.folder, written.board)
         3040

@@ -5,14 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.boards import boards, find_board
-from edge.engine import build, engine_for
+from edge.catalog.boards import boards, find_board
+from edge.deploy.build import build
+from edge.deploy.verify_engine import run_emulated, verify_engine
+from edge.engine.compile import engine_for
 from edge.errors import EdgeError
 from edge.firmware.emulate import EmulationError, emulate, emulated_board, run_qemu
-from edge.graph import read_graph
-from edge.interpreters import run_litert
-from edge.reference import run_reference
-from edge.verify_engine import run_emulated, verify_engine
+from edge.runtimes.interpreters import run_litert
+from edge.tflite.reader import read_graph
+from edge.tflite.reference import run_reference
 
 EMULATED = [board.id for board in boards() if board.qemu_machine]
 NAMES = ["kws_ref_model.tflite", "odd", "resnet8", "mobilenet_v2", "alpha0.25-64"]
@@ -110,7 +111,7 @@ def test_notices_damaged_weights(arm_compiler, qemu, kws, tmp_path, random_input
 
 
 def test_proves_all_runners_at_once(arm_compiler, qemu, host_compiler, trained_tflite, digits):
-    from edge.verify import quantize_inputs
+    from edge.deploy.verify import quantize_inputs
 
     graph = read_graph(trained_tflite)
     inputs = quantize_inputs(graph, digits.test_inputs()[:10])

@@ -7,12 +7,12 @@ from keras import layers
 
 import edge
 import keras_mobilenet
-from edge.graph import read_graph
-from edge.plan.lifetimes import activation_buffers
-from keras_mobilenet.cost import cost
+from edge.memory.live_ranges import activation_buffers
+from edge.tflite.reader import read_graph
+from keras_mobilenet.analysis.cost import cost
 from keras_mobilenet.pruning import ChannelPruning
-from keras_mobilenet.pruning.budget import flash_bytes, macs, ram_bytes
-from keras_mobilenet.pruning.spaces import ChannelSpaces
+from keras_mobilenet.pruning.channel_costs import flash_bytes, macs, ram_bytes
+from keras_mobilenet.pruning.channel_groups import ChannelSpaces
 from keras_mobilenet.quantization.scheme import UnsupportedLayerError
 from keras_mobilenet.quantization.transform import untrained_ranges
 

@@ -9,7 +9,7 @@ from keras import layers
 
 import edge
 import keras_mobilenet
-from edge.graph import read_graph
+from edge.tflite.reader import read_graph
 from keras_mobilenet.pruning import ConstantSparsity, MagnitudePruning, PolynomialDecay
 from keras_mobilenet.pruning.magnitude import largest, prunable_kernels
 

@@ -8,12 +8,16 @@ from keras import layers
 
 import edge
 import keras_mobilenet
-from edge.graph import read_graph
-from edge.reference import every_tensor
-from edge.verify import quantize_inputs
+from edge.deploy.verify import quantize_inputs
+from edge.tflite.reader import read_graph
+from edge.tflite.reference import every_tensor
 from keras_mobilenet.quantization.fake_quant import fake_quant_kernel, fake_quant_matrix
-from keras_mobilenet.quantization.integer import hard_swish, quantized_multiplier, sum_exactly
-from keras_mobilenet.quantization.ranges import QuantizationRange
+from keras_mobilenet.quantization.int8_arithmetic import (
+    hard_swish,
+    quantized_multiplier,
+    sum_exactly,
+)
+from keras_mobilenet.quantization.quantizer import QuantizationRange
 
 COMPILERS = {
     "eager": lambda function: function,

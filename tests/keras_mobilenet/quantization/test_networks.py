@@ -6,9 +6,9 @@ import pytest
 
 import edge
 import keras_mobilenet
-from edge.graph import read_graph
-from edge.interpreters import run_litert, run_tflm
-from edge.verify import quantize_inputs
+from edge.deploy.verify import quantize_inputs
+from edge.runtimes.interpreters import run_litert, run_tflm
+from edge.tflite.reader import read_graph
 from keras_mobilenet.quantization.transform import is_quantized, set_exporting, untrained_ranges
 
 NAMES = ("mobilenet_v1", "mobilenet_v2", "ds_cnn", "resnet8", "mixture")

@@ -1,0 +1,259 @@
+"""Pictures, for what a person would rather look at than read."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edge.debugger.advice import ALARM_DB
+from edge.deploy.budget import Budget
+from edge.engine.schedule import StreamPlan
+from edge.errors import EdgeError
+from edge.memory.timeline import Timeline
+from edge.system.files import write_files
+from edge.tflite.graph import Graph
+
+if TYPE_CHECKING:
+    from edge.debugger.result import Comparison
+    from edge.search.candidates import Candidate
+
+KIB = 1024
+
+
+def budget_picture(budget: Budget, path: pathlib.Path) -> None:
+    """Draws a bar per bank of memory, with what lies in it.
+
+    Args:
+        budget: The budget.
+        path: The file to write; its suffix names the format.
+
+    Raises:
+        EdgeError: If the file cannot be written.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> from edge.deploy.budget import budget
+        >>> use = budget(graph, find_board("nucleo-f446re"))
+        >>> budget_picture(use, pathlib.Path("budget.png"))
+        >>> pathlib.Path("budget.png").is_file()
+        True
+    """
+    uses = [use for use in budget.bank_uses() if use.items]
+    figure, axes = _figure(height=1.2 + 0.9 * len(uses))
+    for row, use in enumerate(reversed(uses)):
+        # In percent of the bank: flash and RAM differ too much for one scale in bytes.
+        scale, left = 100 / use.bank.bytes, 0.0
+        axes.barh(row, 100, color="none", edgecolor="black")
+        for item in use.items:
+            bar = axes.barh(row, item.bytes * scale, left=left)
+            left += item.bytes * scale
+            label = f"{item.what}\n{item.bytes:,}" if item.bytes * scale > 12 else ""
+            axes.bar_label(bar, [label], label_type="center", fontsize=8)
+    names = [f"{use.memory}: {use.bank.name}\n{use.bytes:,} of {use.bank.bytes:,}" for use in uses]
+    axes.set_yticks(range(len(uses)), reversed(names), fontsize=8)
+    axes.set_xlabel("% of the bank")
+    axes.set_title(budget.board.name)
+    _save(figure, path)
+
+
+def stream_picture(plan: StreamPlan, path: pathlib.Path) -> None:
+    """Draws the engine's memory over time: workspaces of segments, and tensors that are whole.
+
+    Args:
+        plan: The schedule.
+        path: The file to write; its suffix names the format.
+
+    Raises:
+        EdgeError: If the file cannot be written.
+
+    Example:
+        >>> from edge.engine.compile import engine_of
+        >>> stream_picture(engine_of(graph).plan, pathlib.Path("stream.png"))
+        >>> pathlib.Path("stream.png").is_file()
+        True
+    """
+    figure, axes = _figure(height=5.0)
+    at, last_start = 0, 0
+    for number, segment in enumerate(plan.segments):
+        # Time goes by rows made.
+        steps = len(segment.steps)
+        bottom = plan.scratch_offset[number]
+        bar = axes.barh(
+            bottom / KIB,
+            steps,
+            left=at,
+            height=segment.workspace_bytes / KIB,
+            align="edge",
+            color="tab:gray",
+            edgecolor="white",
+        )
+        first, end = segment.layers
+        axes.bar_label(bar, [f"{first}-{end - 1}"], label_type="center", fontsize=7)
+        store = plan.stores[segment.result]
+        rows = plan.network.rows[segment.result]
+        following = plan.segments[number + 1 : number + 2]
+        axes.barh(
+            store.offset / KIB,
+            steps + sum(len(other.steps) for other in following),
+            left=at,
+            height=rows.bytes / KIB,
+            align="edge",
+            color=f"C{number % 10}",
+            alpha=0.5,
+            edgecolor="white",
+        )
+        at, last_start = at + steps, at
+    axes.axhline(plan.memory_bytes / KIB, color="black", linestyle="--")
+    axes.set_xlim(0, max(at, last_start + 1))
+    axes.set_xlabel(
+        "steps of the schedule (gray: rings of the layers named; colours: whole tensors)"
+    )
+    axes.set_ylabel("KiB")
+    axes.set_title(f"The engine's memory: {plan.memory_bytes:,} bytes")
+    _save(figure, path)
+
+
+def memory_picture(graph: Graph, timeline: Timeline, path: pathlib.Path) -> None:
+    """Draws every buffer as a box: when it is alive, and where it lies.
+
+    Args:
+        graph: The model.
+        timeline: Its memory over time.
+        path: The file to write; its suffix names the format.
+
+    Raises:
+        EdgeError: If the file cannot be written.
+
+    Example:
+        >>> from edge.memory.timeline import memory_timeline
+        >>> memory_picture(graph, memory_timeline(graph), pathlib.Path("memory.png"))
+        >>> pathlib.Path("memory.png").is_file()
+        True
+    """
+    figure, axes = _figure(height=5.0)
+    for buffer, offset in zip(timeline.buffers, timeline.offsets, strict=True):
+        color = "tab:gray" if buffer.tensor is None else f"C{buffer.tensor % 10}"
+        width = buffer.last - buffer.first + 1
+        axes.barh(
+            offset / KIB,
+            width,
+            left=buffer.first - 1.5,  # operator i runs at time i + 1
+            height=buffer.bytes / KIB,
+            align="edge",
+            color=color,
+            edgecolor="black",
+            linewidth=0.5,
+        )
+    peak = timeline.peak
+    axes.axhline(peak.top_bytes / KIB, color="red", linestyle="--", linewidth=1)
+    name = graph.operators[peak.operator].opcode
+    axes.set_title(f"peak {peak.top_bytes:,} bytes at operator {peak.operator}, {name}")
+    axes.set_xlabel("operator")
+    axes.set_ylabel("offset in the arena, KiB")
+    _save(figure, path)
+
+
+def front_picture(
+    candidates: Sequence[Candidate], front: Sequence[Candidate], path: pathlib.Path
+) -> None:
+    """Draws all candidates of a search by RAM and MACs, and the front.
+
+    Args:
+        candidates: All that were planned.
+        front: Those that no other beats.
+        path: The file to write; its suffix names the format.
+
+    Raises:
+        EdgeError: If the file cannot be written.
+
+    Example:
+        >>> from edge.search.candidates import Candidate
+        >>> small = Candidate(0.1, 32, 400_000, 60_000, 20_000, fits=True)
+        >>> large = Candidate(1.0, 96, 100_000_000, 3_500_000, 600_000, fits=False)
+        >>> front_picture([small, large], [small], pathlib.Path("front.png"))
+        >>> pathlib.Path("front.png").is_file()
+        True
+    """
+    figure, axes = _figure(height=5.0)
+    for fits, color in ((True, "tab:green"), (False, "tab:red")):
+        chosen = [c for c in candidates if c.fits == fits]
+        label = "fits" if fits else "does not fit"
+        axes.scatter(
+            [c.ram_bytes / KIB for c in chosen],
+            [c.macs / 1e6 for c in chosen],
+            s=[4 + c.flash_bytes / 20_000 for c in chosen],
+            color=color,
+            alpha=0.6,
+            label=label,
+        )
+    for candidate in front:
+        axes.annotate(
+            f"{candidate.alpha:g}/{candidate.side}",
+            (candidate.ram_bytes / KIB, candidate.macs / 1e6),
+            fontsize=7,
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("RAM, KiB")
+    axes.set_ylabel("million MACs; the dot's size is flash")
+    axes.legend()
+    _save(figure, path)
+
+
+def comparison_picture(comparison: Comparison, path: pathlib.Path) -> None:
+    """Draws each layer's signal to noise ratio: accumulated up to it, and its own.
+
+    Args:
+        comparison: An int8 model beside its float network.
+        path: The file to write; its suffix names the format.
+
+    Raises:
+        EdgeError: If the file cannot be written.
+
+    Example:
+        >>> from edge.debugger.compare import compare
+        >>> comparison = compare("model.keras", "model.tflite", images)
+        >>> comparison_picture(comparison, pathlib.Path("sqnr.png"))
+        >>> pathlib.Path("sqnr.png").is_file()
+        True
+    """
+    figure, axes = _figure(height=5.0)
+    layers, worst = comparison.layers, comparison.worst
+    places = range(len(layers))
+    # Without noise the ratio is infinite: a gap in the line.
+    for label, values in (
+        ("accumulated", [layer.sqnr_db for layer in layers]),
+        ("own", [layer.own_sqnr_db for layer in layers]),
+    ):
+        axes.plot(places, values, marker=".", label=label)
+    axes.axhline(ALARM_DB, color="tab:gray", linestyle="--", linewidth=1, label="own: fault below")
+    axes.plot(layers.index(worst), worst.own_sqnr_db, "o", color="red", fillstyle="none")
+    names = [f"{layer.operator} {layer.keras_layer}" for layer in layers]
+    axes.set_xticks(places, names, rotation=90, fontsize=6)
+    axes.set_ylabel("SQNR, dB")
+    axes.set_title(
+        f"{comparison.input_count} inputs; most noise from {worst.keras_layer}, "
+        f"{worst.own_sqnr_db:.1f} dB"
+    )
+    axes.legend()
+    _save(figure, path)
+
+
+def _figure(height: float) -> tuple[Any, Any]:
+    # The figure's own canvas: no display, and no global state of pyplot.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _save(figure: Any, path: pathlib.Path) -> None:
+    kind = path.suffix.lstrip(".") or "png"
+    content = io.BytesIO()
+    try:
+        figure.savefig(content, dpi=120, format=kind)
+    except ValueError as error:
+        raise EdgeError(f"Cannot write the picture {path}: {error}") from error
+    write_files(path.parent, {path.name: content.getvalue()})

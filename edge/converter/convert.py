@@ -1,0 +1,166 @@
+"""From a Keras model to a pure int8 .tflite with a static batch of one."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from edge.converter.keras_files import MODEL_FILE, first_line, load_keras
+from edge.errors import ConversionError, ModelError
+from edge.runtimes.tflm_operators import require_tflm_operators
+from edge.system.subprocesses import run_child
+from edge.tflite.preprocessing import with_preprocessing
+from edge.tflite.reader import read_graph
+from edge.tflite.validate import require_int8
+
+SAMPLES_FILE = "samples.npy"
+TFLITE_FILE = "model.tflite"
+
+
+def convert(model: Any, representative_data: Any = None) -> bytes:
+    """Converts a Keras model to a pure int8 .tflite.
+
+    A quantization-aware model brings its ranges; any other needs representative data for
+    post-training quantization. The TensorFlow converter runs in a child process. What the model
+    records of its preprocessing goes into the file.
+
+    Args:
+        model: A built Keras model with one input and one output, or the path of a `.keras` file.
+        representative_data: Float array of shape (samples, *input shape), or an iterable of such
+            arrays; not read for a quantization-aware model.
+
+    Returns:
+        The .tflite file's bytes: int8 input and output, batch 1, operators of TFLite Micro only.
+
+    Raises:
+        ConversionError: If the model cannot become such a file; the message names the layer or
+            operator and what to do.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((8, 8, 1))
+        >>> model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs))
+        >>> tflite = convert(model, np.ones((4, 8, 8, 1), "float32"))
+        >>> read_graph(tflite).input.shape
+        (1, 8, 8, 1)
+
+    Source: the TFLite 8-bit quantization specification.
+    """
+    import keras
+
+    from keras_mobilenet.preprocessing.record import preprocessing_of
+    from keras_mobilenet.quantization.transform import (
+        excluded_layers,
+        is_quantized,
+        untrained_ranges,
+    )
+
+    if isinstance(model, (str, os.PathLike)):
+        model = load_keras(model)
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ConversionError(
+            f"convert takes a built Keras model or a .keras file, got {type(model).__name__}."
+        )
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ConversionError(
+            f"convert takes one input and one output; model {model.name!r} has "
+            f"{len(model.inputs)} and {len(model.outputs)}."
+        )
+    if None in model.input_shape[1:]:
+        raise ConversionError(
+            f"Model {model.name!r} has input shape {model.input_shape}; all but the batch must be "
+            "fixed, because a microcontroller plans its memory before the first image."
+        )
+    untrained = untrained_ranges(model)
+    if untrained:
+        raise ConversionError(
+            f"Model {model.name!r} is quantization-aware but no training step has set the ranges "
+            f"of {', '.join(untrained[:3])}; run model.fit first."
+        )
+    excluded = excluded_layers(model)
+    if excluded:
+        raise ConversionError(
+            f"Model {model.name!r} was trained with {', '.join(excluded)} left float, and the chip "
+            "computes in int8 only; train it without exclude."
+        )
+    samples = None
+    if not is_quantized(model):
+        samples = _samples(representative_data, model.input_shape[1:])
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        folder = pathlib.Path(name)
+        try:
+            model.save(folder / MODEL_FILE)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise ConversionError(
+                f"Model {model.name!r} cannot be saved as .keras: {first_line(error)}"
+            ) from error
+        if samples is not None:
+            np.save(folder / SAMPLES_FILE, samples)
+        try:
+            run_child(
+                "edge.converter.converter_child",
+                folder,
+                ConversionError,
+                "The TensorFlow Lite converter",
+            )
+        except ConversionError as error:
+            raise ConversionError(f"{error}{_suspects(model)}") from error
+        content = (folder / TFLITE_FILE).read_bytes()
+    preprocessing = preprocessing_of(model)
+    if preprocessing is not None:
+        content = with_preprocessing(content, preprocessing)
+    return _checked(content, model)
+
+
+def _suspects(model: Any) -> str:
+    """The layers that no int8 rule knows: the converter does not always say which it met."""
+    from keras_mobilenet.quantization.scheme import UnsupportedLayerError, activation_of, role_of
+    from keras_mobilenet.quantization.transform import QUANTIZED_LAYERS
+
+    names = []
+    for layer in model.layers:
+        if type(layer).__name__ == "InputLayer" or isinstance(layer, QUANTIZED_LAYERS):
+            continue
+        try:
+            role_of(layer)
+            activation_of(layer)
+        except UnsupportedLayerError:
+            names.append(f"{layer.name!r} ({type(layer).__name__})")
+    return f" Look first at layer {', '.join(names)}." if names else ""
+
+
+def _samples(data: Any, input_shape: tuple[int, ...]) -> np.ndarray:
+    if data is None:
+        raise ConversionError(
+            "The model has no trained int8 ranges. Pass representative_data, about 100 typical "
+            "inputs (on the command line --data), for post-training quantization, or train it "
+            "with keras_mobilenet.QuantizationAwareTraining."
+        )
+    arrays = [data] if hasattr(data, "shape") else list(data)
+    try:
+        samples = np.concatenate([np.asarray(a, np.float32) for a in arrays])
+    except (TypeError, ValueError) as error:
+        raise ConversionError(f"representative_data is no float array: {error}") from error
+    if samples.shape[1:] != input_shape or len(samples) == 0:
+        raise ConversionError(
+            f"representative_data has shape {samples.shape}, the model reads "
+            f"{('samples', *input_shape)}."
+        )
+    if not np.isfinite(samples).all():
+        raise ConversionError("representative_data holds NaN or infinity.")
+    return samples
+
+
+def _checked(content: bytes, model: Any) -> bytes:
+    where = f"Model {model.name!r} as converted"
+    try:
+        graph = read_graph(content)
+        require_tflm_operators(graph, where)
+        require_int8(graph, where)
+    except ModelError as error:
+        raise ConversionError(f"{error}{_suspects(model)}") from error
+    return content

@@ -1,0 +1,1 @@
+"""Where an int8 model loses accuracy."""

@@ -1,0 +1,1 @@
+"""Budget, export, build and proof of a model on a board."""

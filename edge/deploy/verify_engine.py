@@ -1,0 +1,158 @@
+"""Proves that the engine computes what LiteRT's reference kernels compute, on every core."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge.catalog.boards import Board, boards
+from edge.converter.model_source import read_model
+from edge.deploy.build import build
+from edge.deploy.verify import random_inputs
+from edge.engine.compile import engine_for
+from edge.firmware.emulate import Emulation, emulate
+from edge.firmware.host import run_on_host
+from edge.runtimes.interpreters import run_litert, run_tflm
+from edge.tflite.graph import Graph
+from edge.tflite.validate import require_int8
+
+
+@dataclasses.dataclass(frozen=True)
+class Runner:
+    """One way to run a model, beside LiteRT's reference kernels.
+
+    Attributes:
+        name: What ran it.
+        equal_count: Inputs on which all output bytes agree with LiteRT's.
+        max_difference: Largest difference of two output bytes.
+        instructions: Of one inference; None where they are not counted.
+        ram_bytes: State, image buffer, output and peak stack; None where they are not measured.
+        code_bytes: Flash beside the weights; None where it is not measured.
+    """
+
+    name: str
+    equal_count: int
+    max_difference: int
+    instructions: int | None = None
+    ram_bytes: int | None = None
+    code_bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineVerification:
+    """The outcome of running the same inputs everywhere.
+
+    Attributes:
+        input_count: Number of inputs.
+        runners: Who ran them.
+    """
+
+    input_count: int
+    runners: tuple[Runner, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether every engine gave the bytes of LiteRT; TFLite Micro is only reported."""
+        return all(
+            runner.equal_count == self.input_count
+            for runner in self.runners
+            if runner.name != TFLM_NAME
+        )
+
+
+TFLM_NAME = "TFLite Micro, this machine"
+HOST_NAME = "engine, this machine, sanitizers on"
+
+
+def verify_engine(
+    model: str | os.PathLike | bytes | Graph,
+    inputs: np.ndarray | None = None,
+    count: int = 20,
+    seed: int = 0,
+    targets: Sequence[Board] | None = None,
+) -> EngineVerification:
+    """Runs a model on LiteRT, on the engine on this machine and on emulated cores, and on TFLM.
+
+    Args:
+        model: An int8 .tflite: a path, its bytes, or a `Graph`.
+        inputs: int8 array, (count, *input shape without the batch); random bytes if None.
+        count: How many random inputs.
+        seed: Of the random inputs.
+        targets: Boards that QEMU knows; all of them if None.
+
+    Returns:
+        The `EngineVerification`.
+
+    Raises:
+        MissingToolError: If gcc, the Arm compiler or QEMU is not installed.
+        EdgeError: If the model has an operator without a kernel, or a run fails.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> verify_engine("model.tflite", targets=[find_board("mps2-an386")]).is_equal
+        True
+    """
+    graph = model if isinstance(model, Graph) else read_model(model)
+    require_int8(graph)
+    if inputs is None:
+        inputs = random_inputs(graph, count, seed)
+    expected = run_litert(graph, inputs)
+    emulated = [board for board in boards() if board.qemu_machine]
+    portable = engine_for(graph, next(board for board in emulated if not board.dsp))
+    runners = [_runner(HOST_NAME, expected, run_on_host(portable, inputs))]
+    for board in emulated if targets is None else targets:
+        emulation, code_bytes = run_emulated(graph, board, inputs)
+        runner = _runner(f"engine, {board.core} on QEMU", expected, emulation.outputs)
+        runners.append(
+            dataclasses.replace(
+                runner,
+                instructions=emulation.instructions,
+                ram_bytes=emulation.ram_bytes,
+                code_bytes=code_bytes,
+            )
+        )
+    if importlib.util.find_spec("tflite_micro") is not None:
+        runners.append(_runner(TFLM_NAME, expected, run_tflm(graph, inputs)[0]))
+    return EngineVerification(len(inputs), tuple(runners))
+
+
+def run_emulated(
+    graph: Graph, board: Board, inputs: np.ndarray, is_frame: bool = False
+) -> tuple[Emulation, int]:
+    """Builds a firmware and runs it on QEMU.
+
+    Args:
+        graph: An int8 model with one input and one output.
+        board: A board that QEMU knows.
+        inputs: int8 array, (count, *input shape without the batch).
+        is_frame: Whether a whole image is kept in RAM, in place of one row.
+
+    Returns:
+        The `Emulation`, and the flash beside the weights, in bytes.
+
+    Raises:
+        EdgeError: If the firmware cannot be built or does not run to its end.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> inputs = np.zeros((1, 8, 8, 3), "int8")
+        >>> run_emulated(graph, find_board("mps2-an386"), inputs)[0].outputs
+        array([[ 113, -113]], dtype=int8)
+    """
+    assert board.qemu_machine is not None, "the caller picks a board that QEMU knows"
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        built = build(graph, board.id, pathlib.Path(name), is_frame)
+        outputs = graph.output.element_count
+        emulation = emulate(built.firmware.elf, board.qemu_machine, inputs, outputs)
+        return emulation, built.firmware.code_bytes
+
+
+def _runner(name: str, expected: np.ndarray, actual: np.ndarray) -> Runner:
+    difference = np.abs(expected.astype(np.int32) - actual.astype(np.int32)).max(axis=1)
+    return Runner(name, int((difference == 0).sum()), int(difference.max()))

@@ -1,0 +1,257 @@
+"""Renders the code between a camera and a model: plain C11 in integers, text in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from edge.emit.c_text import template
+from edge.errors import EdgeError
+from edge.tflite.graph import Graph
+from edge.tflite.preprocessing import read_preprocessing
+
+if TYPE_CHECKING:
+    from keras_mobilenet.preprocessing.preprocessing import Preprocessing
+    from keras_mobilenet.preprocessing.resize import Taps
+
+FILES = ("camera.h", "camera.c")
+CODE_BYTES = 800
+"""At most, of flash: `.text` of camera.c with arm-none-eabi-gcc 12.2 `-O2`, any format, Cortex-M0+
+to M55."""
+
+SPAN_BYTES = 6
+COUNTER_BYTES = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """What an output pixel or row reads, and the weights, which others may share.
+
+    Attributes:
+        first: The first pixel of a camera row, or the first camera row.
+        count: How many.
+        weights: Where their weights start in the table.
+    """
+
+    first: int
+    count: int
+    weights: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Camera:
+    """A camera in front of a model, planned, before it is C.
+
+    Attributes:
+        camera_format: One of `keras_mobilenet.preprocessing.camera.CAMERA_FORMATS`.
+        width: Of a frame, in pixels.
+        height: Of a frame, in pixels.
+        preprocessing: What the model was trained with.
+        row_bytes: Of a camera row.
+        channels: That are resized: 1 where model or camera are gray.
+        columns: What each pixel of a model row reads of a camera row.
+        rows: What each model row reads of the frame.
+        weights: 22-bit fixed point.
+        values: int8 array, (1 or channels, 256): what each pixel value becomes.
+    """
+
+    camera_format: str
+    width: int
+    height: int
+    preprocessing: Preprocessing
+    row_bytes: int
+    channels: int
+    columns: tuple[Span, ...]
+    rows: tuple[Span, ...]
+    weights: tuple[int, ...]
+    values: np.ndarray
+
+    @property
+    def line_count(self) -> int:
+        """Resized camera rows that are kept: back to the first that an unfinished row reads."""
+        most, last = 0, 0
+        for span in self.rows:
+            last = max(last, span.first + span.count)
+            most = max(most, last - span.first)
+        return most
+
+    @property
+    def line_bytes(self) -> int:
+        """Of one resized camera row."""
+        return self.preprocessing.width * self.channels
+
+    @property
+    def state_bytes(self) -> int:
+        """RAM of the state, which is the caller's."""
+        lines = self.line_count * self.line_bytes
+        return lines + lines % 2 + COUNTER_BYTES
+
+    @property
+    def ram_bytes(self) -> int:
+        """The state, and a row as it comes from the camera."""
+        return self.state_bytes + self.row_bytes
+
+    @property
+    def tables_bytes(self) -> int:
+        """Flash of the tables."""
+        spans = SPAN_BYTES * (len(self.columns) + len(self.rows))
+        return 4 * len(self.weights) + spans + self.values.size
+
+    def model_input(self, graph: Graph, frame: np.ndarray) -> np.ndarray:
+        """What the emitted code makes of a frame, computed in Python.
+
+        Args:
+            graph: The model.
+            frame: uint8 array, (height * row_bytes,).
+
+        Returns:
+            int8 array of the model's (height, width, channels).
+
+        Example:
+            >>> from keras_mobilenet.preprocessing.preprocessing import Preprocessing
+            >>> camera = camera_for(graph, "rgb565", 16, 12, Preprocessing(8, 8))
+            >>> frame = np.zeros(camera.height * camera.row_bytes, np.uint8)
+            >>> camera.model_input(graph, frame).shape
+            (8, 8, 3)
+        """
+        from keras_mobilenet.preprocessing.camera import camera_pixels
+
+        made, quantization = self.preprocessing, graph.input.quantization
+        assert quantization is not None, "require_int8 comes first"
+        size = (self.height, self.width, made.channels)
+        pixels = camera_pixels(frame, self.camera_format, *size)
+        return made.quantize(pixels, quantization.scales[0], quantization.zero_points[0])
+
+
+def camera_for(
+    graph: Graph,
+    camera_format: str | None,
+    width: int | None,
+    height: int | None,
+    preprocessing: Preprocessing | None = None,
+) -> Camera | None:
+    """Plans the code between a camera and a model.
+
+    Args:
+        graph: An int8 model of gray or RGB images.
+        camera_format: One of `CAMERA_FORMATS`; None for no camera.
+        width: Of the camera's frames, in pixels.
+        height: Of the camera's frames, in pixels.
+        preprocessing: For a model that does not say what it was trained with.
+
+    Returns:
+        The `Camera`; None if no camera is asked for.
+
+    Raises:
+        EdgeError: If there is no such camera, its size is not given, or the model's preprocessing
+            is not known or another.
+
+    Example:
+        >>> from keras_mobilenet.preprocessing.preprocessing import Preprocessing
+        >>> camera_for(graph, "rgb565", 16, 12, Preprocessing(8, 8)).state_bytes
+        78
+    """
+    if camera_format is None:
+        if (width, height, preprocessing) != (None, None, None):
+            raise EdgeError(
+                "A camera's size, or a preprocessing, is of use with a camera only: give its "
+                "pixel format, for example rgb565."
+            )
+        return None
+    if width is None or height is None:
+        raise EdgeError(
+            f"Give the size of the {camera_format} camera's frames, for example 160x120."
+        )
+    from keras_mobilenet.preprocessing.camera import CAMERA_FORMATS, check_camera
+    from keras_mobilenet.preprocessing.resize import bilinear_taps
+
+    try:
+        check_camera(camera_format, height, width)
+    except ValueError as error:
+        raise EdgeError(str(error)) from error
+    made = read_preprocessing(graph, preprocessing)
+    top, left, kept_height, kept_width = made.crop_box(height, width)
+    weights = _Weights()
+    columns = weights.spans(bilinear_taps(kept_width, made.width), left)
+    rows = weights.spans(bilinear_taps(kept_height, made.height), top)
+    quantization = graph.input.quantization
+    assert quantization is not None, "require_int8 comes first"
+    values = made.int8_values(quantization.scales[0], quantization.zero_points[0])
+    if (values == values[0]).all():
+        values = values[:1]
+    return Camera(
+        camera_format,
+        width,
+        height,
+        made,
+        width * CAMERA_FORMATS[camera_format],
+        1 if camera_format == "grayscale" else made.channels,
+        columns,
+        rows,
+        tuple(weights.table),
+        values,
+    )
+
+
+class _Weights:
+    """One table; pixels at the same place between camera pixels share their weights."""
+
+    def __init__(self) -> None:
+        self.table: list[int] = []
+        self._places: dict[tuple[int, ...], int] = {}
+
+    def spans(self, taps: Sequence[Taps], offset: int) -> tuple[Span, ...]:
+        spans = []
+        for tap in taps:
+            if tap.weights not in self._places:
+                self._places[tap.weights] = len(self.table)
+                self.table += tap.weights
+            spans.append(Span(tap.first + offset, len(tap.weights), self._places[tap.weights]))
+        return tuple(spans)
+
+
+def render_camera(camera: Camera, runtime: Literal["engine", "tflm"]) -> dict[str, str]:
+    """Renders the source files.
+
+    Args:
+        camera: The camera.
+        runtime: What runs the model, for the usage that the header shows.
+
+    Returns:
+        Text by file name.
+
+    Example:
+        >>> from keras_mobilenet.preprocessing.preprocessing import Preprocessing
+        >>> camera = camera_for(graph, "rgb565", 16, 12, Preprocessing(8, 8))
+        >>> sorted(render_camera(camera, "engine"))
+        ['camera.c', 'camera.h']
+    """
+    made = camera.preprocessing
+    top, left, height, width = made.crop_box(camera.height, camera.width)
+    values = {
+        "banner": f"Written by keras-mobilenet {'build' if runtime == 'engine' else 'export'}; "
+        "do not edit.",
+        "runtime": runtime,
+        "camera": camera,
+        "preprocessing": made,
+        "json": made.to_json(),
+        "crop": {"top": top, "left": left, "height": height, "width": width},
+        "columns": _lines([_span(span) for span in camera.columns], 5),
+        "rows": _lines([_span(span) for span in camera.rows], 5),
+        "weights": _lines([f"{weight}U," for weight in camera.weights], 8),
+        "values": [
+            _lines([f"{value}," for value in table], 16) for table in camera.values.tolist()
+        ],
+    }
+    return {name: template("edge.emit.camera", name).render(values) for name in FILES}
+
+
+def _span(span: Span) -> str:
+    return f"{{{span.first}U, {span.count}U, {span.weights}U}},"
+
+
+def _lines(items: Sequence[str], per_line: int) -> list[str]:
+    return [" ".join(items[at : at + per_line]) for at in range(0, len(items), per_line)]

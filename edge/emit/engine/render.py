@@ -1,0 +1,190 @@
+"""Renders the engine for a model: plain C11, text in memory, nothing is written here."""
+
+from __future__ import annotations
+
+import pathlib
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from edge.emit.c_text import float_literal, template
+from edge.engine.compile import Engine
+from edge.engine.layers import Layer, Network
+from edge.engine.schedule import StreamPlan
+from edge.tflite.requantization import activation_range, scale_of, zero_point_of
+
+KERNEL_FOLDER = pathlib.Path(__file__).parent / "kernels"
+BANNER = "Written by keras-mobilenet; do not edit."
+TEMPLATES = ("model.h", "model.c", "weights.h", "weights.c")
+WORDS_PER_LINE = 8
+STEPS_PER_LINE = 16
+
+CONDITIONS = {
+    "mve": "defined(__ARM_FEATURE_MVE)",
+    # Larger Arm cores have these instructions too, with other rules for their registers.
+    "dsp": "defined(__ARM_FEATURE_DSP) && (__ARM_ARCH_PROFILE == 'M')",
+}
+"""What a compiler defines for a core with an instruction set, the best one first."""
+
+
+def render_engine(engine: Engine) -> dict[str, str]:
+    """Renders all source files of an engine.
+
+    Args:
+        engine: The engine.
+
+    Returns:
+        Text by file name.
+
+    Example:
+        >>> sorted(render_engine(engine_of(graph, "dsp")))[:4]
+        ['conv.c', 'conv_dsp.c', 'conv_dsp_tiles.h', 'depthwise_dsp.c']
+    """
+    shared = {"choices": [_choice(engine, "")], "guard": ""}
+    values = _values(engine) | shared
+    files = {name: template("edge.emit.engine", name).render(values) for name in TEMPLATES}
+    return files | _kernel_texts([engine])
+
+
+def render_engines(engines: Mapping[str, Engine]) -> dict[str, str]:
+    """Renders one model for several instruction sets: the compiler's target chooses among them.
+
+    Args:
+        engines: By instruction set; `"portable"` is for all cores that are left.
+
+    Returns:
+        Text by file name.
+
+    Example:
+        >>> engines = {name: engine_of(graph, name) for name in ("portable", "dsp")}
+        >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())
+        ['model_dsp.c', 'model_portable.c', 'weights_dsp.c', 'weights_portable.c']
+    """
+    if len(engines) == 1:
+        return render_engine(*engines.values())
+    ordered = [name for name in CONDITIONS if name in engines] + ["portable"]
+    shared = {"choices": [_choice(engines[name], name) for name in ordered]}
+    files = {}
+    for name in ordered:
+        guard = f"MODEL_KERNELS_{name.upper()}"
+        values = _values(engines[name]) | shared | {"guard": guard}
+        for part in ("model", "weights"):
+            text = template("edge.emit.engine", f"{part}.c").render(values)
+            files[f"{part}_{name}.c"] = text
+            files[f"{part}.h"] = template("edge.emit.engine", f"{part}.h").render(values)
+    for name, text in _kernel_texts(engines.values()).items():
+        owner = next((key for key in CONDITIONS if name.endswith(f"_{key}.c")), None)
+        if owner is not None:
+            text = f'#include "model.h"\n#ifdef MODEL_KERNELS_{owner.upper()}\n{text}#endif\n'
+        files[name] = text
+    return files
+
+
+def _kernel_texts(engines: Iterable[Engine]) -> dict[str, str]:
+    kernels = sorted({kernel.source for engine in engines for kernel in engine.kernels})
+    headers = ["engine.h"]
+    if any("dsp" in name for name in kernels):
+        headers += ["dsp.h", "conv_dsp_tiles.h"]
+    return {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)}
+
+
+def _choice(engine: Engine, name: str) -> dict[str, object]:
+    return {
+        "name": name,
+        "condition": CONDITIONS.get(name),
+        "memory_bytes": engine.plan.memory_bytes,
+        "tensors": len(engine.plan.stores),
+        "weights_bytes": engine.weights_bytes,
+    }
+
+
+def _values(engine: Engine) -> dict[str, object]:
+    network, plan, graph = engine.network, engine.plan, engine.network.graph
+    numbers = {tensor: n for n, tensor in enumerate(plan.stores)}
+    keep = 0x80 if max(len(network.layers), len(numbers)) < 126 else 0x8000
+    calls = sorted({(kernel.name, kernel.arguments) for kernel in engine.kernels})
+    scratch = {
+        index: at
+        for segment, at in zip(plan.segments, plan.scratch_offset, strict=True)
+        for index in range(*segment.layers)
+    }
+    return {
+        "banner": BANNER,
+        "sha256": graph.sha256,
+        "macs": f"{graph.total_macs():,}",
+        "layer_count": len(network.layers),
+        "input": network.rows[network.input],
+        "output": network.rows[network.output],
+        "input_scale": float_literal(scale_of(graph.input)),
+        "input_zero_point": zero_point_of(graph.input),
+        "output_scale": float_literal(scale_of(graph.output)),
+        "output_zero_point": zero_point_of(graph.output),
+        "memory_bytes": plan.memory_bytes,
+        "weights_bytes": engine.weights_bytes,
+        "crc32": f"0x{zlib.crc32(engine.weights.tobytes()):08X}",
+        "weight_lines": _lines([f"0x{word:08x}," for word in engine.weights], WORDS_PER_LINE),
+        "tensors": [
+            {
+                "ring": store.offset,
+                "head": "NO_HEAD" if store.head_offset is None else f"{store.head_offset}U",
+                "row_bytes": network.rows[tensor].row_bytes,
+                "slots": store.slots,
+            }
+            for tensor, store in plan.stores.items()
+        ],
+        "input_number": numbers[network.input],
+        "output_number": numbers[network.output],
+        "kernel_names": [name for name, _ in calls],
+        "kernel_calls": calls,
+        "uses_scratch": any("scratch" in arguments for _, arguments in calls),
+        "uses_other": any("other" in arguments for _, arguments in calls),
+        "layers": [
+            {
+                "comment": f"{layer.index}: {layer.op.opcode}",
+                "shape": _shape(network, layer),
+                "weights_word": engine.first_words[layer.index],
+                "kernel": kernel.name,
+                "input": numbers[layer.inputs[0]],
+                "other": numbers[layer.inputs[-1]],
+                "output": numbers[layer.output],
+                "scratch": scratch[layer.index],
+            }
+            for layer, kernel in zip(network.layers, engine.kernels, strict=True)
+        ],
+        "keep": keep,
+        "await": 2 * keep - 2,
+        "end": 2 * keep - 1,
+        "step_type": "uint8_t" if keep == 0x80 else "uint16_t",
+        "program": _lines(_program(plan, numbers, keep), STEPS_PER_LINE),
+    }
+
+
+def _program(plan: StreamPlan, numbers: Mapping[int, int], keep: int) -> list[str]:
+    """The first wait is the caller's first row: it is left out."""
+    steps = []
+    for step in plan.steps[1:]:
+        if step.kind == "make":
+            steps.append(f"{step.index},")
+        else:
+            steps.append(f"{keep + numbers[step.index]}," if step.kind == "keep" else "AWAIT,")
+    return [*steps, "END,"]
+
+
+def _shape(network: Network, layer: Layer) -> list[int]:
+    graph, rows = network.graph, network.rows
+    source, output = rows[layer.inputs[0]], rows[layer.output]
+    low, high = activation_range(layer.op, graph.tensors[layer.output])
+    return [
+        *(source.height, source.width, source.channels, output.width, output.channels),
+        *layer.window,
+        *layer.stride,
+        *layer.dilation,
+        *layer.pad,
+        zero_point_of(graph.tensors[layer.op.inputs[0]]),
+        zero_point_of(graph.tensors[layer.output]),
+        low,
+        high,
+    ]
+
+
+def _lines(items: Sequence[str], per_line: int) -> list[str]:
+    return [" ".join(items[at : at + per_line]) for at in range(0, len(items), per_line)]

@@ -1,0 +1,1 @@
+"""The streaming engine's compiler: layers, schedule and packed weights."""

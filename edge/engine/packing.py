@@ -1,0 +1,276 @@
+"""Which kernel makes a layer's rows on a core, and its weights in the order that it reads."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from edge.catalog.boards import Board
+from edge.engine.layers import Layer, Network
+from edge.tflite.fixed_point import exp_table, quantized_multiplier
+from edge.tflite.graph import Graph
+from edge.tflite.requantization import (
+    add_multipliers,
+    bias_of,
+    channel_multipliers,
+    mean_multiplier,
+    scale_of,
+    zero_point_of,
+)
+
+INSTRUCTION_SETS = ("portable", "dsp", "mve")
+TILE_PIXELS = 4
+STRIP_PIXELS = 16
+MVE_CHUNK_CHANNELS = 32
+MVE_LANES = 16
+BLOCK_WORDS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """A kernel bound to a layer.
+
+    Attributes:
+        name: The C function is `engine_<name>`.
+        source: The C file it is in.
+        arguments: What it takes after the layer.
+        weights: What it reads, little-endian words.
+        scratch_bytes: Memory it needs while it runs.
+    """
+
+    name: str
+    source: str
+    arguments: str
+    weights: np.ndarray
+    scratch_bytes: int = 0
+
+
+def instruction_set(board: Board) -> str:
+    """The best kernels that a board's core can run.
+
+    Args:
+        board: The board.
+
+    Returns:
+        `"mve"`, `"dsp"` or `"portable"`.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> instruction_set(find_board("nucleo-f446re"))
+        'dsp'
+    """
+    if board.mve:
+        return "mve"
+    return "dsp" if board.dsp else "portable"
+
+
+def kernel_for(network: Network, layer: Layer, instructions: str) -> Kernel:
+    """The kernel of a layer.
+
+    Args:
+        network: The layers.
+        layer: One of them.
+        instructions: `"portable"`, `"dsp"` or `"mve"`.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> from edge.engine.layers import network_of
+        >>> network = network_of(graph)
+        >>> kernel_for(network, network.layers[0], "dsp").name
+        'conv_dsp'
+    """
+    graph, op = network.graph, layer.op
+    row, once = "&in, row, out", "&in, out"
+    if op.opcode == "CONV_2D":
+        return _conv(network, layer, instructions)
+    if op.opcode == "DEPTHWISE_CONV_2D":
+        return _depthwise(network, layer, instructions)
+    if op.opcode == "FULLY_CONNECTED":
+        kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
+        blocks = np.concatenate([_channel_words(graph, layer, kernel), _as_words(kernel)], axis=1)
+        return Kernel("fully_connected", "conv.c", once, blocks.reshape(-1))
+    if op.opcode == "ADD":
+        first, second, last = add_multipliers(graph, op)
+        points = [zero_point_of(graph.tensors[index]) for index in layer.inputs]
+        numbers = [points[0], *_right(first), points[1], *_right(second), *_right(last)]
+        return Kernel("add", "elementwise.c", "&in, &other, row, out", _words(numbers))
+    if op.opcode == "MEAN":
+        return Kernel("mean", "pool.c", once, _words(_right(mean_multiplier(graph, op))))
+    if op.opcode == "QUANTIZE":
+        ratio = scale_of(graph.tensors[op.inputs[0]]) / scale_of(graph.tensors[op.outputs[0]])
+        return Kernel("quantize", "elementwise.c", row, _words(_right(quantized_multiplier(ratio))))
+    if op.opcode == "SOFTMAX":
+        table = exp_table(scale_of(graph.tensors[op.inputs[0]]), op.options.get("beta", 1.0))
+        return Kernel("softmax", "softmax.c", once, _words(table))
+    name, source = {
+        "AVERAGE_POOL_2D": ("average_pool", "pool.c"),
+        "MAX_POOL_2D": ("max_pool", "pool.c"),
+        "PAD": ("pad", "elementwise.c"),
+    }[op.opcode]
+    return Kernel(name, source, row, _words([]))
+
+
+def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
+    graph, op = network.graph, layer.op
+    kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
+    taps = kernel.reshape(len(kernel), -1)
+    headers = _channel_words(graph, layer, taps)
+    row = "&in, row, out, scratch"
+    if instructions == "portable" or not _shifts_right(headers, taps):
+        blocks = np.concatenate([headers, _as_words(taps)], axis=1)
+        # A pointer to each row of the window, of eight bytes on a computer.
+        scratch = 8 * kernel.shape[1]
+        return Kernel("conv", "conv.c", row, blocks.reshape(-1), scratch)
+    run_bytes = kernel.shape[2] * kernel.shape[3]
+    if instructions == "mve":
+        body = _as_words(taps.reshape(1, -1))[0]
+        # The last load of sixteen reads beyond the last tap.
+        behind = np.zeros(MVE_LANES // 4, np.int64)
+        words = np.concatenate([_in_lanes(headers, 4).reshape(-1), body, behind])
+        scratch = TILE_PIXELS * (MVE_CHUNK_CHANNELS * 4 + taps.shape[1]) + 4 * kernel.shape[1]
+        return Kernel("conv_mve", "conv_mve.c", row, words, scratch)
+    runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
+    # The loop takes eight taps a turn, and two channels at a time.
+    padded = _padded(runs.reshape(len(runs), -1), 2, 8)
+    pairs = padded.reshape(-1, 2, padded.shape[1] // 2, 2).transpose(0, 2, 3, 1)
+    body = _as_words(pairs.reshape(len(pairs), -1))
+    heads = _in_blocks(headers, 2)
+    scratch = 4 * kernel.shape[1] + TILE_PIXELS * padded.shape[1] * 2 + run_bytes
+    dense = np.concatenate([heads, body], axis=1).reshape(-1)
+    sparse = _without_zero_blocks(heads, body)
+    # The sparse loop takes three instructions more for each block: only fewer words pay.
+    if len(sparse) < len(dense):
+        return Kernel("conv_sparse_dsp", "conv_sparse_dsp.c", row, sparse, scratch)
+    return Kernel("conv_dsp", "conv_dsp.c", row, dense, scratch)
+
+
+def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
+    graph, op = network.graph, layer.op
+    kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)[0]
+    channels = network.rows[layer.inputs[0]].channels
+    flat = kernel.reshape(-1, kernel.shape[2]).T
+    headers = _channel_words(graph, layer, flat)
+    is_plain = channels == kernel.shape[2] and _shifts_right(headers, flat)
+    # The kernel reads past the last channel: in the state's memory, not in the caller's row.
+    is_read_apart = layer.inputs[0] != network.input
+    if instructions == "mve" and is_plain and is_read_apart and kernel.min(initial=0) > -128:
+        return _depthwise_mve(kernel, headers)
+    is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1)
+    if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
+        words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
+        scratch = 4 * kernel.shape[2]
+        return Kernel("depthwise", "conv.c", "&in, row, out, scratch", words, scratch)
+    # (row, column, block, channel) -> of each block and column: rows 0 and 1 of two channels,
+    # of the other two, and row 2 of all four.
+    blocks = kernel.reshape(3, 3, -1, 4).transpose(2, 1, 0, 3)
+    upper = blocks[:, :, :2].reshape(-1, 3, 2, 2, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 3, 8)
+    taps = np.concatenate([upper, blocks[:, :, 2]], axis=2)
+    body = _as_words(taps.reshape(len(taps), -1))
+    words = np.concatenate([_in_blocks(headers, 4), body], axis=1)
+    pixels = min(STRIP_PIXELS, network.rows[layer.output].width)
+    scratch = ((pixels - 1) * layer.stride[1] + 3) * 24
+    return Kernel(
+        "depthwise_dsp",
+        "depthwise_dsp.c",
+        "&in, row, out, scratch",
+        words.reshape(-1),
+        scratch,
+    )
+
+
+def _depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Sixteen channels at a time: their headers in the order of the products, then their taps."""
+    taps = kernel.reshape(-1, kernel.shape[2])
+    channels = taps.shape[1]
+    if MVE_LANES % channels == 0:
+        # Several pixels side by side fill the lanes.
+        taps = np.tile(taps, (1, MVE_LANES // channels))
+        headers = np.tile(headers, (MVE_LANES // channels, 1))
+    lanes = _padded(headers, MVE_LANES, 3).reshape(-1, MVE_LANES, 3)
+    order = [start + 4 * n for start in (0, 2, 1, 3) for n in range(4)]
+    heads = lanes[:, order].transpose(0, 2, 1)
+    heads[:, 2] *= -1
+    body = _padded(taps, 1, MVE_LANES).reshape(len(taps), -1, MVE_LANES).swapaxes(0, 1)
+    blocks = np.concatenate(
+        [heads.reshape(len(heads), -1), _as_words(body.reshape(len(body), -1))], axis=1
+    )
+    scratch = 4 * (len(kernel) + len(taps)) + channels + MVE_LANES
+    row = "&in, row, out, scratch"
+    return Kernel("depthwise_mve", "depthwise_mve.c", row, blocks.reshape(-1), scratch)
+
+
+def _in_lanes(headers: np.ndarray, lanes: int) -> np.ndarray:
+    """All biases, all multipliers, all shifts, negative as VRSHL takes them."""
+    table = _padded(headers, lanes, 3).T.copy()
+    table[2] *= -1
+    return table
+
+
+def _without_zero_blocks(heads: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """Of two channels by eight taps each: how many are left, then the number and words of each."""
+    parts = []
+    for head, words in zip(heads, body, strict=True):
+        blocks = words.reshape(-1, BLOCK_WORDS)
+        left = np.flatnonzero(blocks.any(axis=1))
+        numbered = np.concatenate([left[:, None], blocks[left]], axis=1)
+        parts += [head, [len(left)], numbered.reshape(-1)]
+    return np.concatenate(parts)
+
+
+def _in_run_order(runs: np.ndarray) -> np.ndarray:
+    """Rows of a window as SXTB16 unpacks their bytes: 0 and 2 of four, then 1 and 3.
+
+    What is left over goes two by two, the last one beside a zero.
+    """
+    fours = runs.shape[2] // 4 * 4
+    head = runs[:, :, :fours].reshape(*runs.shape[:2], -1, 2, 2).swapaxes(3, 4)
+    rest = runs[:, :, fours:]
+    rest = np.pad(rest, ((0, 0), (0, 0), (0, rest.shape[2] % 2)))
+    return np.concatenate([head.reshape(*runs.shape[:2], -1), rest], axis=2)
+
+
+def _channel_words(graph: Graph, layer: Layer, taps: np.ndarray) -> np.ndarray:
+    """Three words a channel: bias, multiplier, shift to the right.
+
+    The input's zero point is taken out in the bias: it weighs the sum of the weights.
+    """
+    op = layer.op
+    sums = taps.reshape(len(taps), -1).sum(axis=1)
+    bias = bias_of(graph, op) - zero_point_of(graph.tensors[op.inputs[0]]) * sums
+    multiplier, shift = channel_multipliers(graph, op)
+    return np.stack([bias, multiplier, -shift], axis=1)
+
+
+def _in_blocks(headers: np.ndarray, channels: int) -> np.ndarray:
+    """The words of several channels at once: biases, multipliers, and all shifts in one word."""
+    padded = _padded(headers, channels, 3).reshape(-1, channels, 3)
+    shifts = _as_words(padded[:, :, 2])
+    return np.concatenate([padded[:, :, 0], padded[:, :, 1], shifts], axis=1)
+
+
+def _shifts_right(headers: np.ndarray, taps: np.ndarray) -> bool:
+    """Whether the short requantization is exact: shifts of 1 to 23, sums below 2 ** 29."""
+    right = headers[:, 2]
+    largest = np.abs(headers[:, 0]) + 128 * np.abs(taps).sum(axis=1)
+    return bool(((right >= 1) & (right <= 23) & (largest < 2**29)).all())
+
+
+def _right(pair: tuple[int, int]) -> list[int]:
+    return [pair[0], -pair[1]]
+
+
+def _padded(table: np.ndarray, row_multiple: int, column_multiple: int) -> np.ndarray:
+    rows, columns = table.shape
+    return np.pad(table, ((0, -rows % row_multiple), (0, -columns % column_multiple)))
+
+
+def _as_words(table: np.ndarray) -> np.ndarray:
+    """Rows of int8 values as rows of little-endian words, filled up with zeros."""
+    return _padded(table, 1, 4).astype(np.int8).view("<i4").astype(np.int64)
+
+
+def _words(numbers: list[int] | np.ndarray) -> np.ndarray:
+    return np.asarray(numbers, np.int64).reshape(-1)

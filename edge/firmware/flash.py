@@ -1,0 +1,187 @@
+"""Hands an image over to the tool that programs a board."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shutil
+import struct
+
+from edge.catalog.boards import Board
+from edge.errors import EdgeError, MissingToolError
+from edge.system.subprocesses import run_tool
+
+UF2_BLOCK_BYTES = 256
+UF2_FIRST_MAGIC, UF2_SECOND_MAGIC, UF2_LAST_MAGIC = 0x0A324655, 0x9E5D5157, 0x0AB16F30
+UF2_HAS_FAMILY = 0x00002000
+UF2_DRIVE_FILE = "INFO_UF2.TXT"
+HOW_TO_INSTALL = {
+    "pyocd": "pip install pyocd",
+    "openocd": "Debian: apt install openocd",
+    "st-flash": "Debian: apt install stlink-tools",
+    "bossac": "Debian: apt install bossa-cli",
+    "dfu-util": "Debian: apt install dfu-util",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class FlashPlan:
+    """What will be done to program a board.
+
+    Attributes:
+        command: To run; empty for a copy.
+        copy: Image and drive of a copy; None where a command does it.
+    """
+
+    command: tuple[str, ...]
+    copy: tuple[pathlib.Path, pathlib.Path | None] | None = None
+
+    def sentence(self) -> str:
+        """The plan in one line.
+
+        Returns:
+            A command as one would type it, or what is copied where.
+
+        Example:
+            >>> FlashPlan(("pyocd", "flash", "firmware.elf")).sentence()
+            'pyocd flash firmware.elf'
+        """
+        if self.copy is None:
+            return " ".join(self.command)
+        image, drive = self.copy
+        return f"copy {image.with_suffix('.uf2')} to {drive or 'the drive of the board'}"
+
+
+def flash_plan(
+    board: Board, folder: pathlib.Path, drives: pathlib.Path = pathlib.Path("/media")
+) -> FlashPlan:
+    """What programs a board with the firmware of a folder.
+
+    Args:
+        board: The board.
+        folder: Holds `firmware.elf`, `firmware.bin` and `firmware.hex`.
+        drives: Where drives are mounted, for boards that show up as one.
+
+    Returns:
+        The `FlashPlan`; nothing has been done.
+
+    Raises:
+        EdgeError: If the folder holds no firmware, or the board cannot be programmed with it.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> from edge.deploy.build import build
+        >>> board = find_board("nucleo-f446re")
+        >>> folder = build("model.tflite", board.id, "firmware").folder
+        >>> flash_plan(board, folder).sentence()
+        'pyocd flash --target stm32f446retx firmware/firmware.elf'
+    """
+    elf, binary = folder / "firmware.elf", folder / "firmware.bin"
+    if not elf.is_file() or not binary.is_file():
+        raise EdgeError(
+            f"{folder} holds no firmware; make it with: keras-mobilenet build MODEL --board "
+            f"{board.id} --out {folder}"
+        )
+    address, target = f"0x{board.flash[0].address:08x}", board.flash_target
+    commands = {
+        "pyocd": ("pyocd", "flash", "--target", target, str(elf)),
+        "openocd": ("openocd", "-f", target, "-c", f"program {elf} verify reset exit"),
+        "st-flash": ("st-flash", "--reset", "write", str(binary), address),
+        "bossac": (
+            *("bossac", "--erase", "--write", "--reset"),
+            *(f"--offset={address}", str(binary)),
+        ),
+        "dfu": ("dfu-util", "-d", target, "-a", "0", "-s", f"{address}:leave", "-D", str(binary)),
+    }
+    if board.flash_method in commands:
+        return FlashPlan(commands[board.flash_method])
+    if board.flash_method == "uf2" and board.uf2_family is not None:
+        return FlashPlan((), (binary, _drive(drives)))
+    if board.flash_method == "none":
+        raise EdgeError(
+            f"{board.name} is emulated, it has no flash: keras-mobilenet run MODEL --emulate "
+            f"--board {board.id}"
+        )
+    raise EdgeError(
+        f"{board.name} starts from a boot header of its maker's, which this image does not have. "
+        f"Add the sources in {folder} to a project of its SDK."
+    )
+
+
+def flash(plan: FlashPlan, board: Board) -> None:
+    """Programs a board.
+
+    Args:
+        plan: From `flash_plan`.
+        board: The board.
+
+    Raises:
+        MissingToolError: If the tool is not installed.
+        EdgeError: If the tool fails, or the board's drive is not there.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> image, drive = pathlib.Path("firmware.bin"), pathlib.Path("RP2350")
+        >>> image.write_bytes(bytes(300)), drive.mkdir()
+        (300, None)
+        >>> flash(FlashPlan((), (image, drive)), find_board("raspberry-pi-pico-2"))
+        >>> (drive / "firmware.uf2").stat().st_size
+        1024
+    """
+    if plan.copy is not None:
+        image, drive = plan.copy
+        if drive is None:
+            raise EdgeError(
+                f"No drive with {UF2_DRIVE_FILE} is mounted: hold the BOOTSEL button of "
+                f"{board.name} while you plug it in."
+            )
+        assert board.uf2_family is not None, "flash_plan has looked"
+        content = uf2(image.read_bytes(), board.flash[0].address, board.uf2_family)
+        (drive / image.with_suffix(".uf2").name).write_bytes(content)
+        return
+    tool = plan.command[0]
+    if shutil.which(tool) is None:
+        raise MissingToolError(f"{tool} is not installed ({HOW_TO_INSTALL[tool]}).")
+    done = run_tool(plan.command, text=True, errors="replace")
+    if done.returncode != 0:
+        lines = (done.stderr + done.stdout).splitlines() or ["no output"]
+        raise EdgeError(f"{tool} failed: {lines[-1].strip()}")
+
+
+def uf2(image: bytes, address: int, family: int) -> bytes:
+    """An image as blocks that a boot loader's drive takes in any order.
+
+    Args:
+        image: What goes to the flash.
+        address: Where it starts.
+        family: Number of the microcontroller's family.
+
+    Returns:
+        512 bytes for each 256 of the image.
+
+    Example:
+        >>> len(uf2(bytes(300), 0x10000000, 0xE48BFF59))
+        1024
+
+    Source: Microsoft's UF2 specification.
+    """
+    blocks = -(-len(image) // UF2_BLOCK_BYTES)
+    result = []
+    for number in range(blocks):
+        start = number * UF2_BLOCK_BYTES
+        data = image[start : start + UF2_BLOCK_BYTES].ljust(UF2_BLOCK_BYTES, b"\xff")
+        head = struct.pack(
+            "<8I",
+            *(UF2_FIRST_MAGIC, UF2_SECOND_MAGIC, UF2_HAS_FAMILY, address + start),
+            *(UF2_BLOCK_BYTES, number, blocks, family),
+        )
+        result.append(head + data.ljust(476, b"\0") + struct.pack("<I", UF2_LAST_MAGIC))
+    return b"".join(result)
+
+
+def _drive(drives: pathlib.Path) -> pathlib.Path | None:
+    """The first mounted drive of a boot loader."""
+    found = sorted(drives.glob(f"*/{UF2_DRIVE_FILE}")) + sorted(
+        drives.glob(f"*/*/{UF2_DRIVE_FILE}")
+    )
+    return found[0].parent if found else None

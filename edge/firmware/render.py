@@ -1,0 +1,90 @@
+"""Firmware around an engine: start-up, linker script, main, self-test, CMake; text in memory."""
+
+from __future__ import annotations
+
+import pathlib
+
+from edge.catalog.boards import Board, core_flags
+from edge.emit.c_text import template
+from edge.emit.camera.render import Camera, render_camera
+from edge.emit.engine.render import BANNER, render_engine
+from edge.emit.engine.self_test import render_self_test
+from edge.engine.compile import Engine
+
+BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
+PROBE_FOLDER = pathlib.Path(__file__).parent / "probe"
+STACK_BYTES = 2048
+
+
+def render_firmware(
+    engine: Engine,
+    board: Board,
+    is_frame: bool = False,
+    is_profiled: bool = False,
+    camera: Camera | None = None,
+) -> dict[str, str]:
+    """Renders all source files of a firmware that runs a model on a board.
+
+    Args:
+        engine: The model's engine, for the board's instruction set.
+        board: The board.
+        is_frame: Whether a whole image is kept in RAM, in place of one row.
+        is_profiled: Whether it counts the instructions of every step.
+        camera: If given, the images are a camera's frames.
+
+    Returns:
+        Text by file name.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> from edge.engine.compile import engine_of
+        >>> "link.ld" in render_firmware(engine_of(graph), find_board("nucleo-f446re"))
+        True
+    """
+    folders = [BOARD_FOLDER, *([PROBE_FOLDER] if is_profiled else [])]
+    files = render_engine(engine) | {
+        path.name: path.read_text("utf-8")
+        for folder in folders
+        for path in sorted(folder.iterdir())
+    }
+    if camera is not None:
+        files |= render_camera(camera, "engine")
+    # main.c takes the image and the output from the header: whole frames have a test as well.
+    files["self_test.h"] = render_self_test(engine, camera)["self_test.h"]
+    values = {
+        "banner": BANNER,
+        "board": board,
+        "flags": core_flags(board),
+        "is_frame": is_frame,
+        "is_profiled": is_profiled,
+        "is_camera": camera is not None,
+        "has_semihosting": "1" if board.qemu_machine else "0",
+        "sources": sorted(name for name in files if name.endswith(".c")),
+    }
+    files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt").render(values)
+    return files | {"link.ld": link_script(board)}
+
+
+def link_script(board: Board, stack_bytes: int = STACK_BYTES) -> str:
+    """The linker script of a board: code in its largest flash, data and stack in its largest RAM.
+
+    Args:
+        board: The board.
+        stack_bytes: What is set aside for the stack.
+
+    Returns:
+        Text for GNU ld.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> "ORIGIN = 0x08000000" in link_script(find_board("nucleo-f446re"))
+        True
+    """
+    values = {
+        "banner": BANNER,
+        "board": board,
+        "flash": max(board.flash, key=lambda bank: bank.bytes),
+        "ram": board.largest_ram_bank,
+        "stack_bytes": stack_bytes,
+    }
+    return template("edge.firmware", "link.ld").render(values)

@@ -1,0 +1,1 @@
+"""TFLite Micro's memory, planned to the byte."""

@@ -1,0 +1,72 @@
+"""When each activation of a graph is alive."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from edge.tflite.graph import Graph
+
+
+@dataclasses.dataclass(frozen=True)
+class Buffer:
+    """Memory that is needed for a while.
+
+    Attributes:
+        bytes: Its size.
+        first: Time of the first use. Time 0 is before the first operator, operator `i` runs at
+            time `i + 1`.
+        last: Time of the last use, inclusive.
+        tensor: Index of the tensor it holds, None for a kernel's scratch memory.
+    """
+
+    bytes: int
+    first: int
+    last: int
+    tensor: int | None = None
+
+    def overlaps(self, other: Buffer) -> bool:
+        """Whether both are alive at some time.
+
+        Args:
+            other: Another buffer.
+
+        Returns:
+            True if they cannot share memory.
+
+        Example:
+            >>> Buffer(1, 0, 2).overlaps(Buffer(1, 2, 3))
+            True
+        """
+        return self.first <= other.last and other.first <= self.last
+
+
+def activation_buffers(graph: Graph) -> tuple[Buffer, ...]:
+    """The lifetimes of the tensors that are not constant.
+
+    An operator's inputs and outputs are all alive while it runs; the model's output stays alive
+    to the end.
+
+    Args:
+        graph: The model.
+
+    Returns:
+        One `Buffer` per activation, by tensor index.
+
+    Example:
+        >>> activation_buffers(Graph((), (), (), (), b""))
+        ()
+    """
+    first = dict.fromkeys(graph.inputs, 0)
+    last = dict.fromkeys(graph.inputs, 0)
+    for op in graph.operators:
+        for index in op.outputs:
+            first.setdefault(index, op.index + 1)
+        for index in (*op.inputs, *op.outputs):
+            last[index] = op.index + 1
+    for index in graph.outputs:
+        last[index] = len(graph.operators)
+    return tuple(
+        Buffer(tensor.bytes, first[tensor.index], last[tensor.index], tensor.index)
+        for tensor in graph.tensors
+        if tensor.index in first and not tensor.is_constant and tensor.bytes > 0
+    )

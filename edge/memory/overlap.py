@@ -1,0 +1,80 @@
+"""Which tensors may share memory: how far an output may reach into its operator's own input.
+
+TFLite Micro's reference kernels write their output in order, and never read again what lies before
+a pixel's receptive field. So the output may start below the input and follow it through memory,
+as long as it never catches up. The kernels of CMSIS-NN read several pixels at once; for them
+nothing here is proven.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.memory.live_ranges import Buffer
+from edge.tflite.graph import Graph, Operator
+
+ELEMENTWISE = ("ADD", "RELU", "RELU6", "RESHAPE", "SOFTMAX")
+"""Operators that read an element for the last time no later than they write the one at its place;
+SOFTMAX's earlier passes only read."""
+
+
+def reference_overlaps(graph: Graph, buffers: tuple[Buffer, ...]) -> dict[tuple[int, int], int]:
+    """The overlaps that the reference kernels stand.
+
+    Args:
+        graph: The model.
+        buffers: Its buffers, as in `edge.memory.live_ranges`.
+
+    Returns:
+        `(output, input) -> bytes`: positions in `buffers`, and how far above the output's start the
+        input must start. Only pairs that gain, and only where the operator is the input's last.
+
+    Example:
+        >>> reference_overlaps(Graph((), (), (), (), b""), ())
+        {}
+
+    Source: reference/integer_ops/conv.h and depthwise_conv.h of TensorFlow Lite, whose loops run
+    over rows, columns and then channels of the output.
+    """
+    position = {b.tensor: n for n, b in enumerate(buffers) if b.tensor is not None}
+    gaps = {}
+    for op in graph.operators:
+        output = op.outputs[0]
+        if output not in position:
+            continue
+        for index in dict.fromkeys(op.inputs):
+            if index not in position or buffers[position[index]].last != op.index + 1:
+                continue
+            gap = _gap(graph, op, index)
+            if gap is not None and gap < graph.tensors[output].bytes:
+                gaps[position[output], position[index]] = gap
+    return gaps
+
+
+def _gap(graph: Graph, op: Operator, index: int) -> int | None:
+    """Bytes that an input must start above the output, None if they may not overlap."""
+    source, output = graph.tensors[index], graph.tensors[op.outputs[0]]
+    if op.opcode in ELEMENTWISE:
+        return 0 if source.bytes == output.bytes else None
+    if op.opcode not in ("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"):
+        return None
+    if index != op.inputs[0] or source.shape[0] != 1:
+        return None
+    window = op.options.get("filter") or graph.tensors[op.inputs[1]].shape[1:3]
+    rows = _first_read(source.shape[1], output.shape[1], window[0], op, 0)
+    columns = _first_read(source.shape[2], output.shape[2], window[1], op, 1)
+    first = (rows[:, None] * source.shape[2] + columns[None, :]).reshape(-1) * source.shape[3]
+    # What this pixel or any later one still reads.
+    still_read = np.minimum.accumulate(first[::-1])[::-1]
+    written = (np.arange(len(first), dtype=np.int64) + 1) * output.shape[3]
+    return max(0, int((written - still_read).max()))
+
+
+def _first_read(in_side: int, out_side: int, taps: int, op: Operator, axis: int) -> np.ndarray:
+    """The first row or column of the input that each row or column of the output reads."""
+    stride, dilation = op.options["stride"][axis], op.options.get("dilation", (1, 1))[axis]
+    before = 0
+    if op.options["padding"] == "SAME":
+        reach = (taps - 1) * dilation + 1
+        before = max(0, (out_side - 1) * stride + reach - in_side) // 2
+    return np.maximum(np.arange(out_side, dtype=np.int64) * stride - before, 0)

@@ -1,1 +1,0 @@
-"""Where each tensor lies in RAM, and how much RAM that takes."""

@@ -1,0 +1,1 @@
+"""LiteRT and TFLite Micro, each in a process of its own."""

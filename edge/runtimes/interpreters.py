@@ -1,0 +1,136 @@
+"""Runs a .tflite on LiteRT's reference kernels and on TFLite Micro, each in a child process."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import re
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge.errors import EdgeError, MissingToolError
+from edge.system.subprocesses import run_child
+from edge.tflite.graph import Graph
+
+MODEL_FILE = "model.tflite"
+INPUTS_FILE = "inputs.npy"
+OUTPUTS_FILE = "outputs.npy"
+TENSORS_FILE = "tensors.npy"
+ARENA_FILE = "arena_bytes.txt"
+
+ARENA_RESERVE_BYTES = 8 << 20
+"""The host has memory to spare: all activations side by side, and this for the records."""
+
+
+class InterpreterError(EdgeError):
+    """A model that an interpreter refused, or on which it crashed."""
+
+
+def run_litert(graph: Graph, inputs: np.ndarray) -> np.ndarray:
+    """Runs a model on LiteRT with its reference kernels, the definition of the result.
+
+    Args:
+        graph: An int8 model with one input and one output.
+        inputs: int8 array, (count, *input shape without the batch).
+
+    Returns:
+        int8 array, (count, output elements).
+
+    Raises:
+        InterpreterError: If LiteRT refuses the model.
+
+    Example:
+        >>> run_litert(graph, np.zeros((1, 8, 8, 3), "int8"))
+        array([[ 113, -113]], dtype=int8)
+    """
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        folder = _job(graph, inputs, pathlib.Path(name))
+        run_child("edge.runtimes.litert_child", folder, InterpreterError, "LiteRT")
+        return np.load(folder / OUTPUTS_FILE)
+
+
+def run_litert_tensors(
+    graph: Graph, inputs: np.ndarray, tensors: Sequence[int]
+) -> list[np.ndarray]:
+    """Runs a model on LiteRT with its reference kernels and keeps what flows through it.
+
+    Args:
+        graph: An int8 model with one input or several.
+        inputs: int8 array, (count, elements of all inputs together), one input after the other.
+        tensors: Indices of int8 tensors to keep.
+
+    Returns:
+        int8 arrays, (count, *shape of the tensor without the batch), in the order of `tensors`.
+
+    Raises:
+        InterpreterError: If LiteRT refuses the model.
+
+    Example:
+        >>> logits = graph.operators[5].outputs[0]
+        >>> run_litert_tensors(graph, np.zeros((1, 8 * 8 * 3), "int8"), [logits])
+        [array([[35, -9]], dtype=int8)]
+    """
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        folder = pathlib.Path(name)
+        (folder / MODEL_FILE).write_bytes(graph.content)
+        np.save(folder / INPUTS_FILE, inputs)
+        np.save(folder / TENSORS_FILE, np.array(tensors, np.int64))
+        run_child("edge.runtimes.litert_child", folder, InterpreterError, "LiteRT")
+        kept = np.load(folder / OUTPUTS_FILE)
+    found = [graph.tensors[index] for index in tensors]
+    ends = np.cumsum([tensor.element_count for tensor in found])
+    parts = np.split(kept, ends[:-1], axis=1)
+    return [
+        part.reshape(len(inputs), *tensor.shape[1:])
+        for part, tensor in zip(parts, found, strict=True)
+    ]
+
+
+def run_tflm(graph: Graph, inputs: np.ndarray) -> tuple[np.ndarray, int]:
+    """Runs a model on TFLite Micro, compiled for this machine.
+
+    Args:
+        graph: An int8 model with one input and one output.
+        inputs: int8 array, (count, *input shape without the batch).
+
+    Returns:
+        int8 array, (count, output elements), and the tensor arena's bytes in this 64-bit build:
+        never fewer than a Cortex-M takes with the same kernels.
+
+    Raises:
+        InterpreterError: If TFLite Micro refuses the model or aborts.
+        MissingToolError: If the package is not installed.
+
+    Example:
+        >>> outputs, arena_bytes = run_tflm(graph, np.zeros((1, 8, 8, 3), "int8"))
+        >>> outputs
+        array([[ 113, -113]], dtype=int8)
+    """
+    if importlib.util.find_spec("tflite_micro") is None:
+        raise MissingToolError(
+            "TFLite Micro is not installed: pip install 'keras-mobilenet[tflm]' (x86-64 Linux)."
+        )
+    activations = sum(tensor.bytes for tensor in graph.tensors if not tensor.is_constant)
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        folder = _job(graph, inputs, pathlib.Path(name))
+        arena_bytes = (activations // 16) * 16 + ARENA_RESERVE_BYTES
+        (folder / ARENA_FILE).write_text(str(arena_bytes))
+        said = run_child("edge.runtimes.tflm_child", folder, InterpreterError, "TFLite Micro")
+        found = re.search(r"Arena allocation total (\d+) bytes", said)
+        if found is None:
+            raise InterpreterError("TFLite Micro did not report its arena.")
+        return np.load(folder / OUTPUTS_FILE), int(found.group(1))
+
+
+def _job(graph: Graph, inputs: np.ndarray, folder: pathlib.Path) -> pathlib.Path:
+    expected = graph.input.shape[1:]
+    if inputs.dtype != np.int8 or inputs.shape[1:] != expected or len(inputs) == 0:
+        raise InterpreterError(
+            f"Inputs must be int8 of shape {('count', *expected)}, got {inputs.dtype} "
+            f"{inputs.shape}."
+        )
+    (folder / MODEL_FILE).write_bytes(graph.content)
+    np.save(folder / INPUTS_FILE, inputs)
+    return folder

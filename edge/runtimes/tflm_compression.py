@@ -1,0 +1,104 @@
+"""TFLite Micro's own compression of weights: lookup tables, and what they cost."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+
+import numpy as np
+
+from edge.errors import MissingToolError, ModelError
+from edge.tflite.graph import Graph, Tensor
+
+LARGEST_INDEX_BITS = 7
+"""Of TFLite Micro's lookup tables."""
+
+
+def index_bits(tensor: Tensor) -> int:
+    """The bits that tell a channel's different weights apart.
+
+    Args:
+        tensor: A constant int8 tensor, output channels first.
+
+    Returns:
+        At least 1.
+
+    Example:
+        >>> data = np.array([0, 0, 9, 1, 2, 3], np.int8)
+        >>> index_bits(Tensor(0, "kernel", (2, 3), "int8", None, data))
+        2
+    """
+    rows = _rows(tensor)
+    most = max(len(np.unique(row)) for row in rows)
+    return max(int(most - 1).bit_length(), 1)
+
+
+def _rows(tensor: Tensor) -> np.ndarray:
+    assert tensor.data is not None
+    return np.frombuffer(tensor.data.tobytes(), np.int8).reshape(tensor.shape[0], -1)
+
+
+def _compressed_bytes(tensor: Tensor) -> float:
+    rows, bits = _rows(tensor), index_bits(tensor)
+    return rows.size * bits / 8 + len(rows) * 2**bits
+
+
+def compress_weights(graph: Graph) -> bytes:
+    """Replaces kernels with few different weights by lookup tables that TFLite Micro decodes.
+
+    Of the three methods in TFLite Micro's tools only the lookup table is there; Huffman coding and
+    pruning are announced and raise. At run time each kernel is decoded whole into the tensor arena,
+    so that what flash saves, RAM pays for: measure both.
+
+    Args:
+        graph: An int8 model, pruned or clustered.
+
+    Returns:
+        The bytes of a `.tflite` with DECODE operators.
+
+    Raises:
+        ModelError: If no kernel gets smaller.
+        MissingToolError: If the package tflite_micro is not installed.
+
+    Example:
+        >>> from edge.tflite.reader import read_graph
+        >>> kernel = graph.tensors[graph.operators[0].inputs[1]].data.tobytes()
+        >>> pruned = read_graph(graph.content.replace(kernel, bytes(len(kernel))))
+        >>> b"DECODE" in compress_weights(pruned)
+        True
+
+    Source: TFLite Micro, `tensorflow/lite/micro/compression`.
+    """
+    if importlib.util.find_spec("tflite_micro") is None:
+        raise MissingToolError(
+            "TFLite Micro is not installed: pip install 'keras-mobilenet[tflm]' (x86-64 Linux)."
+        )
+    from tflite_micro.tensorflow.lite.micro.compression import spec
+    from tflite_micro.tensorflow.lite.micro.compression.compress import compress
+
+    kernels = [
+        graph.tensors[op.inputs[1]]
+        for op in graph.operators
+        if op.opcode in ("CONV_2D", "FULLY_CONNECTED")
+    ]
+    chosen = [
+        spec.Tensor(
+            subgraph=0,
+            tensor=kernel.index,
+            compression=[
+                spec.LookUpTableCompression(
+                    index_bitwidth=index_bits(kernel), mode=spec.PerChannel(axis=0)
+                )
+            ],
+        )
+        for kernel in kernels
+        if index_bits(kernel) <= LARGEST_INDEX_BITS and _compressed_bytes(kernel) < kernel.bytes
+    ]
+    if not chosen:
+        raise ModelError(
+            "No kernel has so few different weights that a lookup table would make it smaller; "
+            "prune or cluster the model first."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return bytes(compress(graph.content, chosen))

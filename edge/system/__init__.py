@@ -1,0 +1,1 @@
+"""Files, subprocesses and signals."""

@@ -1,0 +1,1 @@
+"""A .tflite file as a graph: read, checked, computed and written."""

@@ -1,0 +1,76 @@
+"""Between real values and a tensor's int8 grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.tflite.graph import Tensor
+from edge.tflite.requantization import scale_of, zero_point_of
+
+
+def to_int8(real: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """Rounds real values to a tensor's grid.
+
+    Args:
+        real: Float array.
+        tensor: An activation with one scale.
+
+    Returns:
+        int8 array of the same shape: `round(real / scale) + zero_point`, clipped.
+
+    Raises:
+        ModelError: If the tensor is not quantized.
+
+    Example:
+        >>> from edge.tflite.graph import Quantization
+        >>> tensor = Tensor(0, "x", (1, 2), "int8", Quantization((0.5,), (1,), 0), None)
+        >>> to_int8(np.array([1.0, 1000.0]), tensor).tolist()
+        [3, 127]
+
+    Source: the TFLite 8-bit quantization specification.
+    """
+    steps = np.round(np.asarray(real, np.float32) / np.float32(scale_of(tensor)))
+    return np.clip(steps + zero_point_of(tensor), -128, 127).astype(np.int8)
+
+
+def to_real(q: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """What a tensor's int8 values stand for.
+
+    Args:
+        q: int8 array.
+        tensor: An activation with one scale.
+
+    Returns:
+        float32 array of the same shape: `scale * (q - zero_point)`.
+
+    Raises:
+        ModelError: If the tensor is not quantized.
+
+    Example:
+        >>> from edge.tflite.graph import Quantization
+        >>> tensor = Tensor(0, "x", (1, 2), "int8", Quantization((0.5,), (1,), 0), None)
+        >>> to_real(np.array([3, 127], np.int8), tensor).tolist()
+        [1.0, 63.0]
+    """
+    return (q.astype(np.float32) - zero_point_of(tensor)) * np.float32(scale_of(tensor))
+
+
+def real_range(tensor: Tensor) -> tuple[float, float]:
+    """The lowest and the highest real value that a tensor's grid holds.
+
+    Args:
+        tensor: An activation with one scale.
+
+    Returns:
+        What -128 and 127 stand for.
+
+    Raises:
+        ModelError: If the tensor is not quantized.
+
+    Example:
+        >>> from edge.tflite.graph import Quantization
+        >>> real_range(Tensor(0, "x", (1, 2), "int8", Quantization((0.5,), (-128,), 0), None))
+        (0.0, 127.5)
+    """
+    lowest, highest = to_real(np.array([-128, 127], np.int8), tensor)
+    return float(lowest), float(highest)

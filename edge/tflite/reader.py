@@ -1,0 +1,226 @@
+"""Reads a .tflite file as a graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import pathlib
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from edge.errors import ModelError
+from edge.system.files import read_file
+from edge.tflite.graph import Graph, Operator, Quantization, Tensor
+from edge.tflite.validate import check_operators, check_references
+
+FILE_IDENTIFIER = b"TFL3"
+OFFLINE_PLAN_NAME = b"OfflineMemoryAllocation"
+MOST_TENSORS = 10_000
+MOST_BYTES = 2**31 - 1
+"""Of a tensor: TFLite Micro counts in 32 bits. Beyond either limit, a file is damaged or not meant
+for a microcontroller."""
+_DTYPES = {
+    schema.TensorType.FLOAT32: "float32",
+    schema.TensorType.FLOAT16: "float16",
+    schema.TensorType.FLOAT64: "float64",
+    schema.TensorType.INT4: "int4",
+    schema.TensorType.INT8: "int8",
+    schema.TensorType.UINT8: "uint8",
+    schema.TensorType.INT16: "int16",
+    schema.TensorType.INT32: "int32",
+    schema.TensorType.INT64: "int64",
+    schema.TensorType.BOOL: "bool",
+}
+_OPCODES = {
+    value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
+}
+_PADDINGS = {schema.Padding.SAME: "SAME", schema.Padding.VALID: "VALID"}
+_ACTIVATIONS = {
+    schema.ActivationFunctionType.NONE: "NONE",
+    schema.ActivationFunctionType.RELU: "RELU",
+    schema.ActivationFunctionType.RELU_N1_TO_1: "RELU_N1_TO_1",
+    schema.ActivationFunctionType.RELU6: "RELU6",
+}
+
+
+def read_graph(model: str | os.PathLike | bytes) -> Graph:
+    """Reads a .tflite file.
+
+    Args:
+        model: A path, or the file's bytes.
+
+    Returns:
+        The `Graph`.
+
+    Raises:
+        ModelError: If the file is missing, no .tflite, damaged, or has several subgraphs.
+
+    Example:
+        >>> read_graph(b"GIF89a")
+        Traceback (most recent call last):
+        edge.errors.ModelError: The model is not a .tflite file: bytes 4 to 8 are not 'TFL3'.
+
+    Source: the TFLite schema, `schema.fbs` version 3.
+    """
+    content, where = _content(model)
+    if content[4:8] != FILE_IDENTIFIER:
+        raise ModelError(f"{where} is not a .tflite file: bytes 4 to 8 are not 'TFL3'.")
+    try:
+        return _parse(content, where)
+    except ModelError:
+        raise
+    # A damaged flatbuffer leads the generated reader anywhere: any failure is the file's.
+    except Exception as error:
+        raise ModelError(
+            f"{where} is damaged or truncated ({len(content)} bytes): {type(error).__name__} while "
+            "reading it; convert or copy it again."
+        ) from error
+
+
+def _content(model: str | os.PathLike | bytes) -> tuple[bytes, str]:
+    if isinstance(model, bytes):
+        return model, "The model"
+    path = pathlib.Path(model)
+    try:
+        return read_file(path), str(path)
+    except OSError as error:
+        raise ModelError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def _parse(content: bytes, where: str) -> Graph:
+    model = schema.Model.GetRootAs(content, 0)
+    if model.SubgraphsLength() != 1:
+        raise ModelError(f"{where} has {model.SubgraphsLength()} subgraphs; edge reads one.")
+    subgraph = model.Subgraphs(0)
+    opcodes = [
+        _opcode(model.OperatorCodes(i)) for i in range(_count(model.OperatorCodesLength(), content))
+    ]
+    tensors = tuple(
+        _tensor(model, subgraph.Tensors(i), i, where)
+        for i in range(_count(subgraph.TensorsLength(), content))
+    )
+    operators = tuple(
+        _operator(subgraph.Operators(i), i, opcodes)
+        for i in range(_count(subgraph.OperatorsLength(), content))
+    )
+    graph = Graph(
+        tensors,
+        operators,
+        tuple(int(subgraph.Inputs(i)) for i in range(subgraph.InputsLength())),
+        tuple(int(subgraph.Outputs(i)) for i in range(subgraph.OutputsLength())),
+        content,
+        _offline_offsets(model, len(tensors)),
+    )
+    check_references(graph, where)
+    check_operators(graph)
+    return graph
+
+
+def _offline_offsets(model: Any, tensor_count: int) -> tuple[int, ...] | None:
+    for n in range(model.MetadataLength()):
+        entry = model.Metadata(n)
+        if entry.Name() == OFFLINE_PLAN_NAME:
+            table = model.Buffers(entry.Buffer()).DataAsNumpy().view("<i4")
+            if len(table) != 3 + tensor_count or table[2] != tensor_count:
+                raise ValueError(f"a memory plan of {len(table)} numbers")
+            return tuple(int(offset) for offset in table[3:])
+    return None
+
+
+def _count(length: int, content: bytes) -> int:
+    """A vector of tables cannot have more elements than the file has room for their offsets."""
+    if length > min(len(content) // 4, MOST_TENSORS):
+        raise ValueError(f"a vector of {length} elements")
+    return length
+
+
+def _opcode(code: Any) -> str:
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    name = _OPCODES.get(number)
+    if name is None:
+        raise ModelError(f"The model uses operator code {number}, which this schema does not know.")
+    if name == "CUSTOM":
+        return (code.CustomCode() or b"unnamed").decode("utf-8", "replace")
+    return name
+
+
+def _tensor(model: Any, table: Any, index: int, where: str) -> Tensor:
+    dtype = _DTYPES.get(table.Type())
+    name = (table.Name() or b"").decode("utf-8", "replace")
+    if dtype is None:
+        raise ModelError(f"{where}: tensor {name!r} has type code {table.Type()}, unknown to edge.")
+    shape = tuple(int(table.Shape(i)) for i in range(table.ShapeLength()))
+    signature = [int(table.ShapeSignature(i)) for i in range(table.ShapeSignatureLength())]
+    if any(side < 0 for side in shape):
+        raise ValueError(f"negative shape {shape}")
+    tensor = Tensor(index, name, shape, dtype, _quantization(table), None, -1 in signature)
+    if tensor.bytes > MOST_BYTES:
+        raise ValueError(f"a tensor of {tensor.bytes} bytes")
+    buffer = model.Buffers(table.Buffer())
+    if buffer is None or buffer.DataLength() == 0:
+        return tensor
+    data = buffer.DataAsNumpy()
+    if len(data) != tensor.bytes:
+        raise ValueError(f"buffer of {len(data)} bytes for a tensor of {tensor.bytes}")
+    return dataclasses.replace(tensor, data=data)
+
+
+def _quantization(table: Any) -> Quantization | None:
+    parameters = table.Quantization()
+    if parameters is None or parameters.ScaleLength() == 0:
+        return None
+    scales = tuple(float(s) for s in parameters.ScaleAsNumpy())
+    if parameters.ZeroPointLength() == 0:
+        zero_points = (0,) * len(scales)
+    else:
+        zero_points = tuple(int(z) for z in parameters.ZeroPointAsNumpy())
+    if len(zero_points) != len(scales) or not all(s > 0 and math.isfinite(s) for s in scales):
+        raise ValueError("quantization parameters that are none")
+    return Quantization(scales, zero_points, int(parameters.QuantizedDimension()))
+
+
+def _operator(table: Any, index: int, opcodes: list[str]) -> Operator:
+    opcode = opcodes[table.OpcodeIndex()]
+    inputs = tuple(int(table.Inputs(i)) for i in range(table.InputsLength()))
+    return Operator(
+        index,
+        opcode,
+        tuple(i for i in inputs if i != -1),
+        tuple(int(table.Outputs(i)) for i in range(table.OutputsLength())),
+        _options(opcode, table.BuiltinOptions()),
+    )
+
+
+def _options(opcode: str, union: Any) -> dict[str, Any]:
+    """The builtin options of the operators whose cost and memory edge computes."""
+    reader = {
+        "CONV_2D": schema.Conv2DOptions,
+        "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptions,
+        "AVERAGE_POOL_2D": schema.Pool2DOptions,
+        "MAX_POOL_2D": schema.Pool2DOptions,
+        "FULLY_CONNECTED": schema.FullyConnectedOptions,
+        "ADD": schema.AddOptions,
+        "MEAN": schema.ReducerOptions,
+        "SOFTMAX": schema.SoftmaxOptions,
+    }.get(opcode)
+    if reader is None or union is None:
+        return {}
+    table = reader()
+    table.Init(union.Bytes, union.Pos)
+    options: dict[str, Any] = {}
+    if hasattr(table, "Padding"):
+        options["padding"] = _PADDINGS[table.Padding()]
+        options["stride"] = (int(table.StrideH()), int(table.StrideW()))
+    if hasattr(table, "DilationHFactor"):
+        options["dilation"] = (int(table.DilationHFactor()), int(table.DilationWFactor()))
+    if hasattr(table, "FilterHeight"):
+        options["filter"] = (int(table.FilterHeight()), int(table.FilterWidth()))
+    if hasattr(table, "FusedActivationFunction"):
+        options["activation"] = _ACTIVATIONS.get(table.FusedActivationFunction(), "OTHER")
+    if hasattr(table, "Beta"):
+        options["beta"] = float(table.Beta())
+    if hasattr(table, "KeepDims"):
+        options["keep_dims"] = bool(table.KeepDims())
+    return options

@@ -1,0 +1,1 @@
+"""What networks cost, and the tables of the paper."""

@@ -1,0 +1,1 @@
+"""Networks: blocks, builders and pretrained weights."""

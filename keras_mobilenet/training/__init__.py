@@ -1,0 +1,1 @@
+"""Labelled images, and training on them."""

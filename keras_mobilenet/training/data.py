@@ -1,0 +1,205 @@
+"""Labelled images to train on: sets inside a dependency, folders, keras.datasets."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import os
+import pathlib
+
+import keras
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from keras_mobilenet.preprocessing.preprocessing import pixels_to_input, resize_pixels
+
+DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
+"""Names of keras.datasets that `load_images` passes on; they need a network."""
+
+DEBIAN_FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package dataset-fashion-mnist puts it: it needs no network."""
+
+TEST_SHARE = 0.2
+IMAGE_ERRORS = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError)
+"""What Pillow raises for a file that is no image, is cut, or would take all memory."""
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+
+
+class DataError(ValueError):
+    """A data set that cannot be had or read; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageData:
+    """Images and labels, split into a part to train on and a part held out.
+
+    Attributes:
+        train_pixels: uint8 array, (images, height, width, channels).
+        train_labels: int64 array, (images,).
+        test_pixels: uint8 array, as `train_pixels`.
+        test_labels: int64 array.
+        class_names: One name per label.
+        is_mirrorable: Whether a mirrored image keeps its label.
+    """
+
+    train_pixels: np.ndarray
+    train_labels: np.ndarray
+    test_pixels: np.ndarray
+    test_labels: np.ndarray
+    class_names: tuple[str, ...]
+    is_mirrorable: bool
+
+    def without_test_images(self, seed: int = 0) -> ImageData:
+        """Holds out a part of the training images in place of the test images.
+
+        Choosing among models needs images of its own: those that chose cannot also judge.
+
+        Args:
+            seed: Of the split.
+
+        Returns:
+            An `ImageData` that knows nothing of this one's test images.
+        """
+        return _split(
+            self.train_pixels, self.train_labels, self.class_names, seed, self.is_mirrorable
+        )
+
+    def train_inputs(self) -> np.ndarray:
+        """The training images as the model reads them.
+
+        Returns:
+            float32 array, (images, height, width, channels).
+        """
+        return pixels_to_input(self.train_pixels)
+
+    def test_inputs(self) -> np.ndarray:
+        """The held-out images as the model reads them.
+
+        Returns:
+            float32 array, (images, height, width, channels).
+        """
+        return pixels_to_input(self.test_pixels)
+
+
+def load_images(source: str, side: int, channels: int, seed: int = 0) -> ImageData:
+    """Loads a labelled image set, resized to a model's input.
+
+    Args:
+        source: `"digits"` (scikit-learn's handwritten digits), `"faces"` (scikit-image's
+            `lfw_subset`: face or no face), a name of keras.datasets (`"cifar10"`, needs a network;
+            `"fashion_mnist"` is read from Debian's package dataset-fashion-mnist if it is there),
+            or a folder with one subfolder of images per class.
+        side: Height and width of the result, in pixels.
+        channels: 1 for gray, 3 for RGB.
+        seed: Of the split into training and held-out images.
+
+    Returns:
+        The `ImageData`; a fifth of the images is held out, stratified by class, where the source
+        brings no split of its own.
+
+    Raises:
+        DataError: If the source is unknown, unreadable, or too small.
+
+    Example:
+        >>> data = load_images("faces", side=32, channels=1)
+        >>> data.train_pixels.shape, data.class_names
+        ((160, 32, 32, 1), ('no face', 'face'))
+    """
+    if source in DOWNLOADED:
+        return _from_keras(source, side, channels)
+    if source == "digits":
+        images, labels, names = _digits()
+    elif source == "faces":
+        images, labels, names = _faces()
+    elif os.path.isdir(source):
+        images, labels, names = _folder(pathlib.Path(source))
+    else:
+        raise DataError(
+            f"No data set {source!r}: give 'digits', 'faces', a folder with one subfolder of "
+            f"images per class, or one of {', '.join(DOWNLOADED)}."
+        )
+    return _split(_resized(images, side, channels), labels, names, seed, source != "digits")
+
+
+def _digits():
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = np.round(digits.images * (255.0 / 16.0)).astype(np.uint8)
+    return list(pixels), digits.target.astype(np.int64), tuple(str(n) for n in range(10))
+
+
+def _faces():
+    from skimage.data import lfw_subset
+
+    pixels = np.round(lfw_subset() * 255.0).astype(np.uint8)
+    # The first half are faces: scikit-image's documentation of lfw_subset.
+    labels = (np.arange(len(pixels)) < len(pixels) // 2).astype(np.int64)
+    return list(pixels), labels, ("no face", "face")
+
+
+def _folder(root: pathlib.Path):
+    class_folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
+    if len(class_folders) < 2:
+        raise DataError(f"{root} must have one subfolder of images per class, at least two.")
+    images, labels = [], []
+    for label, folder in enumerate(class_folders):
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if len(paths) < 2:
+            raise DataError(f"{folder} holds fewer than two images ({', '.join(IMAGE_SUFFIXES)}).")
+        for path in paths:
+            try:
+                with Image.open(path) as image:
+                    images.append(np.asarray(image.convert("RGB")))
+            except IMAGE_ERRORS as error:
+                raise DataError(f"{path} is not a readable image: {error}") from error
+            labels.append(label)
+    return images, np.array(labels, np.int64), tuple(folder.name for folder in class_folders)
+
+
+def _from_keras(source: str, side: int, channels: int) -> ImageData:
+    try:
+        if source == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
+            parts = [
+                [_idx(part, kind) for kind in ("images", "labels")] for part in ("train", "t10k")
+            ]
+        else:
+            parts = getattr(keras.datasets, source).load_data()
+        (train, train_labels), (test, test_labels) = parts
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"keras.datasets.{source} could not be had ({reason}); without a network use "
+            "'digits', 'faces' or a folder."
+        ) from error
+    return ImageData(
+        _resized(train, side, channels),
+        train_labels.reshape(-1).astype(np.int64),
+        _resized(test, side, channels),
+        test_labels.reshape(-1).astype(np.int64),
+        tuple(str(n) for n in range(int(train_labels.max()) + 1)),
+        is_mirrorable=source != "mnist",
+    )
+
+
+def _idx(part: str, kind: str) -> np.ndarray:
+    """One file of the MNIST format: a big-endian header of the dimensions, then bytes."""
+    dimensions = {"images": 3, "labels": 1}[kind]
+    path = DEBIAN_FASHION_MNIST / f"{part}-{kind}-idx{dimensions}-ubyte.gz"
+    content = gzip.decompress(path.read_bytes())
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def _resized(images, side: int, channels: int) -> np.ndarray:
+    return np.stack([resize_pixels(image, side, side, channels) for image in images])
+
+
+def _split(pixels, labels, names, seed: int, is_mirrorable: bool) -> ImageData:
+    from sklearn.model_selection import train_test_split
+
+    train_pixels, test_pixels, train_labels, test_labels = train_test_split(
+        pixels, labels, test_size=TEST_SHARE, stratify=labels, random_state=seed
+    )
+    return ImageData(train_pixels, train_labels, test_pixels, test_labels, names, is_mirrorable)

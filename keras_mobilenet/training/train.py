@@ -1,0 +1,164 @@
+"""The training job: MobileNetV1 float, then quantization-aware, in one `model.fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenet.models.mobilenet_v1 import MobileNetV1
+from keras_mobilenet.quantization import QuantizationAwareTraining
+from keras_mobilenet.training.data import ImageData
+
+BATCH_SIZE = 32
+IMAGES_PER_EPOCH = 1400
+"""A smaller data set is repeated within an epoch: batch normalization needs some hundred steps for
+its moving averages, however few images there are."""
+
+PEAK_LEARNING_RATE = 2e-3
+QAT_LEARNING_RATE = 3e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A quantization-aware model and what its training measured.
+
+    Attributes:
+        model: The Keras model, with trained ranges.
+        float_accuracy: On the held-out images, after the last float epoch, 0 to 1.
+        qat_accuracy: On the held-out images, computed as int8 inference computes, 0 to 1.
+    """
+
+    model: keras.Model
+    float_accuracy: float
+    qat_accuracy: float
+
+
+def learning_rate(epoch: int, float_epochs: int, qat_epochs: int) -> float:
+    """Cosine decay over the float epochs, then a small one over the quantization-aware epochs.
+
+    Args:
+        epoch: Counted from 0.
+        float_epochs: Number of float epochs.
+        qat_epochs: Number of epochs with fake quantization.
+
+    Returns:
+        The learning rate of the epoch.
+
+    Example:
+        >>> learning_rate(0, 10, 5), learning_rate(10, 10, 5)
+        (0.002, 0.0003)
+    """
+    if epoch < float_epochs:
+        peak, done = PEAK_LEARNING_RATE, epoch / float_epochs
+    else:
+        peak, done = QAT_LEARNING_RATE, (epoch - float_epochs) / max(qat_epochs, 1)
+    return 0.5 * peak * (1.0 + math.cos(math.pi * done))
+
+
+def train(
+    data: ImageData,
+    alpha: float = 0.25,
+    float_epochs: int = 30,
+    qat_epochs: int = 8,
+    seed: int = 0,
+    verbose: int | str = "auto",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> TrainedModel:
+    """Trains MobileNetV1 on images, float first, then with int8 fake quantization.
+
+    Args:
+        data: The images; their shape sets the model's input.
+        alpha: Width multiplier, 0 < alpha <= 1.
+        float_epochs: Number of float epochs, at least 1.
+        qat_epochs: Number of epochs with fake quantization, at least 1.
+        seed: Of weights, augmentation and batch order.
+        verbose: As in `model.fit`.
+        callbacks: More Keras callbacks; they see the accuracy after each epoch.
+
+    Returns:
+        The `TrainedModel`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> from keras_mobilenet.training.data import load_images
+        >>> data = load_images("faces", side=32, channels=1)
+        >>> trained = train(data, alpha=0.1, float_epochs=1, qat_epochs=1, verbose=0)
+        >>> 0 <= trained.qat_accuracy <= 1
+        True
+    """
+    if float_epochs < 1 or qat_epochs < 1:
+        raise ValueError(
+            f"float_epochs and qat_epochs must be at least 1, got {float_epochs} and {qat_epochs}."
+        )
+    keras.utils.set_random_seed(seed)
+    model = MobileNetV1(
+        data.train_pixels.shape[1:], alpha, classes=len(data.class_names), name="mobilenet_v1"
+    )
+    # XLA takes longer to compile these small graphs on a CPU than it saves.
+    model.compile(
+        keras.optimizers.Adam(PEAK_LEARNING_RATE),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    history = model.fit(
+        augmented_batches(data, seed),
+        epochs=float_epochs + qat_epochs,
+        validation_data=(data.test_inputs(), data.test_labels),
+        callbacks=[
+            QuantizationAwareTraining(start_epoch=float_epochs),
+            keras.callbacks.LearningRateScheduler(
+                lambda epoch: learning_rate(epoch, float_epochs, qat_epochs)
+            ),
+            *callbacks,
+        ],
+        verbose=verbose,
+        shuffle=False,  # the data set shuffles itself
+    ).history
+    return TrainedModel(
+        model, history["val_accuracy"][float_epochs - 1], history["val_accuracy"][-1]
+    )
+
+
+def augmented_batches(data: ImageData, seed: int) -> tf.data.Dataset:
+    """Shuffled batches, each image a little shifted, turned and scaled anew every epoch.
+
+    Args:
+        data: The images.
+        seed: Of the order and the augmentation.
+
+    Returns:
+        A data set of `(images, labels)` batches: one epoch.
+
+    Example:
+        >>> from keras_mobilenet.training.data import load_images
+        >>> data = load_images("faces", side=32, channels=1)
+        >>> images, labels = next(iter(augmented_batches(data, seed=0)))
+        >>> tuple(images.shape), tuple(labels.shape)
+        ((32, 32, 32, 1), (32,))
+    """
+    steps = [
+        keras.layers.RandomTranslation(0.08, 0.08, fill_mode="nearest", seed=seed),
+        keras.layers.RandomRotation(0.03, fill_mode="nearest", seed=seed + 1),
+        keras.layers.RandomZoom(0.1, 0.1, fill_mode="nearest", seed=seed + 2),
+    ]
+    if data.is_mirrorable:
+        steps.append(keras.layers.RandomFlip("horizontal", seed=seed + 3))
+    augmentation = keras.Sequential(steps)
+    inputs, labels = data.train_inputs(), data.train_labels.astype(np.int32)
+    return (
+        tf.data.Dataset.from_tensor_slices((inputs, labels))
+        .shuffle(len(labels), seed=seed)
+        .repeat(math.ceil(IMAGES_PER_EPOCH / len(labels)))
+        .batch(BATCH_SIZE)
+        .take(math.ceil(max(IMAGES_PER_EPOCH, len(labels)) / BATCH_SIZE))
+        .map(lambda x, y: (augmentation(x, training=True), y), num_parallel_calls=2)
+        .prefetch(2)
+    )

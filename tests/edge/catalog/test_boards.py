@@ -1,0 +1,87 @@
+"""Every board's figures are plausible, and have a source."""
+
+import itertools
+import subprocess
+
+import pytest
+
+from edge.catalog.boards import CORES, boards, core_flags, find_board
+from edge.errors import EdgeError
+
+BOARDS = boards()
+
+
+def test_the_well_known_boards_are_there():
+    assert {board.id for board in BOARDS} >= {
+        "nucleo-f446re",
+        "nucleo-l4r5zi",
+        "nucleo-h743zi2",
+        "stm32f746g-disco",
+        "nano-33-ble-sense",
+        "raspberry-pi-pico",
+        "raspberry-pi-pico-2",
+        "microbit-v2",
+        "teensy-4.1",
+        "portenta-h7",
+        "arduino-zero",
+        "mps3-an547",
+        "mps2-an385",
+        "mps2-an386",
+        "mps2-an500",
+    }
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.id)
+def test_a_board_is_whole(board):
+    assert board.core in CORES
+    figures = {"flash", "ram", "clock", "core"} | ({"boot"} if board.boot_block else set())
+    assert set(board.sources) == figures
+    assert all(board.sources.values())
+    assert 16_000_000 <= board.clock_hz <= 1_000_000_000
+    for bank in (*board.flash, *board.ram):
+        assert bank.bytes % 1024 == 0
+        assert bank.bytes > 0
+        assert bank.address % 1024 == 0
+    assert board.dsp == (board.core not in ("cortex-m0plus", "cortex-m3"))
+    assert board.mve == (board.core == "cortex-m55")
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.id)
+def test_the_banks_of_a_board_do_not_overlap(board):
+    banks = sorted((*board.flash, *board.ram), key=lambda bank: bank.address)
+    for lower, upper in itertools.pairwise(banks):
+        assert lower.address + lower.bytes <= upper.address
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.id)
+def test_gcc_knows_the_core(board, arm_compiler, tmp_path):
+
+    (tmp_path / "empty.cc").write_text("int main() { return 0; }\n")
+    command = [arm_compiler, *core_flags(board), "-c", "empty.cc", "-o", "empty.o"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("board_id", "kib"),
+    [("nucleo-f446re", 128), ("arduino-zero", 32), ("nucleo-l4r5zi", 640), ("microbit-v2", 128)],
+)
+def test_ram_of_the_datasheet(board_id, kib):
+    assert find_board(board_id).ram_bytes == kib * 1024
+
+
+@pytest.mark.parametrize("name", ["micro:bit v2", "BBC micro:bit V2", "MICROBIT-V2", "nRF52833"])
+def test_finds_a_board_by_any_of_its_names(name):
+    assert find_board(name).id == "microbit-v2"
+
+
+def test_every_name_belongs_to_one_board():
+    owners = {}
+    for board in BOARDS:
+        for name in (board.id, board.name, *board.aliases):
+            plain = "".join(c for c in name.lower() if c.isalnum())
+            assert owners.setdefault(plain, board.id) == board.id, name
+
+
+def test_an_unknown_board_brings_the_nearest_names():
+    with pytest.raises(EdgeError, match=r"Unknown board 'nucleo-f466re'; nearest: nucleo-f4"):
+        find_board("nucleo-f466re")

@@ -1,0 +1,118 @@
+"""Sources are written whole, for a model that fits, or not at all."""
+
+import pytest
+
+import edge
+from edge.errors import DoesNotFitError, EdgeError, ModelError
+from edge.system.files import write_files
+
+
+def test_writes_the_sources_of_a_model_of_another_maker(vww, tmp_path):
+    written = edge.export(vww, "nucleo-f446re", tmp_path / "firmware")
+    assert sorted(path.name for path in (tmp_path / "firmware").iterdir()) == sorted(written.files)
+    header = (tmp_path / "firmware" / "model_data.h").read_text()
+    assert written.graph.sha256 in header
+    assert f"kModelDataLength = {written.graph.model_bytes}U" in header
+    assert "kInputZeroPoint = -128" in header
+    settings = (tmp_path / "firmware" / "model_settings.h").read_text()
+    assert "kTensorArenaSize = 82288U" in settings
+    assert "kInputShape[kInputRank] = {1, 96, 96, 3}" in settings
+
+
+def test_the_array_holds_the_model_and_its_scales(vww, tmp_path):
+    import re
+
+    import numpy as np
+
+    written = edge.export(vww, "nucleo-f446re", tmp_path, offline_plan=False)
+    text = (tmp_path / "model_data.cc").read_text()
+    emitted = bytes(int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2}),", text))
+    assert emitted == vww.read_bytes()
+    scale = re.search(r"kInputScale = (\S+)F;", (tmp_path / "model_data.h").read_text())
+    assert np.float32(scale[1]) == np.float32(written.graph.input.quantization.scales[0])
+
+
+def test_a_smaller_plan_is_the_default_and_can_be_left_out(vww, tmp_path):
+    planned = edge.export(vww, "nucleo-f446re", tmp_path)
+    plain = edge.export(vww, "nucleo-f446re", tmp_path, offline_plan=False)
+    assert plain.graph.content == vww.read_bytes()
+    assert (plain.budget.arena.bytes, planned.budget.arena.bytes) == (100_720, 82_288)
+
+
+def test_a_plan_for_the_reference_kernels_says_so_in_the_sources(vww, tmp_path):
+    from edge.memory.planned_model import planned_model
+    from edge.tflite.reader import read_graph
+
+    overlapping = planned_model(read_graph(vww), may_overlap=True).graph
+    edge.export(overlapping.content, "nucleo-f446re", tmp_path)
+    settings = (tmp_path / "model_settings.h").read_text()
+    assert "link TFLite Micro's reference kernels" in settings
+    assert "kTensorArenaSize = 63840U" in settings
+
+
+def test_registers_the_operators_of_the_model_and_no_others(vww, tmp_path):
+    edge.export(vww, "nucleo-f446re", tmp_path)
+    resolver = (tmp_path / "op_resolver.h").read_text()
+    assert "MicroMutableOpResolver<6>" in resolver
+    assert resolver.count("resolver.Add") == 6
+
+
+def test_writes_the_sources_of_a_keras_model(trained, digits, tmp_path):
+    written = edge.export(trained.model, "nucleo-f446re", tmp_path, labels=digits.class_names)
+    assert written.budget.fits
+    assert '"7",' in (tmp_path / "model_settings.h").read_text()
+
+
+def test_labels_are_c_literals_whatever_they_hold(trained_tflite, tmp_path):
+    labels = ['say "hi"', "Grüße", "back\\slash", "what??!", *"abcdef"]
+    edge.export(trained_tflite, "nucleo-f446re", tmp_path, labels=labels)
+    text = (tmp_path / "model_settings.h").read_text()
+    assert '"say \\042hi\\042",' in text
+    assert '"Gr\\303\\274\\303\\237e",' in text
+
+
+def test_labels_must_be_as_many_as_the_outputs(vww, tmp_path):
+    with pytest.raises(ModelError, match="3 labels for a model with 2 outputs"):
+        edge.export(vww, "nucleo-f446re", tmp_path / "out", labels=["a", "b", "c"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_misfit_leaves_no_trace(vww, tmp_path):
+    with pytest.raises(DoesNotFitError):
+        edge.export(vww, "arduino-zero", tmp_path / "firmware")
+    assert not (tmp_path / "firmware").exists()
+
+
+def test_a_failed_export_leaves_earlier_output_as_it_was(vww, tmp_path):
+    edge.export(vww, "nucleo-f446re", tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(EdgeError):
+        edge.export(vww.read_bytes()[:1000], "nucleo-f446re", tmp_path)
+    with pytest.raises(DoesNotFitError):
+        edge.export(vww, "arduino-zero", tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_other_files_in_the_folder_stay(vww, tmp_path):
+    (tmp_path / "main.cc").write_text("int main() {}")
+    edge.export(vww, "nucleo-f446re", tmp_path)
+    assert (tmp_path / "main.cc").read_text() == "int main() {}"
+
+
+def test_a_write_that_fails_half_way_replaces_nothing(tmp_path):
+    (tmp_path / "a.h").write_bytes(b"old")
+    (tmp_path / "b.h").mkdir()
+    with pytest.raises(EdgeError, match=r"Cannot write to .*: b\.h is a folder there"):
+        write_files(tmp_path, {"new/a.h": b"", "a.h": b"new", "b.h": b""})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h", "b.h"]
+    (tmp_path / "taken").write_bytes(b"")
+    with pytest.raises(EdgeError, match="Cannot write to"):
+        write_files(tmp_path, {"a.h": b"new", "new/b.h": b"", "taken/c.h": b""})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h", "b.h", "taken"]
+    assert (tmp_path / "a.h").read_bytes() == b"old"
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(EdgeError, match=r"Cannot write to .*taken"):
+        write_files(tmp_path / "taken", {"a.h": b""})

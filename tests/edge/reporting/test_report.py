@@ -1,0 +1,305 @@
+"""The report: its figures are those of the parts, and a real browser shows them."""
+
+import dataclasses
+import json
+import pathlib
+import re
+import shutil
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from edge.catalog.boards import find_board
+from edge.deploy.budget import budget
+from edge.engine.compile import engine_for
+from edge.errors import EdgeError
+from edge.memory.planned_model import planned_model
+from edge.memory.tflm_arena import predict_arena
+from edge.reporting.figures import Absent
+from edge.reporting.page import render_page
+from edge.reporting.report import collect, report
+from edge.tflite.reader import read_graph
+
+BOARD = "nucleo-f446re"
+HOSTILE_FILE = "'\"><img src=x onerror=hacked=1> $x_1$ \u202e\u00e9.tflite"
+HOSTILE_NAME = "</script><script>hacked=1</script>{{ 7 * 7 }}<!--"
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+def with_names(content, name):
+    """The same network under other tensor names."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for number, tensor in enumerate(model.subgraphs[0].tensors):
+        tensor.name = f"{number} {name}".encode()
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.fixture(scope="module")
+def hostile(network, cli, tmp_path_factory):
+    """A report of a model whose names are code, as a user writes it."""
+    folder = tmp_path_factory.mktemp("report")
+    model = folder / HOSTILE_FILE
+    model.write_bytes(with_names(network("odd").content, HOSTILE_NAME))
+    page, picture = folder / "report.html", folder / "report.png"
+    done = cli("report", model, "--board", BOARD, "-o", page, "--png", picture, "--json")
+    assert done.returncode == 0, done.stderr
+    return read_graph(model), page, picture, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(shutil.which(chromium))
+    )
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser, hostile):
+    """Opens the page at a width; what the console said is read at the end."""
+
+    def open_at(width, scheme="light"):
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        browser.get(hostile[1].as_uri())
+        return browser
+
+    yield open_at
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return typeof hacked") == "undefined"
+
+
+def find(browser, selector):
+    from selenium.webdriver.common.by import By
+
+    return next(e for e in browser.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed())
+
+
+def choose(browser, view):
+    from selenium.webdriver.common.keys import Keys
+
+    # As with a keyboard: the arrows move among the choices.
+    chosen = browser.execute_script(
+        "const all = document.querySelectorAll('.switch input'); all[0].focus(); return all.length"
+    )
+    for _ in range(chosen):
+        active = browser.switch_to.active_element
+        if active.get_attribute("value") == view:
+            return
+        active.send_keys(Keys.ARROW_RIGHT)
+    assert browser.switch_to.active_element.get_attribute("value") == view
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_opens_without_errors_and_fits_the_window(opened, hostile, width):
+    browser = opened(width)
+    assert hostile[1].stat().st_size < 2_000_000
+    for view in ("tflm", "engine"):
+        choose(browser, view)
+        assert find(browser, f"#view-{view} svg").size["width"] > width / 2
+        inner, needed = browser.execute_script(
+            "return [innerWidth, document.documentElement.scrollWidth]"
+        )
+        assert inner == width
+        assert needed <= inner
+    cut = (
+        "return [...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth)"
+    )
+    assert browser.execute_script(cut) == [], "a table is to be read without scrolling sideways"
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+
+@pytest.mark.parametrize("view", ["tflm", "engine"])
+def test_pointing_at_the_chart_shows_what_is_alive(opened, hostile, view):
+    from selenium.webdriver import ActionChains
+
+    browser = opened(1280)
+    choose(browser, view)
+    memory = next(r.memory for r in collected(hostile) if r.id == view)
+    canvas = find(browser, f"#view-{view} .canvas")
+    seen = set()
+    last = len(memory.moments) - 1
+    for moment in (0, last // 2, last):
+        middle = (memory.edges[moment] + memory.edges[moment + 1]) / 2
+        offset = round((middle - 0.5) * canvas.size["width"])
+        ActionChains(browser).move_to_element_with_offset(canvas, offset, 0).perform()
+        shown = find(browser, f"#view-{view} .alive").text
+        seen.add(shown)
+        assert f"Operator {memory.moments[moment].operator}, " in shown
+        for _, span in memory.alive(moment):
+            assert f"{span.top - span.bottom:,} {span.bottom:,}" in " ".join(shown.split())
+    assert len(seen) == 3
+
+
+def test_the_keyboard_and_a_finger_do_the_same(opened, hostile):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    browser = opened(400)
+    choose(browser, "engine")
+    slider = find(browser, "#view-engine input[type=range]")
+    at_peak = slider.get_attribute("aria-valuetext")
+    assert "the peak" in at_peak
+    slider.send_keys(Keys.HOME)
+    first = find(browser, "#view-engine .alive").text
+    assert first.startswith("Operator 0, CONV_2D, row 0")
+    slider.send_keys(Keys.ARROW_RIGHT)
+    assert find(browser, "#view-engine .alive").text != first
+    ActionChains(browser).click(find(browser, "#view-engine .canvas")).perform()
+    assert not find(browser, "#view-engine .alive").text.startswith("Operator 0, CONV_2D, row 0")
+    find(browser, "#view-engine .to-peak").click()
+    assert slider.get_attribute("aria-valuetext") == at_peak
+
+
+def test_is_dark_where_the_user_likes_it_dark(opened):
+    color = "return getComputedStyle(document.body).backgroundColor"
+    light, dark = (
+        [int(n) for n in re.findall(r"\d+", opened(1280, scheme).execute_script(color))[:3]]
+        for scheme in ("light", "dark")
+    )
+    assert min(light) > 230
+    assert max(dark) < 40
+
+
+def test_hostile_names_are_text(opened, hostile):
+    browser = opened(1280)
+    assert find(browser, "h1").text == HOSTILE_FILE
+    assert HOSTILE_NAME.partition("/")[2] in find(browser, "#view-tflm .alive").text
+    count = "return document.querySelectorAll(arguments[0]).length"
+    assert browser.execute_script(count, "script") == 2
+    assert browser.execute_script(count, "img") == 0
+    assert HOSTILE_NAME not in hostile[1].read_text("utf-8")
+
+
+def collected(hostile):
+    return collect(hostile[0], BOARD).runtimes
+
+
+def test_the_figures_are_those_of_the_parts(arm_compiler, qemu, hostile):
+    graph, page, _, figures = hostile
+    board = find_board(BOARD)
+    planned = planned_model(graph).graph
+    engine = engine_for(graph, board)
+    peaks = [runtime["peak_bytes"] for runtime in figures["runtimes"]]
+    assert peaks[0] == predict_arena(graph).head_bytes
+    if planned is not graph:
+        assert peaks[1] == predict_arena(planned).head_bytes
+    assert engine.plan.memory_bytes - 16 < peaks[-1] <= engine.plan.memory_bytes
+    flash, ram = figures["runtimes"][0]["banks"]
+    assert flash["used_bytes"] == budget(graph, board).flash_bytes
+    assert ram["used_bytes"] == budget(graph, board).ram_bytes
+    layers = figures["layers"]
+    assert sum(layer["macs"] for layer in layers) == graph.total_macs()
+    counted = figures["instructions"]
+    total = sum(layer["instructions"] or 0 for layer in layers) + counted["input_rows"]
+    assert total + counted["residual"] == counted["inference"]
+    text = page.read_text("utf-8")
+    for layer in layers:
+        if layer["instructions"]:
+            assert f">{layer['instructions']:,}</td>" in text
+
+
+def test_the_engines_budget_is_that_of_a_build(arm_compiler, hostile, tmp_path):
+    from edge.deploy.build import build
+
+    built = build(hostile[0], BOARD, tmp_path)
+    flash, ram = hostile[3]["runtimes"][-1]["banks"]
+    assert flash["used_bytes"] == built.flash_bytes
+    assert ram["used_bytes"] == built.ram_bytes
+
+
+def test_the_picture_is_one(hostile):
+    from PIL import Image
+
+    with Image.open(hostile[2]) as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 1000
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 20
+
+
+def test_without_a_compiler_it_says_so_and_invents_nothing(network, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    found = collect(network("odd"), BOARD)
+    assert isinstance(found.profile, Absent)
+    assert all(layer.instructions is None for layer in found.layers)
+    engine = found.runtimes[-1]
+    assert [item.what for item in engine.banks[0].items] == ["weights"]
+    page = render_page(found)
+    assert page.count("not counted") == len(found.layers) + 2
+    assert "is not installed (Debian: apt install" in page
+    assert "kernels, schedule, start-up, main" not in page
+
+
+def test_a_core_that_qemu_does_not_have_has_no_instructions(arm_compiler, network):
+    found = collect(network("odd"), "arduino-zero")
+    assert "no board with a cortex-m0plus" in found.profile.reason
+    assert [use.memory for use in found.runtimes[-1].banks] == ["flash", "RAM"]
+
+
+def test_a_model_that_does_not_fit_is_shown_with_what_is_over(network, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    found = collect(network("alpha0.25-64"), "arduino-zero")
+    page = render_page(found)
+    over = max(use.over_bytes for use in found.runtimes[0].banks)
+    assert over > 0
+    assert f"over by {over:,}" in page
+    assert len(page.encode()) < 2_000_000
+    assert render_page(found) == page
+
+
+def test_the_accuracy_is_that_of_the_held_out_images(trained, trained_tflite, digits, monkeypatch):
+    from edge.deploy.verify import quantize_inputs
+    from edge.runtimes.interpreters import run_litert
+
+    monkeypatch.setenv("PATH", "")
+    found = collect(trained_tflite, BOARD, float_model=trained.model, data=digits)
+    graph = read_graph(trained_tflite)
+    outputs = run_litert(graph, quantize_inputs(graph, digits.test_inputs()))
+    assert found.accuracy.int8 == np.mean(outputs.argmax(axis=1) == digits.test_labels)
+    assert found.accuracy.float == pytest.approx(trained.qat_accuracy)
+    page = render_page(found)
+    assert f"Of {len(digits.test_labels)} held-out images" in page
+    assert [e.operator for e in found.comparison.layers] == sorted(
+        e.operator for e in found.comparison.layers
+    )
+    for error in found.comparison.layers:
+        assert f"{error.own_sqnr_db:.1f}" in page
+
+
+def test_images_of_another_model_are_refused(network, trained_tflite, digits):
+    with pytest.raises(EdgeError, match="The images are"):
+        collect(network("odd"), BOARD, data=digits)
+    few = dataclasses.replace(digits, class_names=("0", "1"))
+    with pytest.raises(EdgeError, match="2 classes, the model has 10 outputs"):
+        collect(trained_tflite, BOARD, data=few)
+
+
+def test_a_failure_leaves_the_earlier_report(network, cli, assert_refused, tmp_path, monkeypatch):
+    page = tmp_path / "report.html"
+    page.write_text("before")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(EdgeError, match="format"):
+        report(network("odd"), BOARD, page, picture=tmp_path / "report.nothing")
+    assert page.read_text() == "before"
+    assert_refused(cli("report", tmp_path / "none.tflite", "-o", page), "Cannot read")
+    assert_refused(
+        cli("report", tmp_path / "none.tflite", "-o", pathlib.Path("/proc/x/r.html")),
+        "Cannot write to /proc/x",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
