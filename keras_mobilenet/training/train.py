@@ -99,7 +99,11 @@ def train(
         )
     keras.utils.set_random_seed(seed)
     model = MobileNetV1(
-        data.train_pixels.shape[1:], alpha, classes=len(data.class_names), name="mobilenet_v1"
+        data.train_pixels.shape[1:],
+        alpha,
+        classes=len(data.class_names),
+        padding="same",
+        name="mobilenet_v1",
     )
     # XLA takes longer to compile these small graphs on a CPU than it saves.
     model.compile(

@@ -17,7 +17,7 @@ ARENA_PAIRS = [(alpha, side) for alpha in (0.1, 0.25, 0.35, 0.5) for side in (32
 def mobilenet(alpha, side, classes=10):
     import keras_mobilenet
 
-    return keras_mobilenet.MobileNetV1((side, side, 3), alpha, classes=classes)
+    return keras_mobilenet.MobileNetV1((side, side, 3), alpha, classes=classes, padding="same")
 
 
 def mobilenet_v2():

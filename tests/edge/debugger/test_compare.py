@@ -242,7 +242,7 @@ def test_finds_other_preprocessing(saved, trained_tflite, images):
 def test_models_that_do_not_belong_together(saved, trained_tflite, plain, network, images):
     import keras_mobilenet
 
-    other = keras_mobilenet.MobileNetV1((48, 48, 1), 0.25, classes=10)
+    other = keras_mobilenet.MobileNetV1((48, 48, 1), 0.25, classes=10, padding="same")
     with pytest.raises(ModelError, match=r"part at the input: operator 0 .*other weights"):
         compare(other, trained_tflite, images)
     deeper = keras.Sequential([*keras.saving.load_model(saved).layers[:7], layers.ReLU()])

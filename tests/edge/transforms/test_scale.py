@@ -12,7 +12,7 @@ from edge.transforms.scale import NoScaleRuleError, scaled_model
 
 
 def mobilenet(random_weights, alpha, side):
-    model = keras_mobilenet.MobileNetV1((side, side, 3), alpha, classes=5)
+    model = keras_mobilenet.MobileNetV1((side, side, 3), alpha, classes=5, padding="same")
     model.set_weights(random_weights(model))
     samples = np.random.default_rng(0).uniform(-1, 1, (4, side, side, 3)).astype("float32")
     return read_graph(edge.convert(model, samples))

@@ -28,7 +28,7 @@ def test_the_paper_and_keras_applications_agree():
 def test_counts_what_tflite_multiplies(trained_tflite):
     from edge.tflite.reader import read_graph
 
-    model = MobileNetV1((48, 48, 1), 0.25, classes=10)
+    model = MobileNetV1((48, 48, 1), 0.25, classes=10, padding="same")
     assert cost(model).mult_adds == read_graph(trained_tflite).total_macs()
 
 
