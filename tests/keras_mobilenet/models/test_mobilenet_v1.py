@@ -105,21 +105,27 @@ def test_only_an_even_side_beside_an_odd_one_takes_a_pad_operator(size, expected
     assert "pad" not in [node.kind for node in float_nodes(same).nodes]
 
 
-@pytest.mark.parametrize(("size", "pads"), [((33, 33), 0), ((45, 64), 3)])
-def test_an_odd_size_trains_quantization_aware_and_litert_agrees(size, pads):
-    keras.utils.set_random_seed(0)
-    model = keras_mobilenet.MobileNetV1((*size, 1), 0.1, classes=3)
+@pytest.mark.parametrize(
+    ("size", "pads"), [((45, 64), 3), pytest.param((33, 33), 0, marks=pytest.mark.slow)]
+)
+def test_an_odd_size_trains_quantization_aware_and_litert_agrees(random_weights, size, pads):
+    model = keras_mobilenet.MobileNetV1((*size, 1), 0.1, classes=3, classifier_activation=None)
+    model.set_weights(random_weights(model))
+    model.trainable = False
     quantized = keras_mobilenet.quantize_model(model)
-    images = np.random.default_rng(0).uniform(-1, 1, (32, *size, 1)).astype("float32")
-    for _ in range(20):
-        quantized(images, training=True)
+    # Only the ranges follow the images.
+    for layer in quantized.layers:
+        layer.trainable = False
+    images = np.random.default_rng(0).uniform(-1, 1, (16, *size, 1)).astype("float32")
+    images *= np.linspace(0.1, 1, 16, dtype="float32").reshape(-1, 1, 1, 1)
+    quantized(images, training=True)
     graph = read_graph(edge.convert(quantized))
     assert [op.opcode for op in graph.operators].count("PAD") == pads
     stored = quantize_inputs(graph, images)
     grid = graph.input.quantization
     on_grid = (stored.astype("float32") - grid.zero_points[0]) * np.float32(grid.scales[0])
     grid = graph.output.quantization
-    computed = quantized.predict(on_grid, verbose=0) / grid.scales[0] + grid.zero_points[0]
+    computed = quantized(on_grid).numpy() / grid.scales[0] + grid.zero_points[0]
     by_litert = run_litert(graph, stored)
     assert len(np.unique(by_litert, axis=0)) >= 5, "the outputs tell the inputs apart"
     assert np.abs(np.clip(np.round(computed), -128, 127) - by_litert).max() <= 1
