@@ -105,7 +105,7 @@ def _tensor_name(network: Network, tensor: int) -> str:
 
 def schedule() -> str:
     """Every row of a small network over time: when it is made, and until when it is read."""
-    plan = plan_stream(network_of(networks.first_blocks()), lambda layer: 0)
+    plan = plan_stream(network_of(networks.first_blocks_graph()), lambda layer: 0)
     network, cell, left, top = plan.network, 13.0, 158.0, 46.0
     lives, steps = _lives(plan)
     tensors = [network.input, *(layer.output for layer in network.layers)]
@@ -142,7 +142,7 @@ def schedule() -> str:
 
 def pyramid() -> str:
     """The first layers of MobileNetV1 at one moment: which rows there are."""
-    plan = plan_stream(network_of(networks.mobilenet_v1()), lambda layer: 0)
+    plan = plan_stream(network_of(networks.mobilenet_v1_graph()), lambda layer: 0)
     network, segment = plan.network, plan.segments[0]
     lives, _ = _lives(plan)
     tensors = [network.input, *(layer.output for layer in network.layers[: segment.layers[1]])]
@@ -214,7 +214,7 @@ def ring() -> str:
 
 def plans() -> str:
     """The person detector's tensors in the arena: greedy, best, and best with overlap."""
-    graph = networks.mobilenet_v1()
+    graph = networks.mobilenet_v1_graph()
     whole, overlap = planned_graph(graph), planned_graph(graph, may_overlap=True)
     greedy = predict_arena(graph)
     panels = (

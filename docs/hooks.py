@@ -17,7 +17,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Of this checkout, whatever is installed.
-sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+sys.path[:0] = [str(ROOT), str(ROOT / "docs"), str(ROOT / "tests")]
 
 from drawings import DRAWINGS  # noqa: E402
 
