@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-import keras_mobilenet  # noqa: F401 - registers the layers
+import keras_mobilenet
 
 SAVED = pathlib.Path(__file__).parent / "saved"
 
