@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge.memory.arena_rules import ARENA_RULES
 from edge.memory.live_ranges import Buffer
 from edge.tflite.graph import Graph, Operator
-from edge.tflite.operators import OPERATORS, padding_of
-
-ELEMENTWISE = ("ADD", "RELU", "RELU6", "RESHAPE", "SOFTMAX")
-"""Operators that read an element for the last time no later than they write the one at its place;
-SOFTMAX's earlier passes only read."""
+from edge.tflite.operators import padding_of
 
 
 def reference_overlaps(graph: Graph, buffers: tuple[Buffer, ...]) -> dict[tuple[int, int], int]:
@@ -55,11 +52,11 @@ def reference_overlaps(graph: Graph, buffers: tuple[Buffer, ...]) -> dict[tuple[
 def _gap(graph: Graph, op: Operator, index: int) -> int | None:
     """Bytes that an input must start above the output, None if they may not overlap."""
     source, output = graph.tensors[index], graph.tensors[op.outputs[0]]
-    if op.opcode in ELEMENTWISE:
-        return 0 if source.bytes == output.bytes else None
-    rule = OPERATORS.get(op.opcode)
-    if rule is None or not rule.is_windowed:
+    rule = ARENA_RULES.get(op.opcode)
+    if rule is None or rule.overlap is None:
         return None
+    if rule.overlap == "element":
+        return 0 if source.bytes == output.bytes else None
     if index != op.inputs[0] or source.shape[0] != 1:
         return None
     rows, columns = (
