@@ -25,7 +25,7 @@ from edge.catalog.boards import find_board
 from edge.deploy.verify_engine import run_emulated
 from edge.engine.compile import engine_for
 from edge.firmware.emulate import Emulation
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.runtimes.interpreters import run_litert
 from edge.tflite.graph import Graph
 from edge.tflite.reader import read_graph

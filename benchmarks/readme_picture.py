@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from engine import M4, models
 
 from edge.engine.compile import engine_for
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 
 KIB = 1024
 TITLES = {

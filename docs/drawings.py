@@ -9,7 +9,7 @@ import networks
 
 from edge.engine.layers import Network, network_of
 from edge.engine.schedule import StreamPlan, plan_stream
-from edge.memory.planned_model import planned_graph
+from edge.memory.offline_plan import planned_graph
 from edge.memory.tflm_arena import predict_arena
 
 INK, FAINT, PALE = "#26323f", "#9aa5b1", "#eceff3"

@@ -18,7 +18,7 @@ from edge.deploy.verify import quantize_inputs
 from edge.engine.compile import Engine, engine_for
 from edge.errors import EdgeError, MissingToolError
 from edge.firmware.profile import Profile, profile
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
 from edge.reporting.figures import Absent, Accuracy, LayerCost, Report, Runtime
 from edge.reporting.memory import engine_memory, tflm_memory

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edge.engine.layers import UnsupportedLayerError, network_of
 from edge.engine.schedule import InfeasibleError, cut_points, plan_stream
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 
 NAMES = [
     "vww_96_int8.tflite",

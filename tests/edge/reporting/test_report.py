@@ -15,7 +15,7 @@ from edge.catalog.boards import find_board
 from edge.deploy.budget import budget
 from edge.engine.compile import engine_for
 from edge.errors import EdgeError
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import predict_arena
 from edge.reporting.figures import Absent
 from edge.reporting.page import render_page
