@@ -202,7 +202,9 @@ def network_of(graph: Graph) -> Network:
         rows[output.index] = _rows(output)
         layers.append(_layer(graph, op, len(layers), inputs, rows))
     if not layers:
-        raise UnsupportedOperatorError("The model computes nothing: it has no operator but RESHAPE.")
+        raise UnsupportedOperatorError(
+            "The model computes nothing: it has no operator but RESHAPE."
+        )
     last = same.get(graph.outputs[0], graph.outputs[0])
     return Network(graph, tuple(layers), rows, graph_input, last)
 

@@ -162,9 +162,7 @@ class Simulation:
         keep_times: list[int] = []
         made = kept = since = occupied = 0
         is_taken = False
-        for time, now_made, oldest in zip(
-            history.times, history.made, history.oldest, strict=True
-        ):
+        for time, now_made, oldest in zip(history.times, history.made, history.oldest, strict=True):
             if now_made > made:
                 if is_dropped:
                     kept = made

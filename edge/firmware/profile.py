@@ -127,4 +127,3 @@ def profile(engine: Engine, board: Board, *, seed: int = 0) -> Profile:
         round(kept[engine.network.input]),
         emulation,
     )
-

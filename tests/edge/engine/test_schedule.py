@@ -176,5 +176,7 @@ def test_names_an_operator_that_the_engine_has_not(network):
     graph = network("odd")
     strange = dataclasses.replace(graph.operators[0], opcode="TRANSPOSE_CONV")
     graph = dataclasses.replace(graph, operators=(strange, *graph.operators[1:]))
-    with pytest.raises(UnsupportedOperatorError, match=r"TRANSPOSE_CONV \(operator 0\).*TFLite Micro"):
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"TRANSPOSE_CONV \(operator 0\).*TFLite Micro"
+    ):
         network_of(graph)

@@ -26,7 +26,6 @@ from edge.firmware.host import HOST_MAIN
 from edge.firmware.render import BOARD_FOLDER, link_script
 from edge.runtimes.interpreters import run_litert
 from edge.tflite.reader import read_graph
-from edge.transforms.constant_channels import without_constant_channels
 
 ECOSYSTEMS = pathlib.Path(__file__).parent / "ecosystems"
 STRICT = ["-O1", "-Wall", "-Wextra", "-Werror"]
