@@ -111,7 +111,7 @@ def verify(
     samples = model_inputs(graph, data)
     if engine:
         with status(f"Running {model} on LiteRT, the engine and TFLite Micro"):
-            everywhere = verify_engine(graph, samples, inputs, seed)
+            everywhere = verify_engine(graph, samples, count=inputs, seed=seed)
         report_runners(everywhere, as_json)
         return
     with status(f"Running {model} on LiteRT and on TFLite Micro"):
