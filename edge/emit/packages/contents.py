@@ -48,7 +48,7 @@ def engine_contents(engines: Mapping[str, Engine]) -> Contents:
         >>> engine_contents({"portable": engine_of(graph)}).public_headers
         ('model.h', 'self_test.h')
     """
-    engine = next(reversed(engines.values()))
+    *_, engine = engines.values()
     network = engine.network
     state_bytes = max(each.state_bytes for each in engines.values())
     weights_bytes = max(each.weights_bytes for each in engines.values())
