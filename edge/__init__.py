@@ -6,8 +6,7 @@ from edge.converter.convert import convert
 from edge.debugger.compare import compare
 from edge.deploy.build import build
 from edge.deploy.export import export
-from edge.deploy.package import package
 from edge.deploy.verify import verify
 from edge.deploy.verify_engine import verify_engine
 
-__all__ = ["build", "compare", "convert", "export", "package", "verify", "verify_engine"]
+__all__ = ["build", "compare", "convert", "export", "verify", "verify_engine"]

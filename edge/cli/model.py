@@ -78,7 +78,13 @@ def export(
     with status(f"Exporting {model}"):
         try:
             written = export_model(
-                model, target.id, out, _calibration(model, data), names, offline_plan, **source
+                model,
+                target,
+                out,
+                representative_dataset=_calibration(model, data),
+                labels=names,
+                offline_plan=offline_plan,
+                **source,
             )
         except DoesNotFitError as error:
             print_misfit(error, as_json)
@@ -115,7 +121,7 @@ def verify(
         report_runners(everywhere, as_json)
         return
     with status(f"Running {model} on LiteRT and on TFLite Micro"):
-        proof = verify_model(graph, samples, inputs, seed)
+        proof = verify_model(graph, samples, count=inputs, seed=seed)
     if as_json:
         print_json(
             {

@@ -10,14 +10,14 @@ from rich.table import Table
 
 from edge.cli.shared import JsonOption, load_tensorflow, print_json, status, stdout
 from edge.cli.tables import right
-from edge.deploy.package import package as write_package
-from edge.emit.packages.render import KINDS
+from edge.deploy.export import export
+from edge.emit.packages.render import SHAPES
 
 
 def package(
     model: Annotated[str, typer.Argument(help="A .keras file, or an int8 .tflite of any origin.")],
     kind: Annotated[
-        str, typer.Option("--as", help=f"The ecosystem: {', '.join(KINDS)}.", show_default=False)
+        str, typer.Option("--as", help=f"The ecosystem: {', '.join(SHAPES)}.", show_default=False)
     ],
     out: Annotated[
         pathlib.Path | None,
@@ -32,11 +32,11 @@ def package(
     if model.endswith(".keras"):
         load_tensorflow()
     with status(f"Packaging {model}"):
-        written = write_package(model, kind, out, name)
+        written = export(model, None, out, runtime="engine", shape=kind, name=name)
     if as_json:
         print_json(
             {
-                "kind": written.kind,
+                "kind": written.shape,
                 "name": written.name.camel,
                 "folder": str(written.folder),
                 "files": list(written.files),

@@ -18,9 +18,8 @@ from edge.cli.shared import (
     status,
     stdout,
 )
-from edge.converter.model_source import read_model
+from edge.converter.model_source import model_name, read_model
 from edge.reporting.figures import Absent
-from edge.reporting.report import model_name
 from edge.reporting.report import report as write_report
 from edge.system.files import require_writable
 
