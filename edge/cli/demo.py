@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import numpy as np
+import typer
 
-from edge.converter.convert import convert
-from edge.converter.keras_files import keras_bytes
-from edge.deploy.export import Export, export
-from edge.deploy.verify import Verification, quantize_inputs, verify
-from edge.emit.tflm.compiled import COMPILER, compiled_model_bytes
+from edge.cli import json, result_tables
+from edge.cli.arguments import bad_argument, keras_verbosity, load_tensorflow, make_repeatable
+from edge.cli.console import print_json, show, stderr, stdout
+from edge.cli.misfit import showing_misfit
+from edge.cli.options import (
+    AlphaOption,
+    BoardOption,
+    DataOption,
+    FloatEpochsOption,
+    JsonOption,
+    OutOption,
+    QatEpochsOption,
+)
 from edge.system import signals
-from edge.system.files import write_files
-from edge.tflite.reader import read_graph
+
+if TYPE_CHECKING:
+    from edge.deploy.export import Export
+    from edge.deploy.verify import Verification
 
 SIDE = 48
 CHANNELS = 1
@@ -77,6 +86,18 @@ def run_demo(
     Example:
         >>> done = run_demo("digits", "nucleo-f446re", pathlib.Path("demo"))  # doctest: +SKIP
     """
+    import shutil
+    import tempfile
+
+    import numpy as np
+
+    from edge.converter.convert import convert
+    from edge.converter.keras_files import keras_bytes
+    from edge.deploy.export import export
+    from edge.deploy.verify import quantize_inputs, verify
+    from edge.emit.tflm.compiled import COMPILER, compiled_model_bytes
+    from edge.system.files import write_files
+    from edge.tflite.reader import read_graph
     from keras_mobilenet.training.data import load_images
     from keras_mobilenet.training.train import train
 
@@ -108,3 +129,42 @@ def run_demo(
     return DemoResult(
         trained.float_accuracy, trained.qat_accuracy, int8_accuracy, proof, written, compiled
     )
+
+
+def demo(
+    data: DataOption = "digits",
+    board: BoardOption = "nucleo-f446re",
+    out: OutOption = pathlib.Path("demo"),
+    alpha: AlphaOption = 0.25,
+    float_epochs: FloatEpochsOption = 30,
+    qat_epochs: QatEpochsOption = 8,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole way in some two minutes: train, quantize, convert, prove, emit."""
+    from edge.catalog.boards import find_board
+    from edge.system.files import require_writable
+
+    target = find_board(board)
+    require_writable(out)
+    load_tensorflow()
+    from keras_mobilenet.models.topology import mobilenet_v1_filters
+
+    with bad_argument(), showing_misfit(as_json):
+        mobilenet_v1_filters(alpha)
+        make_repeatable()
+        result = run_demo(
+            data,
+            target.id,
+            out,
+            alpha=alpha,
+            float_epochs=float_epochs,
+            qat_epochs=qat_epochs,
+            verbose=0 if as_json else keras_verbosity(),
+            announce=stderr.print if as_json else stdout.print,
+        )
+    if as_json:
+        print_json(json.demo_json(result))
+    else:
+        show(result_tables.demo_table(result))
+    if not result.verification.is_equal:
+        raise typer.Exit(1)
