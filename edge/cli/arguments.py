@@ -112,11 +112,9 @@ def open_model(model: str, data: str | None = None) -> Graph:
     """
     from edge.converter.model_source import read_model
     from edge.runtimes.tflm_operators import require_tflm_operators
-    from edge.tflite.validate import require_int8
 
     graph = read_model(model, calibration_images(model, data))
     require_tflm_operators(graph, model)
-    require_int8(graph, model)
     return graph
 
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.catalog.boards import Bank, Board
-    from edge.cli.demo import DemoResult
     from edge.debugger.result import Comparison, LayerError
     from edge.deploy.budget import BankUse, Budget, Variant
     from edge.deploy.build import Build
+    from edge.deploy.demo import DemoResult
     from edge.deploy.export import Export
     from edge.deploy.run import Run
     from edge.deploy.verify import Verification

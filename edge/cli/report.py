@@ -33,8 +33,8 @@ def report(
 ) -> None:
     """Write one HTML file: memory over time, cost of each layer, budget, error, accuracy."""
     from edge.catalog.boards import find_board
-    from edge.converter.model_source import read_model
-    from edge.reporting.report import model_name, report
+    from edge.converter.model_source import model_name, read_model
+    from edge.reporting.report import report
     from edge.system.files import require_writable
 
     target = find_board(board)

@@ -9,8 +9,8 @@ from rich.table import Column, Table
 from edge.cli.tables import right
 
 if TYPE_CHECKING:
-    from edge.cli.demo import DemoResult
     from edge.debugger.result import Comparison
+    from edge.deploy.demo import DemoResult
     from edge.deploy.run import Run
     from edge.deploy.verify_engine import EngineVerification
     from edge.search.candidates import Candidate
@@ -159,11 +159,18 @@ def demo_table(result: DemoResult) -> Table:
         A table.
 
     Example:
-        >>> from edge.cli.demo import DemoResult
+        >>> from edge.deploy.demo import DemoResult
         >>> from edge.deploy.export import export
         >>> from edge.deploy.verify import verify
         >>> written = export("model.tflite", "nucleo-f446re", "firmware")
-        >>> result = DemoResult(0.99, 0.98, 0.98, verify("model.tflite"), written, 3040)
+        >>> result = DemoResult(
+        ...     float_accuracy=0.99,
+        ...     qat_accuracy=0.98,
+        ...     int8_accuracy=0.98,
+        ...     verification=verify("model.tflite"),
+        ...     export=written,
+        ...     compiled_model_bytes=3040,
+        ... )
         >>> demo_table(result).row_count
         10
     """

@@ -13,7 +13,6 @@ from edge.deploy.verify import random_inputs
 from edge.deploy.verify_engine import run_emulated
 from edge.firmware.emulate import emulated_board
 from edge.runtimes.interpreters import run_litert
-from edge.tflite.validate import require_int8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +95,6 @@ def run(
     """
     target = emulated_board(find_board(board) if isinstance(board, str) else board)
     graph = read_model(model, representative_dataset)
-    require_int8(graph)
     if inputs is None:
         inputs = random_inputs(graph, count, seed)
     expected = run_litert(graph, inputs)

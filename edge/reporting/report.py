@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from edge.catalog.boards import Board, find_board
-from edge.converter.model_source import read_model
+from edge.converter.model_source import model_name, read_model
 from edge.deploy.budget import budget
 from edge.deploy.engine_budget import engine_bank_uses, measured_firmware
 from edge.deploy.verify import quantize_inputs
@@ -27,7 +27,6 @@ from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.system import signals
 from edge.system.files import write_files
 from edge.tflite.graph import Graph
-from edge.tflite.validate import require_int8
 
 if TYPE_CHECKING:
     from edge.debugger.result import Comparison
@@ -115,7 +114,6 @@ def collect(
     target = find_board(board)
     graph = read_model(model_or_tflite)
     name = model_name(model_or_tflite) if name is None else name
-    require_int8(graph, name)
     # What the user got wrong is said before the minutes of work.
     accuracy: Accuracy | Absent = Absent(
         "Not measured: it needs labelled images, --data on the command line or data= in Python."
@@ -144,25 +142,6 @@ def collect(
         accuracy,
         comparison,
     )
-
-
-def model_name(model: Any) -> str:
-    """What a report calls a model.
-
-    Args:
-        model: As `report` takes it.
-
-    Returns:
-        The file's name, or the Keras model's.
-
-    Example:
-        >>> model_name("models/vww.tflite")
-        'vww.tflite'
-    """
-    if isinstance(model, (str, os.PathLike)):
-        # A file's name is bytes, and need not be text.
-        return os.fsencode(pathlib.Path(model).name).decode("utf-8", "replace")
-    return str(getattr(model, "name", "") or "model")
 
 
 def _attempt(part: Callable[[], Part]) -> Part | Absent:

@@ -55,12 +55,15 @@ KEYS = {
         [].flash[].name [].flash[].address [].flash[].bytes
         [].ram[].name [].ram[].address [].ram[].bytes
         [].flash_method [].flash_target [].uf2_family [].boot_block[] [].qemu_machine
-        [].sources.memory [].flash_bytes [].ram_bytes
+        [].sources.flash [].sources.ram [].sources.clock [].sources.core [].sources.boot
+        [].flash_bytes [].ram_bytes
     """,
     "export": f"{BUDGET} runtime shape name folder files[] sha256 {CAMERA}",
     "export --runtime engine": """
         runtime shape name folder files[] sha256
         kernels.portable.weights_bytes kernels.portable.state_bytes
+        kernels.dsp.weights_bytes kernels.dsp.state_bytes
+        kernels.mve.weights_bytes kernels.mve.state_bytes
     """,
     "export too large": f"""
         {BUDGET} variants[].alpha_factor variants[].rho variants[].input_shape[]

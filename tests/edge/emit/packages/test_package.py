@@ -11,11 +11,11 @@ import sys
 import numpy as np
 import pytest
 import yaml
+from edge.deploy.package import Package
 
 import edge
 from edge.catalog.boards import core_flags, find_board
 from edge.deploy.export import write_files
-from edge.deploy.package import Package
 from edge.emit.engine.self_test import self_test_image
 from edge.emit.packages.names import package_name
 from edge.emit.packages.render import KINDS, instruction_sets, render_package
@@ -471,7 +471,7 @@ def test_refuses_in_one_line(assert_refused, cli, vww, tmp_path, arguments, word
 
 def test_any_network_may_be_packaged(host_compiler, random_graph, tmp_path):
     """Other operators than a MobileNet's; the self-test is by the NumPy oracle here."""
-    package = edge.package(random_graph(7), "cmake", tmp_path / "net")
+    package = edge.export(random_graph(7), None, tmp_path / "net", runtime="engine", shape="cmake")
     assert package.name.camel == "MyModel"
     objects = compiled(["gcc", "-std=c11", *STRICT], package.folder, tmp_path)
     main = package.folder / "example" / "main.c"
@@ -483,7 +483,7 @@ def test_the_users_files_stay(random_graph, tmp_path):
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "mine.c").write_text("int mine;\n")
     for _ in range(2):
-        edge.package(random_graph(7), "esp-idf", tmp_path)
+        edge.export(random_graph(7), None, tmp_path, runtime="engine", shape="esp-idf")
     assert (tmp_path / "src" / "mine.c").read_text() == "int mine;\n"
     assert not list(tmp_path.glob(".keras-mobilenet-*"))
 
@@ -493,7 +493,7 @@ def test_a_folder_in_a_files_place_leaves_all_as_it_was(random_graph, tmp_path):
     (tmp_path / "include").mkdir()
     (tmp_path / "include" / "model.h").write_text("/* mine */\n")
     with pytest.raises(EdgeError, match=r"README.md is a folder"):
-        edge.package(random_graph(7), "esp-idf", tmp_path)
+        edge.export(random_graph(7), None, tmp_path, runtime="engine", shape="esp-idf")
     left = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*"))
     assert left == ["README.md", "include", "include/model.h"]
     assert (tmp_path / "include" / "model.h").read_text() == "/* mine */\n"
