@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import shutil
 import struct
 
-from edge.catalog.boards import Board
+from edge.catalog.boards import Board, find_board
 from edge.errors import EdgeError, MissingToolError
 from edge.system.subprocesses import run_tool
 
@@ -99,8 +100,8 @@ def flash_plan(
         return FlashPlan((), (binary, _drive(drives)))
     if board.flash_method == "none":
         raise EdgeError(
-            f"{board.name} is emulated, it has no flash: keras-mobilenet run MODEL --emulate "
-            f"--board {board.id}"
+            f"{board.name} is emulated, it has no flash: keras-mobilenet run MODEL --board "
+            f"{board.id}"
         )
     raise EdgeError(
         f"{board.name} starts from a boot header of its maker's, which this image does not have. "
@@ -108,7 +109,39 @@ def flash_plan(
     )
 
 
-def flash(plan: FlashPlan, board: Board) -> None:
+def flash(
+    folder: str | os.PathLike,
+    board: str | Board,
+    drives: pathlib.Path = pathlib.Path("/media"),
+) -> FlashPlan:
+    """Programs a board with the firmware of a folder.
+
+    Args:
+        folder: The folder that `edge.build` wrote.
+        board: The name of the board, or a `Board`.
+        drives: The folder where drives are mounted, for boards that show up as one.
+
+    Returns:
+        The `FlashPlan` that was carried out.
+
+    Raises:
+        MissingToolError: If the tool is not installed.
+        EdgeError: If the folder holds no firmware, the board cannot be programmed with it or its
+            drive is not there, or the tool fails.
+
+    Example:
+        >>> flash("missing", "nucleo-f446re")
+        Traceback (most recent call last):
+        edge.errors.EdgeError: missing holds no firmware; make it with: keras-mobilenet build MODEL
+            --board nucleo-f446re --out missing
+    """
+    target = find_board(board) if isinstance(board, str) else board
+    plan = flash_plan(target, pathlib.Path(folder), drives)
+    program(plan, target)
+    return plan
+
+
+def program(plan: FlashPlan, board: Board) -> None:
     """Programs a board.
 
     Args:
@@ -124,7 +157,7 @@ def flash(plan: FlashPlan, board: Board) -> None:
         >>> image, drive = pathlib.Path("firmware.bin"), pathlib.Path("RP2350")
         >>> image.write_bytes(bytes(300)), drive.mkdir()
         (300, None)
-        >>> flash(FlashPlan((), (image, drive)), find_board("raspberry-pi-pico-2"))
+        >>> program(FlashPlan((), (image, drive)), find_board("raspberry-pi-pico-2"))
         >>> (drive / "firmware.uf2").stat().st_size
         1024
     """
