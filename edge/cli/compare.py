@@ -46,7 +46,7 @@ def compare(
     load_tensorflow()
     samples = _samples(graph, data)
     with status(f"Comparing {int8_model} with {float_model}"):
-        comparison = compare_models(float_model, graph, samples, inputs, seed)
+        comparison = compare_models(float_model, graph, samples, count=inputs, seed=seed)
     if plot is not None:
         from edge.cli.plots import comparison_picture
 

@@ -160,10 +160,10 @@ def flash(
 ) -> None:
     """Program a board with a firmware."""
     target = find_board(board)
-    plan = flash_plan(target, folder)
     if dry_run:
+        plan = flash_plan(folder, target)
         stdout.print(plan.sentence(), soft_wrap=True, markup=False, highlight=False)
         return
     with status(f"Programming {target.name}"):
-        flash_board(plan, target)
+        plan = flash_board(folder, target)
     say(f"Programmed {target.name}: {plan.sentence()}")

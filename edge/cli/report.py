@@ -49,7 +49,15 @@ def report(
     with status(f"Measuring {model} for {target.name}"):
         graph = read_model(model)
         images = None if data is None else images_of(graph.input.shape, data)
-        done = write_report(graph, target.id, out, float_model, images, png, model_name(model))
+        done = write_report(
+            graph,
+            target,
+            out,
+            float_model=float_model,
+            data=images,
+            picture=png,
+            name=model_name(model),
+        )
     if as_json:
         print_json(report_json(done) | {"file": str(out)})
         return

@@ -107,7 +107,7 @@ def build(
     if source is not None and is_frame:
         raise EdgeError("A camera's rows go into the model one by one: leave out the whole frame.")
     engine = engine_for(graph, target, ram_bytes)
-    texts = render_firmware(engine, target, is_frame, camera=source)
+    texts = render_firmware(engine, target, is_frame=is_frame, camera=source)
     folder = pathlib.Path(out_dir)
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         work = pathlib.Path(name)

@@ -243,10 +243,10 @@ def test_models_that_do_not_belong_together(saved, trained_tflite, plain, networ
     import keras_mobilenet
 
     other = keras_mobilenet.MobileNetV1((48, 48, 1), 0.25, classes=10)
-    with pytest.raises(ModelError, match=r"part at the input: operator 0 .*other weights"):
+    with pytest.raises(ModelError, match=r"differ at the input: operator 0 .*other weights"):
         compare(other, trained_tflite, images)
     deeper = keras.Sequential([*keras.saving.load_model(saved).layers[:7], layers.ReLU()])
-    with pytest.raises(ModelError, match="part after 'quantized_block_2_depthwise'"):
+    with pytest.raises(ModelError, match="differ after 'quantized_block_2_depthwise'"):
         compare(deeper, trained_tflite, images)
     with pytest.raises(ModelError, match="not the same network"):
         compare(plain[0], trained_tflite, images)

@@ -5,7 +5,7 @@ import pytest
 import edge
 from edge.catalog.boards import boards, find_board
 from edge.errors import DoesNotFitError, EdgeError
-from edge.firmware.flash import UF2_BLOCK_BYTES, FlashPlan, flash, flash_plan, uf2
+from edge.firmware.flash import UF2_BLOCK_BYTES, FlashPlan, flash, flash_plan, program, uf2
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ PLANS = {
 
 @pytest.mark.parametrize("board", PLANS)
 def test_says_what_would_program_a_board(firmware, tmp_path, board):
-    plan = flash_plan(find_board(board), firmware.folder, drives=tmp_path)
+    plan = flash_plan(firmware.folder, board, drives=tmp_path)
     assert plan.sentence() == PLANS[board].format(firmware.folder)
 
 
@@ -79,12 +79,12 @@ def test_says_what_would_program_a_board(firmware, tmp_path, board):
 )
 def test_says_why_a_board_cannot_be_programmed(firmware, board, words):
     with pytest.raises(EdgeError, match=words):
-        flash_plan(find_board(board), firmware.folder)
+        flash_plan(firmware.folder, board)
 
 
 def test_says_what_makes_a_firmware(tmp_path):
     with pytest.raises(EdgeError, match="keras-mobilenet build"):
-        flash_plan(find_board("nucleo-f446re"), tmp_path)
+        flash_plan(tmp_path, "nucleo-f446re")
 
 
 def test_copies_to_the_drive_of_a_boot_loader(arm_compiler, kws, tmp_path):
@@ -94,7 +94,7 @@ def test_copies_to_the_drive_of_a_boot_loader(arm_compiler, kws, tmp_path):
     (drive / "INFO_UF2.TXT").write_text("UF2 Bootloader")
     edge.build(kws, board.id, tmp_path / "firmware")
     image = (tmp_path / "firmware" / "firmware.bin").read_bytes()
-    flash(flash_plan(board, tmp_path / "firmware", drives=tmp_path), board)
+    flash(tmp_path / "firmware", board, drives=tmp_path)
     written = (drive / "firmware.uf2").read_bytes()
     assert len(written) == 512 * -(-len(image) // UF2_BLOCK_BYTES)
     data = b"".join(written[at + 32 : at + 288] for at in range(0, len(written), 512))
@@ -107,12 +107,12 @@ def test_copies_to_the_drive_of_a_boot_loader(arm_compiler, kws, tmp_path):
 def test_says_that_no_drive_is_there(firmware, tmp_path):
     board = find_board("raspberry-pi-pico-2")
     with pytest.raises(EdgeError, match="BOOTSEL"):
-        flash(flash_plan(board, firmware.folder, drives=tmp_path), board)
+        flash(firmware.folder, board, drives=tmp_path)
 
 
 def test_passes_on_what_a_tool_says(tmp_path):
     with pytest.raises(EdgeError, match=r"pyocd (is not installed|failed)"):
-        flash(FlashPlan(("pyocd", "flash", str(tmp_path))), find_board("nucleo-f446re"))
+        program(FlashPlan(("pyocd", "flash", str(tmp_path))), "nucleo-f446re")
 
 
 def test_blocks_of_uf2_know_their_number_and_place():
