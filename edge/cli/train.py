@@ -113,7 +113,8 @@ def search(
     load_tensorflow()
     from edge.cli.plots import front_picture
     from edge.search.candidates import pareto_front, plan_candidates
-    from edge.search.study import Job, open_storage, run_search, study_url
+    from edge.search.study import Job, open_storage, study_url
+    from edge.search.training import run_search
     from keras_mobilenet.models.topology import scaled_side
     from keras_mobilenet.training.data import load_images
 
@@ -134,18 +135,18 @@ def search(
         stdout.print(tables.front_table(front, trials))
     _make_repeatable()
     job = Job(
-        data,
-        channels,
-        target,
-        front[:trials],
-        out,
-        storage or study_url(out),
-        minutes * 60,
-        float_epochs,
-        qat_epochs,
+        source=data,
+        channels=channels,
+        board=target,
+        candidates=front[:trials],
+        folder=out,
+        storage=storage or study_url(out),
+        seconds=minutes * 60,
+        float_epochs=float_epochs,
+        qat_epochs=qat_epochs,
     )
     with _trial_progress(float_epochs + qat_epochs) as advance:
-        result = run_search(job, advance)
+        result = run_search(job, advance=advance)
     front_picture(candidates, front, out / "front.png")
     if as_json:
         print_json(
