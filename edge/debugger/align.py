@@ -198,7 +198,14 @@ class _Aligner:
         layer = self.maker[source].layer if source in self.maker else "input"
         if op.opcode != "QUANTIZE":
             layer = self.reshapes.get(source, layer)
-        return AlignedOperator(op.index, (), (source,), source, layer, self._bounds_of(source))
+        return AlignedOperator(
+            operator=op.index,
+            nodes=(),
+            sources=(source,),
+            result=source,
+            layer=layer,
+            bounds=self._bounds_of(source),
+        )
 
     def _starts(
         self, op: Operator, kinds: tuple[str, ...], sources: tuple[int, ...]
@@ -304,7 +311,14 @@ class _Aligner:
                 bounds = (min(low, 0.0), max(high, 0.0)) if node.kind == "pad" else (low, high)
             else:
                 bounds = activation_bounds(node.kind)
-        return AlignedOperator(op.index, nodes, sources, nodes[-1].result, _name(nodes), bounds)
+        return AlignedOperator(
+            operator=op.index,
+            nodes=nodes,
+            sources=sources,
+            result=nodes[-1].result,
+            layer=_name(nodes),
+            bounds=bounds,
+        )
 
     def _bounds_of(self, tensor: int) -> tuple[float, float]:
         return self.bounds.get(tensor, (-math.inf, math.inf))

@@ -63,15 +63,10 @@ def compare(
 
     Source: SQNR per tensor as in arXiv 2106.08295, section 3.
     """
-    # Keras takes seconds to import.
-    from edge.converter.keras_files import load_keras
-    from keras_mobilenet.quantization.transform import is_quantized
-
-    is_path = isinstance(float_model, (str, os.PathLike))
     graph = read_model(model)
     require_tflm_operators(graph, _name(model))
     require_int8(graph, _name(model))
-    keras_model = load_keras(float_model) if is_path else float_model
+    keras_model = _loaded(float_model)
     float_graph = _float_graph(keras_model, graph)
     samples = _inputs(graph, inputs, count, seed)
     alignment = align_operators(graph, float_graph)
@@ -89,10 +84,7 @@ def compare(
         unmatched=alignment.unmatched,
         input_count=len(samples),
         is_random=inputs is None,
-        reference="the float layers inside quantization-aware model "
-        f"{keras_model.name!r}, nothing rounded"
-        if is_quantized(keras_model)
-        else f"float model {keras_model.name!r}",
+        reference=_reference(keras_model),
     )
 
 
@@ -116,6 +108,23 @@ def sqnr_db(signal: np.ndarray, noisy: np.ndarray) -> float:
 def _name(model: Any) -> str:
     """What an error message calls the int8 model."""
     return os.fspath(model) if isinstance(model, (str, os.PathLike)) else "The model"
+
+
+def _loaded(model: Any) -> Any:
+    if not isinstance(model, (str, os.PathLike)):
+        return model
+    # Keras takes seconds to import.
+    from edge.converter.keras_files import load_keras
+
+    return load_keras(model)
+
+
+def _reference(model: Any) -> str:
+    from keras_mobilenet.quantization.transform import is_quantized
+
+    if is_quantized(model):
+        return f"the float layers inside quantization-aware model {model.name!r}, nothing rounded"
+    return f"float model {model.name!r}"
 
 
 def _float_graph(model: Any, graph: Graph) -> FloatNodes:
