@@ -32,10 +32,14 @@ def measured_accuracy(graph: Graph, float_model: Any, images: ImageData) -> Accu
         EdgeError: If the images, the float model and the int8 model do not belong together.
 
     Example:
-        >>> from keras_mobilenet.training.data import load_images
-        >>> measured_accuracy(graph, model, load_images("digits", 8, 3))
-        Traceback (most recent call last):
-        edge.errors.EdgeError: The images have 10 classes, the model has 2 outputs: ...
+        >>> from keras_mobilenet.data import ImageData
+        >>> pixels, labels = np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1])
+        >>> data = ImageData(
+        ...     train_pixels=pixels, train_labels=labels, test_pixels=pixels, test_labels=labels,
+        ...     class_names=("cat", "dog"), is_mirrorable=True,
+        ... )
+        >>> measured_accuracy(graph, None, data)
+        Accuracy(image_count=2, int8=0.5, float=None)
     """
     inputs, labels = images.test_inputs(), images.test_labels
     if inputs.shape[1:] != graph.input.shape[1:]:
