@@ -146,7 +146,7 @@ def search(
         qat_epochs=qat_epochs,
     )
     with _trial_progress(float_epochs + qat_epochs) as advance:
-        result = run_search(job, advance=advance)
+        result = run_search(job, advance)
     front_picture(candidates, front, out / "front.png")
     if as_json:
         print_json(

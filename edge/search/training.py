@@ -88,7 +88,7 @@ class OutOfTimeError(Exception):
 
 
 def run_search(
-    job: Job, *, advance: Callable[[str, int], None] = lambda name, epoch: None
+    job: Job, advance: Callable[[str, int], None] = lambda name, epoch: None
 ) -> SearchResult:
     """Trains the candidates of a job until all are done or time is up.
 
@@ -167,9 +167,9 @@ def _trained_accuracy(
     with signals.in_native_code():
         trained = train(
             data,
-            candidate.alpha,
-            job.float_epochs,
-            job.qat_epochs,
+            alpha=candidate.alpha,
+            float_epochs=job.float_epochs,
+            qat_epochs=job.qat_epochs,
             verbose=0,
             callbacks=[progress.callback()],
         )

@@ -1,5 +1,6 @@
 """Every board's figures are plausible, and have a source."""
 
+import dataclasses
 import itertools
 import subprocess
 
@@ -72,6 +73,11 @@ def test_ram_is_that_of_the_datasheet(board_id, kib):
 @pytest.mark.parametrize("name", ["micro:bit v2", "BBC micro:bit V2", "MICROBIT-V2", "nRF52833"])
 def test_find_board_takes_any_of_its_names(name):
     assert find_board(name).id == "microbit-v2"
+
+
+def test_find_board_returns_a_board_as_it_is():
+    own = dataclasses.replace(find_board("microbit-v2"), id="my-board")
+    assert find_board(own) is own
 
 
 def test_name_belongs_to_one_board():

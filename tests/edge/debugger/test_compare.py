@@ -142,6 +142,16 @@ def test_healthy_model_gets_no_advice(trained, trained_tflite, images):
     assert noise.advice == ()
 
 
+def test_int8_model_may_be_a_path_bytes_a_graph_or_a_keras_model(
+    trained, trained_tflite, images, tmp_path
+):
+    path = tmp_path / "digits.tflite"
+    path.write_bytes(trained_tflite)
+    kinds = (path, str(path), trained_tflite, read_graph(trained_tflite), trained.model)
+    found = [compare(trained.model, model, images[:2]) for model in kinds]
+    assert all(comparison == found[0] for comparison in found)
+
+
 @pytest.mark.parametrize(("name", "index"), [("block_4_depthwise", 7), ("conv_preds", 28)])
 def test_weights_of_three_bits_are_found(saved, trained_tflite, images, name, index):
     op = read_graph(trained_tflite).operators[index]
