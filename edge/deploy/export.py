@@ -14,7 +14,7 @@ from edge.converter.model_source import model_name, read_model
 from edge.deploy.budget import Budget, Item, require_fit
 from edge.emit.camera.render import CODE_BYTES, Camera, camera_for
 from edge.emit.tflm.render import render
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import NoArenaRuleError
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.system.files import write_files
@@ -97,10 +97,13 @@ def export(
     require_tflm_operators(graph, where)
     require_int8(graph, where)
     source = camera_for(graph, camera, camera_width, camera_height, preprocessing)
+    predicted = None
     if offline_plan and graph.offline_offsets is None:
         with contextlib.suppress(NoArenaRuleError):
-            graph = planned_model(graph).graph
-    fit = require_fit(graph, target, where, () if source is None else _camera_items(source))
+            planned = planned_model(graph)
+            graph, predicted = planned.graph, planned.arena
+    more = () if source is None else _camera_items(source)
+    fit = require_fit(graph, target, where, more, predicted=predicted)
     texts = render(graph, target, fit.arena, labels, source)
     folder = pathlib.Path(out_dir)
     write_files(folder, {name: text.encode("utf-8") for name, text in texts.items()})

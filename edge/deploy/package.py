@@ -10,13 +10,11 @@ from typing import Any
 from edge.converter.model_source import read_model
 from edge.emit.packages.names import PackageName, package_name
 from edge.emit.packages.render import KINDS, instruction_sets, render_package
-from edge.engine.compile import Engine, engine_of
-from edge.engine.layers import network_of
+from edge.engine.compile import Engine, compile_engines
 from edge.errors import EdgeError
 from edge.system.files import write_files
 from edge.tflite.graph import Graph
 from edge.tflite.validate import require_int8
-from edge.transforms.constant_channels import without_constant_channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +75,7 @@ def package(
     spelled = package_name(name)
     graph = read_model(model_or_tflite)
     require_int8(graph)
-    # First of all: what is missing is named as the file names it.
-    network_of(graph)
-    small = without_constant_channels(graph)
-    engines = {name: engine_of(small, name) for name in instruction_sets(kind)}
+    engines = compile_engines(graph, instruction_sets(kind))
     texts = render_package(kind, spelled, engines)
     default = spelled.camel if kind in ("arduino", "platformio") else spelled.snake
     folder = pathlib.Path(default if out_dir is None else out_dir)

@@ -12,10 +12,11 @@ from edge.catalog.boards import Board, find_board
 from edge.converter.model_source import read_model
 from edge.deploy.budget import budget
 from edge.deploy.engine_budget import engine_bank_uses, measured_firmware
-from edge.engine.compile import Engine, engine_for
+from edge.engine.compile import Engine, compile_engine
+from edge.engine.packing import instruction_set
 from edge.errors import EdgeError, MissingToolError
 from edge.firmware.profile import Profile, profile
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
 from edge.reporting.accuracy import measured_accuracy
 from edge.reporting.figures import Absent, Accuracy, LayerFigures, Report, Runtime
@@ -118,8 +119,8 @@ def collect(
     require_int8(graph, name)
     # Errors in the arguments come before minutes of work.
     accuracy, comparison = _errors_of_int8(graph, float_model, data)
-    engine = _attempt(lambda: engine_for(graph, target))
-    profiled = engine if isinstance(engine, Absent) else _attempt(lambda: profile(graph, target))
+    engine = _attempt(lambda: compile_engine(graph, instruction_set(target)))
+    profiled = engine if isinstance(engine, Absent) else _attempt(lambda: profile(engine, target))
     return Report(
         name=name,
         graph=graph,

@@ -83,9 +83,9 @@ def render_package(kind: str, name: PackageName, engines: Mapping[str, Engine]) 
         Text by path below the package's folder.
 
     Example:
-        >>> from edge.engine.compile import engine_of
+        >>> from edge.engine.compile import compile_engines
         >>> from edge.emit.packages.names import package_name
-        >>> engines = {name: engine_of(graph, name) for name in instruction_sets("arduino")}
+        >>> engines = compile_engines(graph, instruction_sets("arduino"))
         >>> sorted(render_package("arduino", package_name("faces"), engines))[:2]
         ['README.md', 'examples/Faces/Faces.ino']
     """
