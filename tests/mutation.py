@@ -71,7 +71,7 @@ HOST = (
     "tests/edge/emit/engine/test_engine.py::test_computes_the_reference_on_this_machine",
 )
 LAYERS = ("tests/edge/engine/test_layers.py", *STREAM, *HOST)
-QEMU = ("tests/edge/firmware/test_emulate.py::test_computes_the_reference",)
+QEMU = ("tests/edge/firmware/test_emulate.py::test_firmware_computes_the_bytes_of_the_reference",)
 
 BREAKS = [
     # Rounding and fixed point.

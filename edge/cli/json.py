@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge.memory.offline_plan import PlannedModel
     from edge.memory.timeline import Timeline
     from edge.reporting.figures import Report
-    from edge.search.study import SearchResult
+    from edge.search.training import SearchResult
     from edge.tflite.graph import Graph
     from keras_mobilenet.training.train import TrainedModel
 
