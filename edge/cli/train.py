@@ -61,11 +61,16 @@ def train(
         # Before any data is read.
         mobilenet_v1_filters(alpha)
         side = scaled_side(side, rho)
-        images = load_images(data, side, channels, seed)
+        images = load_images(data, side, channels, seed=seed)
     _make_repeatable()
     with signals.in_native_code():
         trained = training.train(
-            images, alpha, float_epochs, qat_epochs, seed, 0 if as_json else _keras_verbosity()
+            images,
+            alpha=alpha,
+            float_epochs=float_epochs,
+            qat_epochs=qat_epochs,
+            seed=seed,
+            verbose=0 if as_json else _keras_verbosity(),
         )
     names = "".join(f"{name}\n" for name in images.class_names).encode("utf-8")
     write_files(out.parent, {out.name: keras_bytes(trained.model), labels.name: names})

@@ -205,9 +205,9 @@ def _run(job: Job, advance: Callable[[str, int], None]) -> SearchResult:
         with signals.in_native_code():
             trained = train(
                 data,
-                by_name[name].alpha,
-                job.float_epochs,
-                job.qat_epochs,
+                alpha=by_name[name].alpha,
+                float_epochs=job.float_epochs,
+                qat_epochs=job.qat_epochs,
                 verbose=0,
                 callbacks=[report],
             )

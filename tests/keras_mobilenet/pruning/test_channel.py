@@ -12,7 +12,7 @@ from edge.tflite.reader import read_graph
 from keras_mobilenet.analysis.cost import cost
 from keras_mobilenet.pruning import ChannelPruning
 from keras_mobilenet.pruning.channel_costs import flash_bytes, macs, ram_bytes
-from keras_mobilenet.pruning.channel_groups import ChannelSpaces
+from keras_mobilenet.pruning.channel_groups import ChannelGroups
 from keras_mobilenet.quantization.scheme import UnsupportedLayerError
 from keras_mobilenet.quantization.transform import untrained_ranges
 
@@ -57,9 +57,9 @@ def test_the_smaller_network_computes_the_same_at_half_the_macs(networks, name, 
     by_masked = model.predict(images, verbose=0)
     np.testing.assert_allclose(smaller.predict(images, verbose=0), by_masked, atol=1e-5)
     assert np.ptp(by_masked, axis=0).max() > 0.01, "the outputs tell the inputs apart"
-    spaces = ChannelSpaces(smaller)
-    assert macs(spaces, np.ones(spaces.count, bool)) <= before / 2
-    counts = [len(group) for group in spaces.groups]
+    channels = ChannelGroups(smaller)
+    assert macs(channels, np.ones(channels.count, bool)) <= before / 2
+    counts = [len(group) for group in channels.groups]
     assert all(count % 4 == 0 for count in counts)
     assert smaller.count_params() < model.count_params()
     if is_quantized:
@@ -69,24 +69,24 @@ def test_the_smaller_network_computes_the_same_at_half_the_macs(networks, name, 
 
 def test_its_costs_are_those_of_the_cost_table():
     model = ours()
-    spaces = ChannelSpaces(model)
-    everything = np.ones(spaces.count, bool)
-    assert macs(spaces, everything) == cost(model).mult_adds
-    biases = sum(len(stage.writes) for stage in spaces.stages)
-    assert flash_bytes(spaces, everything) == cost(model).parameters + 4 * biases
+    channels = ChannelGroups(model)
+    everything = np.ones(channels.count, bool)
+    assert macs(channels, everything) == cost(model).mult_adds
+    biases = sum(len(stage.writes) for stage in channels.stages)
+    assert flash_bytes(channels, everything) == cost(model).parameters + 4 * biases
 
 
 def test_its_ram_is_that_of_the_int8_graphs_tensors(random_weights):
     """The plan of the converted file counts the same bytes alive."""
     model = ours()
     model.set_weights(random_weights(model))
-    spaces = ChannelSpaces(model)
+    channels = ChannelGroups(model)
     rng = np.random.default_rng(0)
     tflite = edge.convert(model, rng.uniform(-1, 1, (4, 32, 32, 3)).astype("float32"))
     buffers = activation_buffers(read_graph(tflite))
     times = range(1 + max(buffer.last for buffer in buffers))
     alive = [sum(b.bytes for b in buffers if b.first <= t <= b.last) for t in times]
-    assert max(ram_bytes(spaces, np.ones(spaces.count, bool))) == max(alive)
+    assert max(ram_bytes(channels, np.ones(channels.count, bool))) == max(alive)
 
 
 @pytest.mark.parametrize("target", ["target_flash_bytes", "target_ram_bytes"])
@@ -97,8 +97,8 @@ def test_meets_other_targets_too(target):
     measure = {"target_flash_bytes": flash_bytes, "target_ram_bytes": ram_bytes}[target]
     costs = []
     for network in (model, pruning.pruned_model):
-        spaces = ChannelSpaces(network)
-        costs.append(np.max(measure(spaces, np.ones(spaces.count, bool))))
+        channels = ChannelGroups(network)
+        costs.append(np.max(measure(channels, np.ones(channels.count, bool))))
     assert costs[1] <= 0.7 * costs[0]
 
 
@@ -172,4 +172,4 @@ def test_names_a_layer_whose_channels_it_cannot_follow():
     inputs = keras.Input((8, 8, 4))
     x = layers.Conv2D(8, 3, groups=2, name="grouped")(inputs)
     with pytest.raises(UnsupportedLayerError, match="'grouped'"):
-        ChannelSpaces(keras.Model(inputs, x))
+        ChannelGroups(keras.Model(inputs, x))

@@ -115,7 +115,6 @@ def test_freezes_statistics_and_ranges_when_told():
     [
         ({"start_epoch": 1, "start_step": 2}, "not both"),
         ({"start_step": -2}, "start_step must be"),
-        ({"scheme": "int4"}, "scheme must be one of"),
         ({"ranges": "minmax"}, "ranges must be one of"),
         ({"freeze_bn_after": -1}, "freeze_bn_after must be"),
         ({"exclude": "conv1"}, "list of layer names"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_mobilenet.quantization.graph_surgery import quantize_in_place, retarget_optimizer
+from keras_mobilenet.quantization.graph_surgery import replace_with_quantized, retarget_optimizer
 
 
 def residual():
@@ -67,7 +67,7 @@ def test_keeps_the_momenta_of_a_network_that_orders_its_weights_otherwise():
         return {id(variable): np.array(momentum) for variable, momentum in pairs}
 
     before, weights = momenta(), [id(v) for v in model.trainable_variables]
-    quantize_in_place(model, "lsq")
+    replace_with_quantized(model)
     after = momenta()
     assert [id(v) for v in model.trainable_variables] != weights
     for key in weights:
@@ -78,7 +78,7 @@ def test_keeps_the_momenta_of_a_network_that_orders_its_weights_otherwise():
 def test_a_sequential_model_becomes_a_functional_one_and_saves(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.ReLU()])
     model.extra = "stays"
-    quantize_in_place(model, "lsq")
+    replace_with_quantized(model)
     model(np.ones((1, 8, 8, 3)), training=True)
     assert not isinstance(model, keras.Sequential)
     assert model.extra == "stays"

@@ -20,4 +20,4 @@ def test_learning_rate_falls_within_each_stage():
 @pytest.mark.parametrize("epochs", [(0, 1), (1, 0)])
 def test_needs_an_epoch_of_each_stage(digits, epochs):
     with pytest.raises(ValueError, match="at least 1"):
-        train(digits, 0.25, *epochs)
+        train(digits, float_epochs=epochs[0], qat_epochs=epochs[1])
