@@ -21,12 +21,12 @@ Shape = tuple[int, ...]
 
 
 def slid_sides(source: Sequence[int], window: Sequence[int], op: Operator) -> tuple[int, int]:
-    """Height and width after an operator's window has slid over an image.
+    """Computes height and width of what a sliding window makes of an image.
 
     Args:
-        source: Shape of the image, (batch, height, width, channels).
-        window: Height and width of the window.
-        op: The operator, for stride, dilation and padding.
+        source: The shape of the image, (batch, height, width, channels).
+        window: The height and width of the window, in taps.
+        op: The operator, whose options hold stride, dilation and padding.
 
     Returns:
         Height and width of the output, in pixels.
@@ -57,13 +57,13 @@ def slid_sides(source: Sequence[int], window: Sequence[int], op: Operator) -> tu
 def leading_padding(
     source: Sequence[int], output: Sequence[int], window: Sequence[int], op: Operator
 ) -> tuple[int, int]:
-    """Rows and columns that a sliding operator adds before its image.
+    """Computes the rows and columns that a sliding operator adds before its image.
 
     Args:
-        source: Shape of the image, (batch, height, width, channels).
-        output: Shape of what the operator makes of it.
-        window: Height and width of the window.
-        op: The operator, for stride, dilation and padding.
+        source: The shape of the image, (batch, height, width, channels).
+        output: The shape of what the operator makes of it.
+        window: The height and width of the window, in taps.
+        op: The operator, whose options hold stride, dilation and padding.
 
     Returns:
         Rows above and columns to the left, in pixels.
@@ -135,7 +135,7 @@ def averaged_axes(inputs: Sequence[Tensor]) -> tuple[int, ...]:
     """The axes that MEAN averages over.
 
     Args:
-        inputs: Its two inputs: the tensor, and a constant of axes that may be negative.
+        inputs: The two inputs of MEAN: the tensor, and a constant of axes, which may be negative.
 
     Returns:
         Axes from 0, each once, in order.
