@@ -98,9 +98,9 @@ BREAKS = [
     Break("edge/tflite/requantization.py", "widest = 2.0 *", "widest = 1.0 *", ADD),
     Break("edge/tflite/requantization.py", "shift - extra", "shift", PARAMETERS),
     # Shapes and padding.
-    Break("edge/tflite/shapes.py", "(taps - 1) * dilation + 1 if", "taps * dilation if", SHAPES),
+    Break("edge/tflite/windows.py", "(taps - 1) * dilation + 1 if", "taps * dilation if", SHAPES),
     Break(
-        "edge/tflite/shapes.py", "dilation + 1 - size) // 2", "dilation + 2 - size) // 2", SHAPES
+        "edge/tflite/windows.py", "dilation + 1 - size) // 2", "dilation + 2 - size) // 2", SHAPES
     ),
     # Lifetimes and plans for TFLite Micro.
     Break(

@@ -18,7 +18,7 @@ class Quantization:
 
     Attributes:
         scales: One scale, or one per slice of `axis`.
-        zero_points: As many as `scales`.
+        zero_points: The zero point that goes with each of `scales`.
         axis: The axis of a per-channel tensor; 0 where there is one scale.
     """
 

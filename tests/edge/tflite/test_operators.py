@@ -19,8 +19,8 @@ from edge.tflite.operators import (
 )
 from edge.tflite.reader import read_graph
 from edge.tflite.reference import KERNELS
-from edge.tflite.shapes import slid_sides
 from edge.tflite.validate import check_operators
+from edge.tflite.windows import slid_sides
 from edge.transforms.scale import scaled_model
 
 
