@@ -39,7 +39,7 @@ class Build:
         engine: Schedule, memory plan and packed weights.
         firmware: The image, measured.
         folder: Where the files are.
-        camera: What turns a camera's rows into the model's; None if none was asked for.
+        camera: The code that turns a camera's rows into the model's; None without a camera.
     """
 
     graph: Graph
@@ -75,8 +75,8 @@ def build(
 ) -> Build:
     """Writes and compiles a firmware that runs a model without TFLite Micro.
 
-    Rows flow through ring buffers, so that RAM holds a fraction of the tensors; the bytes that come
-    out are those of LiteRT's reference kernels. Nothing is written unless it compiles and fits.
+    RAM holds a few rows of each tensor; the output is that of LiteRT's reference kernels, byte for
+    byte. Nothing is written unless it compiles and fits.
 
     Args:
         model: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's bytes, or a
@@ -118,13 +118,16 @@ def build(
         work = pathlib.Path(name)
         with fitting(target, graph):
             firmware = build_image(engine, target, work, is_frame=is_frame, camera=source)
-        sources = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
-        images = {file: (work / "build" / file).read_bytes() for file in IMAGES}
-    write_files(folder, sources | images)
+        write_files(folder, _sources_and_images(work))
     firmware = dataclasses.replace(firmware, elf=folder / "firmware.elf")
     return Build(
         graph=graph, board=target, engine=engine, firmware=firmware, folder=folder, camera=source
     )
+
+
+def _sources_and_images(work: pathlib.Path) -> dict[str, bytes]:
+    sources = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
+    return sources | {file: (work / "build" / file).read_bytes() for file in IMAGES}
 
 
 @contextlib.contextmanager

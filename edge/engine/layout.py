@@ -43,7 +43,7 @@ def segment_layout(
 
     Args:
         network: The network.
-        simulation: Its rows from the segment's first layer on.
+        simulation: The simulation of the rows from the segment's first layer on.
         layers: The index of the first layer, and of the one after the last.
         has_heads: Whether new rows may lie beside their rings, which saves memory, and copies rows.
 
