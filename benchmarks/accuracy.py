@@ -27,7 +27,8 @@ import edge
 import keras_mobilenet
 from edge.catalog.boards import find_board
 from edge.deploy.verify import quantize_inputs
-from edge.engine.compile import engine_for
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
 from edge.runtimes.interpreters import run_litert
 from edge.tflite.reader import read_graph
 from keras_mobilenet.pruning import ChannelPruning, MagnitudePruning, PolynomialDecay
@@ -96,7 +97,7 @@ def sizes(tflite: bytes, model: keras.Model, stored_zeros: float) -> dict:
     """Bytes of the file and, on the board, of the engine's constants and state."""
     graph = read_graph(tflite)
     spaces = ChannelSpaces(model)
-    engine = engine_for(graph, find_board(BOARD))
+    engine = compile_engine(graph, instruction_set(find_board(BOARD)))
     return {
         "tflite": len(tflite),
         "gzip": len(gzip.compress(tflite, 9)),

@@ -27,7 +27,8 @@ from edge.cli.shared import (
 )
 from edge.deploy.build import build as build_engine
 from edge.deploy.verify_engine import verify_engine
-from edge.engine.compile import engine_for
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
 from edge.errors import EdgeError
 from edge.firmware.emulate import emulated_board
 from edge.firmware.flash import flash as flash_board
@@ -54,7 +55,7 @@ def stream(
     """Show how the engine streams a model: rings, whole tensors, memory over time."""
     graph = int8_graph(model)
     with status(f"Planning {model}"):
-        engine = engine_for(graph, find_board(board), ram)
+        engine = compile_engine(graph, instruction_set(find_board(board)), ram)
     if plot is not None:
         from edge.cli.plots import stream_picture
 
@@ -147,7 +148,7 @@ def run(
     graph = int8_graph(model)
     samples = model_inputs(graph, data)
     with status(f"Running {model} on {target.name}"):
-        proof = verify_engine(graph, samples, inputs, seed, [target])
+        proof = verify_engine(graph, samples, count=inputs, seed=seed, boards=[target])
     report_runners(proof, as_json)
 
 

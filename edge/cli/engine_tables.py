@@ -7,7 +7,7 @@ from rich.table import Table
 from edge.cli.tables import right
 from edge.deploy.build import Build
 from edge.deploy.verify_engine import EngineVerification
-from edge.engine.schedule import StreamPlan
+from edge.engine.stream_plan import StreamPlan
 from edge.firmware.render import STACK_BYTES
 
 
@@ -54,8 +54,8 @@ def segments_table(plan: StreamPlan) -> Table:
         A table.
 
     Example:
-        >>> from edge.engine.compile import engine_of
-        >>> segments_table(engine_of(graph).plan).title
+        >>> from edge.engine.compile import compile_engine
+        >>> segments_table(compile_engine(graph).plan).title
         '144 bytes of memory'
     """
     network = plan.network

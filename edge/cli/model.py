@@ -34,7 +34,7 @@ from edge.deploy.verify import verify as verify_model
 from edge.deploy.verify import verify_plan
 from edge.deploy.verify_engine import verify_engine
 from edge.errors import DoesNotFitError, EdgeError
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import NoArenaRuleError
 from edge.memory.timeline import Timeline, memory_timeline
 from edge.system.files import read_file, write_files
@@ -117,7 +117,7 @@ def verify(
     samples = model_inputs(graph, data)
     if engine:
         with status(f"Running {model} on LiteRT, the engine and TFLite Micro"):
-            everywhere = verify_engine(graph, samples, inputs, seed)
+            everywhere = verify_engine(graph, samples, count=inputs, seed=seed)
         report_runners(everywhere, as_json)
         return
     with status(f"Running {model} on LiteRT and on TFLite Micro"):
@@ -216,7 +216,7 @@ def plan(
     """Find the smallest memory plan for stock TFLite Micro; with --overlap, prove it there."""
     graph = int8_graph(model)
     with status(f"Planning {model}"):
-        planned = planned_model(graph, overlap, seconds)
+        planned = planned_model(graph, may_overlap=overlap, seconds=seconds)
     proof = None
     if overlap:
         with status("Running the plan on TFLite Micro"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from edge.errors import ModelError
 from edge.tflite.graph import Graph, Operator, Tensor
@@ -16,7 +17,7 @@ LONGEST_SIDE, LONGEST_STEP = 2**16 - 1, 2**8 - 1
 ROW_BY_ROW = ("ADD", "QUANTIZE", "SOFTMAX", "PAD", "MEAN", "FULLY_CONNECTED", *WINDOWED)
 
 
-class UnsupportedLayerError(ModelError):
+class UnsupportedOperatorError(ModelError):
     """A model with an operator that the engine has no kernel for."""
 
 
@@ -103,6 +104,20 @@ class Layer:
         return min(height - 1, row * self.stride[0] - self.pad[0] + reach)
 
 
+@dataclasses.dataclass(frozen=True)
+class RowsRead:
+    """Which rows of an input each row of a layer's output reads.
+
+    Attributes:
+        first: The first input row that an output row, or a later one, reads; by output row. One
+            more entry, for a layer that is done, is the height of the input.
+        last: The last input row that an output row reads, in the same way.
+    """
+
+    first: tuple[int, ...]
+    last: tuple[int, ...]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Network:
     """The layers of a graph, reshapes gone.
@@ -120,6 +135,25 @@ class Network:
     rows: dict[int, Rows]
     input: int
     output: int
+
+    @functools.cached_property
+    def reads(self) -> dict[tuple[int, int], RowsRead]:
+        """By index of a layer and of a tensor that it reads: which of its rows."""
+        return {
+            (layer.index, tensor): _rows_read(layer, self.rows[tensor], self.rows[layer.output])
+            for layer in self.layers
+            for tensor in layer.inputs
+        }
+
+    @functools.cached_property
+    def in_one_piece(self) -> frozenset[int]:
+        """The tensors of several rows that a layer needs all at once, one behind the other."""
+        return frozenset(
+            tensor
+            for layer in self.layers
+            for tensor in layer.inputs
+            if layer.needs_all and self.rows[tensor].height > 1
+        )
 
     def readers(self, tensor: int) -> list[Layer]:
         """The layers that read a tensor.
@@ -143,7 +177,7 @@ def network_of(graph: Graph) -> Network:
         The `Network`.
 
     Raises:
-        UnsupportedLayerError: If the engine has no kernel for an operator; TFLite Micro may.
+        UnsupportedOperatorError: If the engine has no kernel for an operator; TFLite Micro may.
 
     Example:
         >>> len(network_of(graph).layers)
@@ -168,15 +202,24 @@ def network_of(graph: Graph) -> Network:
         rows[output.index] = _rows(output)
         layers.append(_layer(graph, op, len(layers), inputs, rows))
     if not layers:
-        raise UnsupportedLayerError("The model computes nothing: it has no operator but RESHAPE.")
+        raise UnsupportedOperatorError(
+            "The model computes nothing: it has no operator but RESHAPE."
+        )
     last = same.get(graph.outputs[0], graph.outputs[0])
     return Network(graph, tuple(layers), rows, graph_input, last)
+
+
+def _rows_read(layer: Layer, source: Rows, output: Rows) -> RowsRead:
+    return RowsRead(
+        (*(layer.first_row(row, source.height) for row in range(output.height)), source.height),
+        (*(layer.last_row(row, source.height) for row in range(output.height)), source.height),
+    )
 
 
 def _rows(tensor: Tensor) -> Rows:
     shape = tensor.shape
     if max(shape, default=0) > LONGEST_SIDE:
-        raise UnsupportedLayerError(
+        raise UnsupportedOperatorError(
             f"Tensor {tensor.name!r} of shape {shape} has a side beyond the engine's 16 bits. "
             "Export the model for TFLite Micro instead."
         )
@@ -184,7 +227,7 @@ def _rows(tensor: Tensor) -> Rows:
         return Rows(tensor.index, *shape[1:])
     if shape and tensor.element_count == shape[-1]:
         return Rows(tensor.index, 1, 1, shape[-1])
-    raise UnsupportedLayerError(
+    raise UnsupportedOperatorError(
         f"Tensor {tensor.name!r} of shape {shape} is neither an image nor a vector: the engine "
         "cannot stream it. Export the model for TFLite Micro instead."
     )
@@ -201,8 +244,8 @@ def _reshape(
         raise _unsupported(op, f"from {rows[source].height} rows to {target.height}")
 
 
-def _unsupported(op: Operator, why: str) -> UnsupportedLayerError:
-    return UnsupportedLayerError(
+def _unsupported(op: Operator, why: str) -> UnsupportedOperatorError:
+    return UnsupportedOperatorError(
         f"The engine has no kernel for {op.opcode} (operator {op.index}) {why}. Export the model "
         "for TFLite Micro instead: keras-mobilenet export."
     )

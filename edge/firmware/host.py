@@ -34,8 +34,8 @@ def run_on_host(engine: Engine, inputs: np.ndarray) -> np.ndarray:
         EmulationError: If a sanitizer finds a fault, or rows and frames differ.
 
     Example:
-        >>> from edge.engine.compile import engine_of
-        >>> run_on_host(engine_of(graph), np.zeros((1, 8, 8, 3), "int8"))
+        >>> from edge.engine.compile import compile_engine
+        >>> run_on_host(compile_engine(graph), np.zeros((1, 8, 8, 3), "int8"))
         array([[ 113, -113]], dtype=int8)
     """
     require_tool("gcc")

@@ -37,8 +37,8 @@ def render_firmware(
 
     Example:
         >>> from edge.catalog.boards import find_board
-        >>> from edge.engine.compile import engine_of
-        >>> "link.ld" in render_firmware(engine_of(graph), find_board("nucleo-f446re"))
+        >>> from edge.engine.compile import compile_engine
+        >>> "link.ld" in render_firmware(compile_engine(graph), find_board("nucleo-f446re"))
         True
     """
     folders = [BOARD_FOLDER, *([PROBE_FOLDER] if is_profiled else [])]

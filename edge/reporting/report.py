@@ -15,10 +15,11 @@ from edge.converter.model_source import model_name, read_model
 from edge.deploy.budget import budget
 from edge.deploy.engine_budget import engine_bank_uses, measured_firmware
 from edge.deploy.verify import quantize_inputs
-from edge.engine.compile import Engine, engine_for
+from edge.engine.compile import Engine, compile_engine
+from edge.engine.packing import instruction_set
 from edge.errors import EdgeError, MissingToolError
 from edge.firmware.profile import Profile, profile
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
 from edge.reporting.figures import Absent, Accuracy, LayerCost, Report, Runtime
 from edge.reporting.memory import engine_memory, tflm_memory
@@ -130,8 +131,8 @@ def collect(
             from edge.debugger.compare import compare
 
             comparison = compare(float_model, graph, data.test_inputs())
-    engine = _attempt(lambda: engine_for(graph, target))
-    profiled = engine if isinstance(engine, Absent) else _attempt(lambda: profile(graph, target))
+    engine = _attempt(lambda: compile_engine(graph, instruction_set(target)))
+    profiled = engine if isinstance(engine, Absent) else _attempt(lambda: profile(engine, target))
     return Report(
         name,
         graph,

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import keras
 from keras import layers
 
-from keras_mobilenet.quantization.layers.weighted import QuantizedConvolution, QuantizedDense
+from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.dense import QuantizedDense
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,9 @@ from keras import layers
 
 from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
 from keras_mobilenet.quantization.float_graph import Call, flat_calls
-from keras_mobilenet.quantization.layers.elementwise import QuantizedAdd, QuantizedConcatenate
-from keras_mobilenet.quantization.layers.weighted import QuantizedConvolution, QuantizedDense
+from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.dense import QuantizedDense
+from keras_mobilenet.quantization.layers.merging import QuantizedAdd, QuantizedConcatenate
 from keras_mobilenet.quantization.scheme import unsupported
 
 Key = tuple[int, int]

@@ -12,7 +12,8 @@ from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
 from keras_mobilenet.preprocessing.record import input_like
 from keras_mobilenet.pruning.channel_groups import ChannelSpaces, Key
 from keras_mobilenet.pruning.masks import read_array
-from keras_mobilenet.quantization.layers.weighted import QuantizedConvolution, QuantizedDense
+from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.dense import QuantizedDense
 
 
 def shrink(model: keras.Model, removed: set[Key]) -> keras.Model:

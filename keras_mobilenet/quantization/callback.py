@@ -8,7 +8,7 @@ import keras
 
 from keras_mobilenet.quantization.float_graph import read_float_graph
 from keras_mobilenet.quantization.graph_surgery import quantize_in_place, retrace
-from keras_mobilenet.quantization.layers.weighted import QuantizedConvolution
+from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
 from keras_mobilenet.quantization.transform import RANGES, is_quantized, model_ranges
 
 SCHEMES = ("int8",)

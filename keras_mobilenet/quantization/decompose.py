@@ -11,16 +11,13 @@ import numpy as np
 from keras import layers, ops
 
 from keras_mobilenet.quantization.float_graph import Call, flat_calls
+from keras_mobilenet.quantization.layers.activation import QuantizedActivation
 from keras_mobilenet.quantization.layers.base import activate
-from keras_mobilenet.quantization.layers.elementwise import (
-    QuantizedActivation,
-    QuantizedAdd,
-    QuantizedAveragePooling,
-    QuantizedConcatenate,
-    QuantizedMean,
-    QuantizedTensor,
-)
-from keras_mobilenet.quantization.layers.weighted import QuantizedConvolution, QuantizedDense
+from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.dense import QuantizedDense
+from keras_mobilenet.quantization.layers.merging import QuantizedAdd, QuantizedConcatenate
+from keras_mobilenet.quantization.layers.pooling import QuantizedAveragePooling, QuantizedMean
+from keras_mobilenet.quantization.layers.tensor import QuantizedTensor
 from keras_mobilenet.quantization.scheme import (
     Role,
     UnsupportedLayerError,

@@ -127,7 +127,7 @@ def requantize(accumulator, multiplier, shift):
     return tf.cast(_divide_by_power(high, right), tf.float64)
 
 
-def to_int8_grid(value, scale, zero_point, activation: str):
+def clamp_and_dequantize(value, scale, zero_point, activation: str):
     """Adds the zero point, clamps as the fused activation does, and returns to real numbers.
 
     Args:
@@ -141,7 +141,7 @@ def to_int8_grid(value, scale, zero_point, activation: str):
 
     Example:
         >>> steps = tf.constant([-3.0, 90.0], tf.float64)
-        >>> q = to_int8_grid(steps, tf.constant(0.1), -128.0, "relu6")
+        >>> q = clamp_and_dequantize(steps, tf.constant(0.1), -128.0, "relu6")
         >>> [round(float(v), 3) for v in q]
         [0.0, 6.0]
     """

@@ -9,15 +9,12 @@ from keras import layers
 
 from keras_mobilenet.preprocessing.record import input_like
 from keras_mobilenet.quantization.float_graph import Group, read_float_graph
-from keras_mobilenet.quantization.layers.elementwise import (
-    QuantizedActivation,
-    QuantizedAdd,
-    QuantizedAveragePooling,
-    QuantizedConcatenate,
-    QuantizedMean,
-    QuantizedTensor,
-)
-from keras_mobilenet.quantization.layers.weighted import QuantizedConvolution, QuantizedDense
+from keras_mobilenet.quantization.layers.activation import QuantizedActivation
+from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.dense import QuantizedDense
+from keras_mobilenet.quantization.layers.merging import QuantizedAdd, QuantizedConcatenate
+from keras_mobilenet.quantization.layers.pooling import QuantizedAveragePooling, QuantizedMean
+from keras_mobilenet.quantization.layers.tensor import QuantizedTensor
 from keras_mobilenet.quantization.quantizer import QuantizationRange
 from keras_mobilenet.quantization.scheme import Role, activation_of, role_of
 

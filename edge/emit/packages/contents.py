@@ -44,8 +44,8 @@ def engine_contents(engines: Mapping[str, Engine]) -> Contents:
         The `Contents`.
 
     Example:
-        >>> from edge.engine.compile import engine_of
-        >>> engine_contents({"portable": engine_of(graph)}).public_headers
+        >>> from edge.engine.compile import compile_engine
+        >>> engine_contents({"portable": compile_engine(graph)}).public_headers
         ('model.h', 'self_test.h')
     """
     *_, engine = engines.values()

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from edge.catalog.boards import boards, find_board
 from edge.deploy.build import build
 from edge.deploy.verify_engine import run_emulated, verify_engine
-from edge.engine.compile import engine_for
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
 from edge.errors import EdgeError
 from edge.firmware.emulate import EmulationError, emulate, emulated_board, run_qemu
 from edge.runtimes.interpreters import run_litert
@@ -75,7 +76,7 @@ def test_skips_blocks_of_zeros_where_it_pays(
         emulation, _ = run_emulated(graph, board, inputs)
         np.testing.assert_array_equal(emulation.outputs, run_reference(graph, inputs))
         counts.append(emulation.instructions)
-        weights.append(engine_for(graph, board).weights_bytes)
+        weights.append(compile_engine(graph, instruction_set(board)).weights_bytes)
     assert counts[1] < 0.9 * counts[0]
     assert counts[2] < 0.7 * counts[0]
     assert weights[1] < 0.8 * weights[0]
@@ -115,7 +116,7 @@ def test_proves_all_runners_at_once(arm_compiler, qemu, host_compiler, trained_t
 
     graph = read_graph(trained_tflite)
     inputs = quantize_inputs(graph, digits.test_inputs()[:10])
-    proof = verify_engine(graph, inputs, targets=[find_board("mps2-an386")])
+    proof = verify_engine(graph, inputs, boards=[find_board("mps2-an386")])
     assert proof.is_equal
     assert [runner.equal_count for runner in proof.runners] == [10, 10, 10]
 

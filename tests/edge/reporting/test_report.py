@@ -13,9 +13,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edge.catalog.boards import find_board
 from edge.deploy.budget import budget
-from edge.engine.compile import engine_for
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
 from edge.errors import EdgeError
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import predict_arena
 from edge.reporting.figures import Absent
 from edge.reporting.page import render_page
@@ -195,7 +196,7 @@ def test_the_figures_are_those_of_the_parts(arm_compiler, qemu, hostile):
     graph, page, _, figures = hostile
     board = find_board(BOARD)
     planned = planned_model(graph).graph
-    engine = engine_for(graph, board)
+    engine = compile_engine(graph, instruction_set(board))
     peaks = [runtime["peak_bytes"] for runtime in figures["runtimes"]]
     assert peaks[0] == predict_arena(graph).head_bytes
     if planned is not graph:

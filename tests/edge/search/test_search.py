@@ -32,7 +32,7 @@ def test_what_is_planned_is_what_a_conversion_gives(candidates):
     import edge
     import keras_mobilenet
     from edge.deploy.budget import budget
-    from edge.memory.planned_model import planned_model
+    from edge.memory.offline_plan import planned_model
 
     model = keras_mobilenet.MobileNetV1((40, 40, 1), 0.15, classes=10)
     quantized = keras_mobilenet.quantize_model(model)

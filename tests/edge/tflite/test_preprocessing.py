@@ -7,7 +7,7 @@ import pytest
 
 import edge
 from edge.errors import EdgeError, ModelError
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.runtimes.interpreters import run_litert, run_tflm
 from edge.tflite.graph import Graph, Quantization, Tensor
 from edge.tflite.metadata import metadata

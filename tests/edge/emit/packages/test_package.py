@@ -19,7 +19,7 @@ from edge.emit.engine.self_test import self_test_image
 from edge.emit.packages.contents import engine_contents
 from edge.emit.packages.names import package_name
 from edge.emit.packages.render import SHAPES, instruction_sets, render_package
-from edge.engine.compile import engine_of
+from edge.engine.compile import compile_engines
 from edge.errors import EdgeError
 from edge.firmware.emulate import emulate
 from edge.firmware.host import HOST_MAIN
@@ -27,7 +27,6 @@ from edge.firmware.render import BOARD_FOLDER, link_script
 from edge.runtimes.interpreters import run_litert
 from edge.system.files import write_files
 from edge.tflite.reader import read_graph
-from edge.transforms.constant_channels import without_constant_channels
 
 ECOSYSTEMS = pathlib.Path(__file__).parent / "ecosystems"
 STRICT = ["-O1", "-Wall", "-Wextra", "-Werror"]
@@ -44,8 +43,7 @@ def run(*command, **options):
 def packaged(vww, tmp_path_factory):
     """The person detector as a package of a kind; planned once for all, written the first time."""
     graph, name = read_graph(vww), package_name("person_detector")
-    small = without_constant_channels(graph)
-    engines = {each: engine_of(small, each) for each in instruction_sets("cmake")}
+    engines = compile_engines(graph, instruction_sets("cmake"))
 
     @functools.cache
     def get(kind):

@@ -18,7 +18,6 @@ import yaml
 
 import edge
 from edge.emit.engine.self_test import self_test_image
-from edge.errors import EdgeError
 
 ECOSYSTEMS = pathlib.Path(__file__).parent / "ecosystems"
 TFLM = ECOSYSTEMS / "tflm"
@@ -182,9 +181,7 @@ def test_tflm_arduino_library_keeps_to_the_specification(packaged):
         assert re.search(rf"\b{line.split()[0]}\b", headers), line
 
 
-def test_tflm_arduino_sketch_prints_the_scores(
-    host_compiler, packaged, expected_scores, tmp_path
-):
+def test_tflm_arduino_sketch_prints_the_scores(host_compiler, packaged, expected_scores, tmp_path):
     package = packaged("arduino")
     (sketch,) = package.folder.glob("examples/*/*.ino")
     (tmp_path / "sketch.cpp").write_text(f"#include <Arduino.h>\n{sketch.read_text()}")
@@ -209,9 +206,7 @@ def test_tflm_esp_idf_manifests_are_valid(packaged, tmp_path):
     assert manifest["examples"] == [{"path": "examples/scores"}]
 
 
-def test_tflm_esp_idf_example_prints_the_scores(
-    host_compiler, packaged, expected_scores, tmp_path
-):
+def test_tflm_esp_idf_example_prints_the_scores(host_compiler, packaged, expected_scores, tmp_path):
     """Beside the documented functions, on this machine: the real ones need an ESP-IDF."""
     example = packaged("esp-idf").folder / "examples" / "scores"
     environment = os.environ | {"IDF_PATH": str(ECOSYSTEMS / "idf"), "CXXFLAGS": f"-I{TFLM}"}
@@ -266,9 +261,7 @@ def kconfig_of(folder, work):
     return [name for name, symbol in kconfig.syms.items() if symbol.str_value == "y"]
 
 
-def test_tflm_zephyr_sample_prints_the_scores(
-    host_compiler, packaged, expected_scores, tmp_path
-):
+def test_tflm_zephyr_sample_prints_the_scores(host_compiler, packaged, expected_scores, tmp_path):
     """Beside the documented functions, on this machine: the real ones need a Zephyr."""
     folder = packaged("zephyr").folder
     on = kconfig_of(folder, tmp_path)
@@ -284,9 +277,7 @@ def test_tflm_zephyr_module_needs_cpp_and_tflm(packaged, tmp_path):
     """Without them its option cannot be set, and the build says so before the compiler does."""
     import kconfiglib
 
-    kconfig = kconfiglib.Kconfig(
-        str(packaged("zephyr").folder / "Kconfig"), warn_to_stderr=False
-    )
+    kconfig = kconfiglib.Kconfig(str(packaged("zephyr").folder / "Kconfig"), warn_to_stderr=False)
     symbol = kconfig.syms["PERSON_DETECTOR"]
     symbol.set_value(2)
     assert symbol.str_value == "n"
