@@ -18,6 +18,7 @@ import yaml
 
 import edge
 from edge.emit.engine.self_test import self_test_image
+from keras_mobilenet.preprocessing.preprocessing import Preprocessing
 
 ECOSYSTEMS = pathlib.Path(__file__).parent / "ecosystems"
 TFLM = ECOSYSTEMS / "tflm"
@@ -141,16 +142,16 @@ def test_tflm_package_interface_is_plain_c(host_compiler, packaged, tmp_path):
     run(tmp_path / "main")
 
 
-def test_tflm_package_takes_a_camera(host_compiler, tmp_path, digits48_with_preprocessing):
+def test_tflm_package_takes_a_camera(host_compiler, vww, tmp_path):
     package = edge.export(
-        digits48_with_preprocessing,
+        vww,
         None,
-        tmp_path / "package",
+        tmp_path,
         shape="zephyr",
-        name="digits",
-        camera="grayscale",
-        camera_width=96,
-        camera_height=64,
+        camera="rgb565",
+        camera_width=160,
+        camera_height=120,
+        preprocessing=Preprocessing(96, 96),
     )
     assert {"include/camera.h", "src/camera.c"} <= set(package.files)
     assert "src/camera.c" in (package.folder / "CMakeLists.txt").read_text()
