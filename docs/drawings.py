@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import networks
 
-from edge.engine.layers import Network, network_of
-from edge.engine.schedule import StreamPlan, plan_stream
-from edge.memory.planned_model import planned_graph
+from edge.engine.layers import network_of
+from edge.engine.network import Network
+from edge.engine.schedule import plan_stream
+from edge.engine.stream_plan import Keep, Make, StreamPlan
+from edge.memory.offline_plan import planned_graph
 from edge.memory.tflm_arena import predict_arena
 
 INK, FAINT, PALE = "#26323f", "#9aa5b1", "#eceff3"
@@ -74,12 +76,12 @@ def _lives(plan: StreamPlan) -> tuple[dict[tuple[int, int], list[int]], int]:
     made = dict.fromkeys(network.rows, 0)
     now = -1
     for step in plan.steps:
-        if step.kind == "keep":
+        if isinstance(step, Keep):
             continue
         now += 1
         tensor = network.input
-        if step.kind == "make":
-            layer = network.layers[step.index]
+        if isinstance(step, Make):
+            layer = network.layers[step.layer]
             tensor = layer.output
             for source in layer.inputs:
                 height = network.rows[source].height
@@ -105,7 +107,7 @@ def _tensor_name(network: Network, tensor: int) -> str:
 
 def schedule() -> str:
     """Every row of a small network over time: when it is made, and until when it is read."""
-    plan = plan_stream(network_of(networks.first_blocks()), lambda layer: 0)
+    plan = plan_stream(network_of(networks.first_blocks_graph()), lambda layer: 0)
     network, cell, left, top = plan.network, 13.0, 158.0, 46.0
     lives, steps = _lives(plan)
     tensors = [network.input, *(layer.output for layer in network.layers)]
@@ -142,7 +144,7 @@ def schedule() -> str:
 
 def pyramid() -> str:
     """The first layers of MobileNetV1 at one moment: which rows there are."""
-    plan = plan_stream(network_of(networks.mobilenet_v1()), lambda layer: 0)
+    plan = plan_stream(network_of(networks.mobilenet_v1_graph()), lambda layer: 0)
     network, segment = plan.network, plan.segments[0]
     lives, _ = _lives(plan)
     tensors = [network.input, *(layer.output for layer in network.layers[: segment.layers[1]])]
@@ -214,7 +216,7 @@ def ring() -> str:
 
 def plans() -> str:
     """The person detector's tensors in the arena: greedy, best, and best with overlap."""
-    graph = networks.mobilenet_v1()
+    graph = networks.mobilenet_v1_graph()
     whole, overlap = planned_graph(graph), planned_graph(graph, may_overlap=True)
     greedy = predict_arena(graph)
     panels = (

@@ -1,10 +1,11 @@
-"""What the site does not write twice: the command line, the boards, the changelog, the drawings.
+"""Makes the pages that the source already holds: commands, boards, modules, changelog, drawings.
 
 MkDocs calls the functions named `on_...`.
 """
 
 from __future__ import annotations
 
+import ast
 import pathlib
 import re
 import subprocess
@@ -16,24 +17,25 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = pathlib.Path(__file__).parent.parent
-# Of this checkout, whatever is installed.
-sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+# The packages of this checkout are shown, whichever are installed.
+sys.path[:0] = [str(ROOT), str(ROOT / "docs"), str(ROOT / "tests")]
 
 from drawings import DRAWINGS  # noqa: E402
 
+import edge  # noqa: E402
 from edge.catalog.boards import Board, boards  # noqa: E402
 
 FLASH_TOOLS = {"uf2": "drive (UF2)", "teensy": "its maker's SDK", "none": "emulated only"}
 
-PACKAGES = {
-    "keras_mobilenet": "Networks, their costs, their weights, and the data to train on.",
-    "keras_mobilenet.quantization": "Quantization-aware training.",
-    "keras_mobilenet.pruning": "Pruning of weights and of channels.",
-    "edge": "From the int8 model to the board: one module per job.",
-    "edge.plan": "Memory plans: TFLite Micro's own, the best, and the streamed schedule.",
-    "edge.emit": "What writes C.",
-    "edge.firmware": "What builds and emulates images.",
-}
+PACKAGES = ("keras_mobilenet", "edge")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Lists the pages of the modules in the navigation, below the heading that is empty there."""
+    (reference,) = (entry["Reference"] for entry in config.nav or [] if "Reference" in entry)
+    (modules,) = (entry for entry in reference if "Modules" in entry)
+    modules["Modules"] = [{room: page_of(room)} for room in rooms()]
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -47,6 +49,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, content in generated.items():
         files.append(File.generated(config, path, content=content))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Shows what `edge` exports, each name by what it is called there."""
+    return markdown.replace("<!-- the public names: docs/hooks.py -->", public_names())
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -82,23 +89,49 @@ def command_line() -> str:
     return re.sub(r"^Example: (.*)$", r"**Example**:\n\n```console\n$ \1\n```", text, flags=re.M)
 
 
+def public_names() -> str:
+    """A block of mkdocstrings for each function and class that `edge` exports."""
+    lines = []
+    for name in edge.__all__:
+        # The version is a string, and has no docstring.
+        if module := getattr(getattr(edge, name), "__module__", None):
+            lines += [f"::: {module}.{name}", "    options:", f"      heading: edge.{name}"]
+            lines += [f"      toc_label: {name}", ""]
+    return "\n".join(lines)
+
+
+def rooms() -> list[str]:
+    """Both packages, and every package that lies directly in one of them."""
+    return [
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for package in PACKAGES
+        for pattern in ("__init__.py", "*/__init__.py")
+        for path in sorted((ROOT / package).glob(pattern))
+    ]
+
+
+def page_of(room: str) -> str:
+    """The path of the page that shows the modules of a room."""
+    return f"reference/modules-{room.replace('.', '-').replace('_', '-')}.md"
+
+
 def module_pages() -> dict[str, str]:
-    """A page per package below the public names: every module, from its docstrings."""
+    """A page per room: what its docstring says, and every module from its docstrings."""
     pages = {}
-    for name in PACKAGES:
-        folder = ROOT.joinpath(*name.split("."))
-        # emit/ and firmware/ hold folders of their own; a page of `edge` holds only its files.
-        paths = folder.glob("*.py") if name in ("edge", "keras_mobilenet") else folder.rglob("*.py")
+    for room in rooms():
+        folder = ROOT.joinpath(*room.split("."))
+        # A room shows the folders within it as well; a package's own page shows only its files.
+        paths = folder.glob("*.py") if room in PACKAGES else folder.rglob("*.py")
         modules = [
             ".".join(path.relative_to(ROOT).with_suffix("").parts)
             for path in sorted(paths)
             if not path.stem.startswith("_") and not path.stem.endswith("_child")
         ]
-        lines = [f"# Modules of {name}", "", PACKAGES[name], ""]
+        about = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))) or ""
+        lines = [f"# Modules of {room}", "", about, ""]
         for module in modules:
-            if not module.startswith("edge.cli.main"):
-                lines += [f"::: {module}", ""]
-        pages[f"reference/modules-{name.replace('.', '-').replace('_', '-')}.md"] = "\n".join(lines)
+            lines += [f"::: {module}", ""]
+        pages[page_of(room)] = "\n".join(lines)
     return pages
 
 
@@ -108,7 +141,7 @@ def boards_page() -> str:
     lines = [
         "# Boards",
         "",
-        f"{len(found)} boards, read from the TOML files in `edge/boards/`, where each figure has "
+        f"{len(found)} boards, read from the TOML files in `edge/catalog/`, where each figure has "
         "its source. A name is taken with or without case, spaces, dots and dashes.",
         "",
         "| name | board | core | clock, MHz | flash, KiB | RAM, KiB | programmed with |",

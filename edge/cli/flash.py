@@ -16,7 +16,7 @@ def flash(
     from edge.firmware.flash import flash, flash_plan
 
     target = find_board(board)
-    sentence = flash_plan(target, folder).sentence()
+    sentence = flash_plan(folder, target).sentence()
     if dry_run:
         say(sentence)
         return

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from edge.deploy.verify_engine import EngineVerification
     from edge.emit.camera.render import Camera
     from edge.engine.compile import Engine
-    from edge.memory.planned_model import PlannedModel
+    from edge.memory.offline_plan import PlannedModel
     from edge.memory.timeline import Timeline
     from edge.reporting.figures import Report
-    from edge.search.study import SearchResult
+    from edge.search.training import SearchResult
     from edge.tflite.graph import Graph
     from keras_mobilenet.training.train import TrainedModel
 
@@ -417,7 +417,7 @@ def plan_json(planned: PlannedModel, verified_count: int | None) -> dict[str, An
         Bytes of TFLite Micro's own plan, of this one, and of the bound that none can beat.
 
     Example:
-        >>> from edge.memory.planned_model import planned_model
+        >>> from edge.memory.offline_plan import planned_model
         >>> plan_json(planned_model(graph), None)["is_optimal"]
         True
     """
@@ -441,8 +441,8 @@ def stream_json(graph: Graph, engine: Engine) -> dict[str, Any]:
         Memory, weights, multiply-accumulates, and the segments of the schedule.
 
     Example:
-        >>> from edge.engine.compile import engine_of
-        >>> stream_json(graph, engine_of(graph))["memory_bytes"]
+        >>> from edge.engine.compile import compile_engine
+        >>> stream_json(graph, compile_engine(graph))["memory_bytes"]
         144
     """
     return {

@@ -25,12 +25,12 @@ def plan(
 ) -> None:
     """Find the smallest memory plan for stock TFLite Micro; with --overlap, prove it there."""
     from edge.deploy.verify import verify_plan
-    from edge.memory.planned_model import planned_model
+    from edge.memory.offline_plan import planned_model
     from edge.system.files import write_files
 
     graph = open_model(model, data)
     with status(f"Planning {model}"):
-        planned = planned_model(graph, overlap, seconds)
+        planned = planned_model(graph, may_overlap=overlap, seconds=seconds)
         verified_count = verify_plan(graph, planned.graph) if overlap else None
     if out is not None:
         write_files(out.parent, {out.name: planned.graph.content})

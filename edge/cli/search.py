@@ -51,7 +51,8 @@ def search(
     load_tensorflow()
     from edge.cli.plots import front_picture
     from edge.search.candidates import pareto_front, plan_candidates
-    from edge.search.study import Job, open_storage, run_search, study_url
+    from edge.search.study import Job, open_storage, study_url
+    from edge.search.training import run_search
     from keras_mobilenet.models.topology import scaled_side
     from keras_mobilenet.training.data import load_images
 

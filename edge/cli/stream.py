@@ -25,12 +25,13 @@ def stream(
 ) -> None:
     """Show how the engine streams a model: rings, whole tensors, memory over time."""
     from edge.catalog.boards import find_board
-    from edge.engine.compile import engine_for
+    from edge.engine.compile import compile_engine
+    from edge.engine.packing import instruction_set
 
     target = find_board(board)
     graph = open_model(model, data)
     with status(f"Planning {model}"):
-        engine = engine_for(graph, target, ram)
+        engine = compile_engine(graph, instruction_set(target), ram)
     if plot is not None:
         from edge.cli.plots import stream_picture
 

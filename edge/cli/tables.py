@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge.deploy.budget import Budget, Variant
     from edge.deploy.build import Build
     from edge.deploy.export import Export
-    from edge.engine.schedule import StreamPlan
+    from edge.engine.stream_plan import StreamPlan
     from edge.memory.timeline import Timeline
     from edge.tflite.graph import Graph, Tensor
 
@@ -276,8 +276,8 @@ def segments_table(plan: StreamPlan) -> Table:
         A table.
 
     Example:
-        >>> from edge.engine.compile import engine_of
-        >>> segments_table(engine_of(graph).plan).title
+        >>> from edge.engine.compile import compile_engine
+        >>> segments_table(compile_engine(graph).plan).title
         '144 bytes of memory'
     """
     network = plan.network

@@ -17,16 +17,14 @@ from edge.emit.packages.contents import engine_contents, tflm_contents
 from edge.emit.packages.names import PackageName, package_name
 from edge.emit.packages.render import SHAPES, instruction_sets, render_package
 from edge.emit.tflm.render import larger_record_bytes, render
-from edge.engine.compile import Engine, engine_of
-from edge.engine.layers import network_of
+from edge.engine.compile import Engine, compile_engines
 from edge.engine.packing import instruction_set
 from edge.errors import EdgeError
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import NoArenaRuleError
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.system.files import write_files
 from edge.tflite.graph import Graph
-from edge.transforms.constant_channels import without_constant_channels
 
 if TYPE_CHECKING:
     from keras_mobilenet.preprocessing.preprocessing import Preprocessing
@@ -201,10 +199,7 @@ def _export_engine(
                 "take: leave out the board."
             )
         sets = (instruction_set(board),)
-    # First of all: what is missing is named as the file names it.
-    network_of(graph)
-    small = without_constant_channels(graph)
-    engines = {each: engine_of(small, each) for each in sets}
+    engines = compile_engines(graph, sets)
     texts = render_package(shape, name, engine_contents(engines))
     folder = _folder(out_dir, shape, name)
     return Export(
@@ -232,15 +227,17 @@ def _export_tflm(
     camera: Camera | None,
 ) -> Export:
     require_tflm_operators(graph, where)
+    predicted = None
     if offline_plan and graph.offline_offsets is None:
         with contextlib.suppress(NoArenaRuleError):
-            graph = planned_model(graph).graph
+            planned = planned_model(graph)
+            graph, predicted = planned.graph, planned.arena
     more = () if camera is None else _camera_items(camera)
     # The CMake project sets TF_LITE_STATIC_MEMORY, ecosystems may not.
     extra = 0 if name is None else larger_record_bytes(graph)
     if extra:
         more += (Item("RAM", "tensor arena: larger records", extra, "at most"),)
-    fit = require_fit(graph, board, where, more)
+    fit = require_fit(graph, board, where, more, predicted=predicted)
     texts = render(graph, board, fit.arena, labels=labels, camera=camera, extra_bytes=extra)
     folder = pathlib.Path(TFLM_FOLDER if out_dir is None else out_dir)
     if name is not None:

@@ -119,7 +119,7 @@ def verify_plan(before: Graph, after: Graph, *, count: int = 20, seed: int = 0) 
         MissingToolError: If TFLite Micro is not installed.
 
     Example:
-        >>> from edge.memory.planned_model import planned_model
+        >>> from edge.memory.offline_plan import planned_model
         >>> verify_plan(graph, planned_model(graph).graph)
         20
     """

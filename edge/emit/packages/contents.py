@@ -44,11 +44,11 @@ def engine_contents(engines: Mapping[str, Engine]) -> Contents:
         The `Contents`.
 
     Example:
-        >>> from edge.engine.compile import engine_of
-        >>> engine_contents({"portable": engine_of(graph)}).public_headers
+        >>> from edge.engine.compile import compile_engine
+        >>> engine_contents({"portable": compile_engine(graph)}).public_headers
         ('model.h', 'self_test.h')
     """
-    engine = next(reversed(engines.values()))
+    *_, engine = engines.values()
     network = engine.network
     state_bytes = max(each.state_bytes for each in engines.values())
     weights_bytes = max(each.weights_bytes for each in engines.values())

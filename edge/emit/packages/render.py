@@ -85,8 +85,8 @@ def render_package(shape: str, name: PackageName, contents: Contents) -> dict[st
     Example:
         >>> from edge.emit.packages.contents import engine_contents
         >>> from edge.emit.packages.names import package_name
-        >>> from edge.engine.compile import engine_of
-        >>> contents = engine_contents({"portable": engine_of(graph)})
+        >>> from edge.engine.compile import compile_engine
+        >>> contents = engine_contents({"portable": compile_engine(graph)})
         >>> sorted(render_package("arduino", package_name("faces"), contents))[:2]
         ['README.md', 'examples/Faces/Faces.ino']
     """

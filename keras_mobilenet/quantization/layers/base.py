@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
+import tensorflow as tf
 from keras import layers, ops, tree
 
-from keras_mobilenet.quantization.int8_arithmetic import requantize, to_int8_grid
+from keras_mobilenet.quantization.int8_arithmetic import (
+    clamp_and_dequantize,
+    quantized_multiplier,
+    requantize,
+    sum_exactly,
+)
 from keras_mobilenet.quantization.quantizer import QuantizationRange
 
+PACKAGE = "keras_mobilenet"
+"""The package under which the layers are registered; saved `.keras` files name it."""
 
-def upstream_ranges(tensor) -> Iterator[QuantizationRange]:
-    """The range that set the grid of a symbolic tensor, looked up through layers that keep it.
+
+def upstream_ranges(tensor: keras.KerasTensor) -> Iterator[QuantizationRange]:
+    """Finds the range that quantizes a symbolic tensor, through layers that only move values.
 
     Args:
-        tensor: Keras tensor.
+        tensor: The symbolic tensor of a functional model.
 
     Yields:
         One `QuantizationRange`; none if the tensor is float.
@@ -35,15 +44,15 @@ def upstream_ranges(tensor) -> Iterator[QuantizationRange]:
         (tensor,) = sources
 
 
-class GridReader(layers.Layer):
-    """A layer with an int8 kernel that has to know the grids of its inputs.
+class QuantizedLayer(layers.Layer):
+    """A layer with an int8 kernel, which has to know the scales of its inputs.
 
     In inference it computes what TFLite's reference kernel computes, rounding by rounding, so that
     `evaluate` and `predict` tell what the chip will answer. In training, and for the converter
     (`is_exporting`), it computes with fake quantization.
 
     Args:
-        **kwargs: Keras layer arguments.
+        **kwargs: The arguments of every Keras layer, such as `name`.
     """
 
     is_exporting = False
@@ -62,26 +71,26 @@ class GridReader(layers.Layer):
         return super().__call__(inputs, *args, **kwargs)
 
     def input_ranges(self) -> tuple[QuantizationRange, ...]:
-        """The ranges that set the grids of the inputs.
+        """The ranges that quantize the inputs.
 
         Returns:
             One range for each input; none if an input is float.
         """
         return self._find_ranges()
 
-    def computes_integers(self, training) -> bool:
+    def computes_integers(self, training: bool | None) -> bool:
         """Whether this call computes as the int8 kernel does.
 
         Args:
-            training: The call's `training` argument.
+            training: The `training` argument of the call.
 
         Returns:
-            True in inference, if the grids of all inputs are known.
+            True in inference, if the ranges of all inputs are known.
         """
         return not training and not self.is_exporting and bool(self.input_ranges())
 
-    def input_scales(self) -> list:
-        """The steps of the inputs' grids.
+    def input_scales(self) -> list[tf.Tensor]:
+        """The int8 scales of the inputs.
 
         Returns:
             Scalar float tensors, one for each input.
@@ -89,14 +98,14 @@ class GridReader(layers.Layer):
         return [found.scale() for found in self.input_ranges()]
 
 
-class IntegerLayer(GridReader):
-    """A layer with an int8 kernel and a grid of its own for its output.
+class RequantizingLayer(QuantizedLayer):
+    """A layer with an int8 kernel whose output has a range of its own.
 
     Args:
-        activation: What is computed on the result: `"linear"`, `"relu"` or `"relu6"`; where it is
-            the whole layer, `"hard_swish"` too.
-        learns_step: Whether the step of its output's grid is learned.
-        **kwargs: Keras layer arguments.
+        activation: The activation that is computed on the result: `"linear"`, `"relu"` or
+            `"relu6"`; where it is the whole layer, `"hard_swish"` too.
+        learns_step: Whether the scale of its output is learned.
+        **kwargs: The arguments of every Keras layer, such as `name`.
     """
 
     def __init__(self, activation: str = "linear", learns_step: bool = False, **kwargs):
@@ -104,11 +113,11 @@ class IntegerLayer(GridReader):
         self.activation = activation
         self.output_range = QuantizationRange(learns_step=learns_step, name="output_range")
 
-    def finish(self, x, training):
-        """Activates a float result and rounds it to the output's grid.
+    def finish(self, x: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """Activates a float result and fake-quantizes it.
 
         Args:
-            x: Float tensor.
+            x: The float tensor that the layer has computed.
             training: Whether the range follows this batch.
 
         Returns:
@@ -116,45 +125,106 @@ class IntegerLayer(GridReader):
         """
         return self.output_range(activate(x, self.activation), training=training)
 
-    def finish_integers(self, total, multiplier, shift):
-        """Scales int32 sums to the output's grid as the int8 kernel does.
+    def finish_integers(
+        self, total: tf.Tensor, multiplier: tf.Tensor, shift: tf.Tensor
+    ) -> tf.Tensor:
+        """Requantizes int32 sums to the output's scale as the int8 kernel does.
 
         Args:
             total: Float tensor of whole numbers.
-            multiplier: Int64 tensor, () or (channels,).
-            shift: Int64 tensor.
+            multiplier: Int64 tensor, () or (channels,), 31-bit fixed point.
+            shift: Int64 tensor of the shape of `multiplier`.
 
         Returns:
-            Float tensor of the same shape, on the output's grid.
+            Float tensor of the same shape: the real values of the int8 output.
         """
-        return self.on_grid(requantize(total, multiplier, shift))
+        return self.dequantize(requantize(total, multiplier, shift))
 
-    def on_grid(self, steps):
-        """Whole steps, less the zero point, as real numbers of the output's grid.
+    def dequantize(self, steps: tf.Tensor) -> tf.Tensor:
+        """Clamps whole numbers to int8 and gives the real values that they stand for.
 
         Args:
-            steps: Float64 tensor of whole numbers.
+            steps: Float64 tensor of whole numbers, in units of the output's scale, before the zero
+                point is added.
 
         Returns:
             Float tensor of the same shape.
         """
-        return to_int8_grid(
+        return clamp_and_dequantize(
             steps, self.output_range.scale(), self.output_range.zero_point(), self.activation
         )
 
-    def get_config(self):
-        """Arguments that make the same layer again."""
+    def get_config(self) -> dict:
+        """The arguments that make the same layer again."""
         return super().get_config() | {
             "activation": self.activation,
             "learns_step": self.output_range.learns_step,
         }
 
 
-def activate(x, activation: str):
+class KernelLayer(RequantizingLayer):
+    """A layer that multiplies its input with an int8 kernel and adds an int32 bias.
+
+    Args:
+        activation: `"linear"`, `"relu"` or `"relu6"`.
+        **kwargs: The arguments of every Keras layer, and `learns_step`.
+    """
+
+    is_depthwise = False
+
+    def accumulate(
+        self,
+        inputs: tf.Tensor,
+        *,
+        kernel: tf.Tensor,
+        kernel_scale: tf.Tensor,
+        bias: tf.Tensor | None,
+        sum_products: Callable,
+        training: bool | None,
+    ) -> tf.Tensor:
+        """Computes `sum_products(inputs, kernel) + bias`, activates and quantizes it.
+
+        Args:
+            inputs: Float tensor, channels last.
+            kernel: Float tensor, the kernel rounded to its int8 scales.
+            kernel_scale: Float tensor, () or (output channels,).
+            bias: Float tensor of shape (output channels,), or None.
+            sum_products: The convolution or matrix product.
+            training: Whether the range follows this batch.
+
+        Returns:
+            Float tensor of the output's shape, the real values of the int8 output.
+        """
+        if not self.computes_integers(training):
+            x = sum_products(inputs, kernel)
+            return self.finish(x if bias is None else x + bias, training)
+        (input_scale,) = self.input_scales()
+        steps = ops.round(kernel / self.per_channel(kernel_scale, kernel))
+        total = sum_exactly(sum_products, ops.round(inputs / input_scale), steps, self.is_depthwise)
+        bias_scale = ops.cast(input_scale, "float64") * ops.cast(kernel_scale, "float64")
+        if bias is not None:
+            total = total + ops.round(ops.cast(bias, "float64") / bias_scale)
+        output_scale = ops.cast(self.output_range.scale(), "float64")
+        return self.finish_integers(total, *quantized_multiplier(bias_scale / output_scale))
+
+    def per_channel(self, values: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Shapes one value per output channel so that it broadcasts over the kernel.
+
+        Args:
+            values: Float tensor, () or (output channels,).
+            kernel: The kernel, a float tensor.
+
+        Returns:
+            Float tensor; for a kernel whose last axis has the output channels, `values` itself.
+        """
+        return values
+
+
+def activate(x: tf.Tensor, activation: str) -> tf.Tensor:
     """Applies an activation that int8 TFLite has.
 
     Args:
-        x: Float tensor.
+        x: Float tensor of any shape.
         activation: `"linear"`, `"relu"`, `"relu6"` or `"hard_swish"`.
 
     Returns:

@@ -18,9 +18,9 @@ from edge.deploy.run import Run
 from edge.deploy.verify import Verification
 from edge.deploy.verify_engine import EngineVerification, Runner
 from edge.emit.camera.render import Camera
-from edge.engine.compile import engine_of
+from edge.engine.compile import compile_engine
 from edge.firmware.build import Firmware
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
 from edge.tflite.reader import read_graph
 
@@ -146,7 +146,7 @@ def printed(tmp_path_factory, kws):
     """What each command would print, of real results where they cost little."""
     graph, board, folder = read_graph(kws), find_board("nucleo-f446re"), pathlib.Path("firmware")
     tmp_path = tmp_path_factory.mktemp("json")
-    use, engine = budget(graph, board), engine_of(graph)
+    use, engine = budget(graph, board), compile_engine(graph)
     camera = types.SimpleNamespace(
         camera_format="rgb565",
         **dict.fromkeys(("width", "height", "state_bytes", "row_bytes", "tables_bytes"), 1),

@@ -349,7 +349,7 @@ def load() -> None:
     import sklearn.datasets
     import sklearn.model_selection  # noqa: F401
 
-    import edge.search.study  # noqa: F401
+    import edge.search.training  # noqa: F401
     import keras_mobilenet.training.train  # noqa: F401
 
 

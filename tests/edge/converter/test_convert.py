@@ -10,7 +10,7 @@ from edge.deploy.verify import quantize_inputs
 from edge.errors import ConversionError, ModelError
 from edge.runtimes.interpreters import run_litert
 from edge.tflite.reader import read_graph
-from keras_mobilenet.quantization.layers.weighted import QuantizedConvolution
+from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
 from keras_mobilenet.quantization.transform import QUANTIZED_LAYERS
 
 

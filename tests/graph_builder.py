@@ -1,0 +1,242 @@
+"""Builds int8 graphs, operator by operator, and writes them as .tflite files.
+
+For the example network of the docstrings, the random networks and the drawings: see `networks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edge.tflite.graph import Graph, Operator, Quantization, Tensor
+
+DrawnWeights = tuple[np.ndarray, Quantization, np.ndarray, Quantization | None]
+"""The kernel's int8 values and quantization, the bias' int32 values and quantization."""
+
+
+class GraphBuilder:
+    """A chain of operators: each reads the last tensor, which its output becomes.
+
+    Args:
+        shape: The shape of the input: batch 1, height, width, channels.
+        draw_quantization: Makes the quantization of an activation that is given none.
+        draw_weights: Makes a layer's weights, from the kernel's shape, the axis of its output
+            channels, the quantization of its input, and the share of channels that are all zero.
+        quantization: The quantization of the input.
+        name: The name of the input.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        draw_quantization: Callable[[], Quantization],
+        draw_weights: Callable[[tuple[int, ...], int, Quantization, float], DrawnWeights],
+        quantization: Quantization | None = None,
+        name: str = "",
+    ):
+        self.draw_quantization = draw_quantization
+        self.draw_weights = draw_weights
+        self.tensors: list[Tensor] = []
+        self.operators: list[Operator] = []
+        self.last = self._activation(shape, quantization, name)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the last tensor."""
+        return self.tensors[self.last].shape
+
+    @property
+    def quantization(self) -> Quantization:
+        """The quantization of the last tensor."""
+        return self.tensors[self.last].quantization
+
+    def conv(self, channels, size, stride=(1, 1), *, dead_share=0.0, **options):
+        """Adds a convolution; `_windowed` says which options there are."""
+        shape = (channels, *size, self.shape[3])
+        weights = lambda name: self._weights(shape, 0, name, dead_share)  # noqa: E731
+        self._windowed("CONV_2D", size, stride, channels=channels, constants=weights, **options)
+
+    def depthwise(self, multiplier, size, stride=(1, 1), *, dead_share=0.0, **options):
+        """Adds a depthwise convolution; `_windowed` says which options there are."""
+        channels = self.shape[3] * multiplier
+        shape = (1, *size, channels)
+        weights = lambda name: self._weights(shape, 3, name, dead_share)  # noqa: E731
+        self._windowed(
+            "DEPTHWISE_CONV_2D", size, stride, channels=channels, constants=weights, **options
+        )
+
+    def pool(self, opcode, size, stride, padding):
+        """Adds AVERAGE_POOL_2D or MAX_POOL_2D."""
+        self._windowed(
+            opcode,
+            size,
+            stride,
+            padding=padding,
+            activation="NONE",
+            channels=self.shape[3],
+            constants=lambda name: (),
+            quantization=self.quantization,
+        )
+
+    def add(self, other, activation="RELU", *, quantization=None, name=""):
+        """Adds the sum of the last tensor and `other`."""
+        inputs, options = [self.last, other], {"activation": activation}
+        self._append("ADD", inputs, self.shape, options, quantization, name)
+
+    def requantize(self):
+        """Adds a QUANTIZE from int8 to int8."""
+        self._append("QUANTIZE", [self.last], self.shape, {})
+
+    def pad(self, rows, columns):
+        """Adds a PAD by (before, after) rows and columns."""
+        _, height, width, channels = self.shape
+        shape = (1, height + sum(rows), width + sum(columns), channels)
+        pads = self._constant(np.array([(0, 0), rows, columns, (0, 0)], np.int32))
+        self._append("PAD", [self.last, pads], shape, {}, self.quantization)
+
+    def mean(self, *, quantization=None, name=""):
+        """Adds a MEAN over height and width."""
+        axes = self._constant(np.array([1, 2], np.int32), None, "axes" if name else "")
+        shape, options = (1, self.shape[3]), {"keep_dims": False}
+        self._append("MEAN", [self.last, axes], shape, options, quantization, name)
+
+    def dense(self, units, *, quantization=None, name=""):
+        """Adds a FULLY_CONNECTED."""
+        weights = self._weights((units, int(np.prod(self.shape))), 0, name, 0.0)
+        inputs, options = [self.last, *weights], {"activation": "NONE"}
+        self._append("FULLY_CONNECTED", inputs, (1, units), options, quantization, name)
+
+    def softmax(self, *, name=""):
+        """Adds a SOFTMAX."""
+        classes = Quantization((1 / 256,), (-128,), 0)
+        self._append("SOFTMAX", [self.last], self.shape, {"beta": 1.0}, classes, name)
+
+    def graph(self, content=b"") -> Graph:
+        """The graph from the input to the last tensor; `content` stands for its file."""
+        return Graph(tuple(self.tensors), tuple(self.operators), (0,), (self.last,), content)
+
+    def _windowed(
+        self,
+        opcode,
+        size,
+        stride,
+        *,
+        channels,
+        constants,
+        dilation=(1, 1),
+        padding="SAME",
+        activation="RELU",
+        quantization=None,
+        name="",
+    ):
+        """Adds an operator that slides a window, unless the window is larger than the image."""
+        _, height, width, _ = self.shape
+        reach = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+        sides = [
+            -(-n // s) if padding == "SAME" else (n - r) // s + 1
+            for n, s, r in zip((height, width), stride, reach, strict=True)
+        ]
+        if min(sides) < 1:
+            return
+        options = {"stride": stride, "padding": padding, "activation": activation}
+        options |= {"filter": size} if "POOL" in opcode else {"dilation": dilation}
+        inputs = [self.last, *constants(name)]
+        self._append(opcode, inputs, (1, *sides, channels), options, quantization, name)
+
+    def _append(self, opcode, inputs, shape, options, quantization=None, name=""):
+        output = self._activation(shape, quantization, name)
+        index = len(self.operators)
+        self.operators.append(Operator(index, opcode, tuple(inputs), (output,), options))
+        self.last = output
+
+    def _activation(self, shape, quantization, name):
+        return self._tensor(shape, "int8", quantization or self.draw_quantization(), None, name)
+
+    def _weights(self, shape, axis, name, dead_share):
+        drawn = self.draw_weights(shape, axis, self.quantization, dead_share)
+        kernel, kernel_quantization, bias, bias_quantization = drawn
+        return (
+            self._constant(kernel, kernel_quantization, f"{name}/kernel" if name else ""),
+            self._constant(bias, bias_quantization, f"{name}/bias" if name else ""),
+        )
+
+    def _constant(self, values, quantization=None, name=""):
+        data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        return self._tensor(values.shape, str(values.dtype), quantization, data, name)
+
+    def _tensor(self, shape, dtype, quantization, data, name):
+        index = len(self.tensors)
+        name = name or f"tensor{index}"
+        self.tensors.append(Tensor(index, name, tuple(shape), dtype, quantization, data))
+        return index
+
+
+OPTIONS = {
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "ADD": "AddOptions",
+    "MEAN": "ReducerOptions",
+    "FULLY_CONNECTED": "FullyConnectedOptions",
+    "SOFTMAX": "SoftmaxOptions",
+}
+"""The operators that `tflite_of` writes, and the schema's tables of their options."""
+
+
+def tflite_of(graph: Graph) -> bytes:
+    """Writes a graph of the operators in `OPTIONS` as a .tflite."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    from edge.tflite.writer import AlignedBuffer, pack
+
+    subgraph, model = schema.SubGraphT(), schema.ModelT()
+    model.version, model.subgraphs, model.buffers = 3, [subgraph], [AlignedBuffer()]
+    model.operatorCodes, subgraph.tensors, subgraph.operators = [], [], []
+    subgraph.inputs, subgraph.outputs = list(graph.inputs), list(graph.outputs)
+    for tensor in graph.tensors:
+        made = schema.TensorT()
+        made.name, made.shape, made.buffer = tensor.name, list(tensor.shape), 0
+        made.type = getattr(schema.TensorType, tensor.dtype.upper())
+        if tensor.data is not None:
+            made.buffer = len(model.buffers)
+            model.buffers.append(AlignedBuffer())
+            model.buffers[-1].data = tensor.data
+        if tensor.quantization:
+            made.quantization = schema.QuantizationParametersT()
+            made.quantization.scale = list(tensor.quantization.scales)
+            made.quantization.zeroPoint = list(tensor.quantization.zero_points)
+            made.quantization.quantizedDimension = tensor.quantization.axis
+        subgraph.tensors.append(made)
+    for op in graph.operators:
+        code, made = schema.OperatorCodeT(), schema.OperatorT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, op.opcode)
+        code.version, made.opcodeIndex = 1, len(model.operatorCodes)
+        made.inputs, made.outputs = list(op.inputs), list(op.outputs)
+        made.builtinOptionsType = getattr(schema.BuiltinOptions, OPTIONS[op.opcode])
+        made.builtinOptions = getattr(schema, f"{OPTIONS[op.opcode]}T")()
+        for field, value in _schema_fields(schema, graph, op).items():
+            setattr(made.builtinOptions, field, value)
+        model.operatorCodes.append(code)
+        subgraph.operators.append(made)
+    return pack(model)
+
+
+def _schema_fields(schema, graph, op):
+    """An operator's options under the schema's names."""
+    fields = {}
+    if "activation" in op.options:
+        activation = op.options["activation"]
+        fields["fusedActivationFunction"] = getattr(schema.ActivationFunctionType, activation)
+    if "stride" in op.options:
+        fields["padding"] = getattr(schema.Padding, op.options["padding"])
+        fields["strideH"], fields["strideW"] = op.options["stride"]
+        fields["dilationHFactor"], fields["dilationWFactor"] = op.options["dilation"]
+    if op.opcode == "DEPTHWISE_CONV_2D":
+        inputs, outputs = (graph.tensors[i].shape[3] for i in (op.inputs[0], op.outputs[0]))
+        fields["depthMultiplier"] = outputs // inputs
+    if "keep_dims" in op.options:
+        fields["keepDims"] = op.options["keep_dims"]
+    if "beta" in op.options:
+        fields["beta"] = op.options["beta"]
+    return fields
