@@ -44,7 +44,7 @@ class Timeline:
         """The operator at which the plan reaches highest; of several, where most is alive."""
         return max(self.moments, key=lambda moment: (moment.top_bytes, moment.alive_bytes))
 
-    def culprits(self) -> list[tuple[Buffer, int]]:
+    def peak_buffers(self) -> list[tuple[Buffer, int]]:
         """What is alive at the peak.
 
         Returns:
