@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge.debugger.advice import ALARM_DB
-from edge.deploy.budget import Budget
-from edge.engine.stream_plan import StreamPlan
 from edge.errors import EdgeError
-from edge.memory.timeline import Timeline
 from edge.system.files import write_files
-from edge.tflite.graph import Graph
 
 if TYPE_CHECKING:
     from edge.debugger.result import Comparison
+    from edge.deploy.budget import Budget
+    from edge.engine.stream_plan import StreamPlan
+    from edge.memory.timeline import Timeline
     from edge.search.candidates import Candidate
+    from edge.tflite.graph import Graph
 
 KIB = 1024
 

@@ -111,7 +111,7 @@ class Scheduler:
         return min(fitting, key=lambda plan: sum(s.copied_bytes for s in plan.segments))
 
     def _best_layouts(self, scratch_bytes: Sequence[int], has_heads: bool) -> tuple[Layout, ...]:
-        """Dynamic programming over the cuts: the smallest peak that a chain of segments can have."""
+        """Dynamic programming over the cuts: the smallest peak of any chain of segments."""
         best = [_Chain(0, 0, ())]
         for end in range(1, len(self._cuts)):
             candidates: list[_Chain] = []

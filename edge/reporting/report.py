@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge.catalog.boards import Board, find_board
-from edge.converter.model_source import read_model
+from edge.converter.model_source import model_name, read_model
 from edge.deploy.budget import budget
 from edge.deploy.engine_budget import engine_bank_uses, measured_firmware
 from edge.engine.compile import Engine, compile_engine
@@ -24,7 +24,6 @@ from edge.reporting.memory import engine_memory, tflm_memory
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.system.files import write_files
 from edge.tflite.graph import Graph
-from edge.tflite.validate import require_int8
 
 if TYPE_CHECKING:
     from edge.debugger.result import Comparison
@@ -116,7 +115,6 @@ def collect(
     target = find_board(board)
     graph = read_model(model)
     name = model_name(model) if name is None else name
-    require_int8(graph, name)
     # Errors in the arguments come before minutes of work.
     accuracy, comparison = _errors_of_int8(graph, float_model, data)
     engine = _attempt(lambda: compile_engine(graph, instruction_set(target)))
@@ -131,25 +129,6 @@ def collect(
         accuracy=accuracy,
         comparison=comparison,
     )
-
-
-def model_name(model: Any) -> str:
-    """Returns the name that a report gives to a model.
-
-    Args:
-        model: A model of any kind that `report` takes.
-
-    Returns:
-        The name of the file, or that of the Keras model.
-
-    Example:
-        >>> model_name("models/vww.tflite")
-        'vww.tflite'
-    """
-    if isinstance(model, (str, os.PathLike)):
-        # The bytes of a file name need not be valid text.
-        return os.fsencode(pathlib.Path(model).name).decode("utf-8", "replace")
-    return str(getattr(model, "name", "") or "model")
 
 
 def _errors_of_int8(

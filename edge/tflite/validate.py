@@ -31,7 +31,7 @@ def require_int8(graph: Graph, where: str = "The model") -> None:
         if tensor.dtype != "int8" or tensor.quantization is None:
             raise ModelError(
                 f"{where} is not an int8 model: tensor {tensor.name!r} is {tensor.dtype}. Convert "
-                "it with edge.convert(model, representative_data=...)."
+                "it with edge.convert(model, representative_dataset=...)."
             )
     for op in graph.operators:
         for index in (*op.inputs, *op.outputs):
