@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import networks
 
-from edge.engine.layers import Network, network_of
+from edge.engine.layers import network_of
+from edge.engine.network import Network
 from edge.engine.schedule import plan_stream
 from edge.engine.stream_plan import Keep, Make, StreamPlan
 from edge.memory.offline_plan import planned_graph

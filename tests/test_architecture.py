@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import pathlib
+from collections.abc import Iterable
 
 import pytest
 
@@ -155,3 +156,95 @@ def test_an_upward_import_is_found(tmp_path):
     (found,) = upward_imports("edge", tmp_path)
     assert found == "edge/memory/arena.py:2: memory imports edge.cli.main"
     assert circles("edge", tmp_path) == ["edge.cli.main -> edge.memory.arena -> edge.cli.main"]
+
+
+# How long things are, and how they are called.
+
+MOST_FILE_LINES = 400
+MOST_FUNCTION_LINES = 60
+MOST_POSITIONAL = 4
+OURS = [path for package in ROOMS for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines from `def` to the end, without the docstring's."""
+    lines = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        docstring = function.body[0]
+        lines -= docstring.end_lineno - docstring.lineno + 1
+    return lines
+
+
+def long_functions(tree: ast.Module) -> list[str]:
+    """Every function, in a class or in another one too, that does not fit a screen."""
+    return [
+        f"{node.lineno}: {node.name} has {code_lines(node)} lines"
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and code_lines(node) > MOST_FUNCTION_LINES
+    ]
+
+
+def class_names(trees: Iterable[ast.Module]) -> set[str]:
+    return {
+        node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    }
+
+
+def argument_count(argument: ast.expr) -> int:
+    """One, or as many as a sequence holds that is written out behind a star."""
+    is_written_out = isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Tuple)
+    return len(argument.value.elts) if is_written_out else 1
+
+
+def calls_by_position(tree: ast.Module, classes: set[str]) -> list[str]:
+    """Every constructor of ours that is given more than four arguments without their names."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        count = sum(map(argument_count, node.args))
+        if name in classes and count > MOST_POSITIONAL:
+            found.append(f"{node.lineno}: {name} takes {count} arguments by position")
+    return found
+
+
+@pytest.fixture(scope="module")
+def trees() -> dict[pathlib.Path, ast.Module]:
+    return {path: ast.parse(path.read_text("utf-8")) for path in OURS}
+
+
+def by_file(found: dict[pathlib.Path, list[str]]) -> list[str]:
+    return [f"{path.relative_to(ROOT)}:{line}" for path, lines in found.items() for line in lines]
+
+
+def test_a_file_holds_one_idea():
+    lengths = {path: path.read_text("utf-8").count("\n") for path in OURS}
+    long = {path.relative_to(ROOT).as_posix(): n for path, n in lengths.items()}
+    assert {path: n for path, n in long.items() if n > MOST_FILE_LINES} == {}
+
+
+def test_a_function_fits_a_screen(trees):
+    assert by_file({path: long_functions(tree) for path, tree in trees.items()}) == []
+
+
+def test_a_constructor_with_many_arguments_is_called_by_name(trees):
+    classes = class_names(trees.values())
+    found = {path: calls_by_position(tree, classes) for path, tree in trees.items()}
+    assert by_file(found) == []
+
+
+def test_a_long_function_is_found():
+    """The lines of a docstring do not count, those of a function inside do."""
+    docstring = '    """Does.\n' + "\n" * MOST_FUNCTION_LINES + '    """\n'
+    body = "    x = 1\n" * (MOST_FUNCTION_LINES - 1)
+    assert long_functions(ast.parse(f"def f():\n{docstring}{body}")) == []
+    assert long_functions(ast.parse(f"class A:\n  def f(self):\n{docstring}{body}    y = 2\n")) == [
+        "2: f has 61 lines"
+    ]
+
+
+def test_a_call_by_position_is_found():
+    tree = ast.parse("class A: pass\nA(1, 2, 3, 4)\nB(1, 2, 3, 4, 5)\nA(1, *(2, 3, 4, 5), z=6)\n")
+    assert calls_by_position(tree, class_names([tree])) == ["4: A takes 5 arguments by position"]

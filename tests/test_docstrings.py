@@ -44,6 +44,9 @@ SECTIONS = (
     "Source",
 )
 SHAPE = re.compile(r"\(.*\)|array|tensor|numbers|shape|scalar", re.IGNORECASE | re.DOTALL)
+FRAGMENT = re.compile(r"(After|As|At|Before|By|For|From|In|Of|On|See|To|With|Without)\b")
+"""How the description of a name does not begin: what it belongs to is said after what it is."""
+
 KERAS_METHODS = {
     *("build", "call", "compute_output_shape", "compute_output_spec", "get_config", "from_config"),
     *("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end"),
@@ -76,6 +79,14 @@ def entries_of(section):
         else:
             entries |= {name: f"{entries[name]} {line.strip()}" for name in names}
     return entries
+
+
+def fragments(parts):
+    """The names whose descriptions in Args or Attributes begin in the middle of a sentence."""
+    for section in ("Args", "Attributes"):
+        for name, text in entries_of(parts.get(section, "")).items():
+            if FRAGMENT.match(text.strip()):
+                yield f"{section} says no more of {name} than {text.strip()!r}"
 
 
 def own_nodes(function):
@@ -130,6 +141,7 @@ def _of_function(node, docstring, is_method, needs_example):
         # tests/edge/cli/test_cli.py asks for the example.
         yield from (f"{name} has no help" for name, text in texts.items() if not _has_help(text))
         return
+    yield from fragments(parts)
     said = entries_of(parts.get("Args", ""))
     for argument in arguments:
         if argument.arg not in said:
@@ -160,6 +172,7 @@ def _of_function(node, docstring, is_method, needs_example):
 
 def _of_class(node, docstring):
     parts = sections_of(docstring)
+    yield from fragments(parts)
     fields = [
         item.target.id
         for item in node.body
@@ -297,6 +310,11 @@ def test_the_good_sample_is_good():
     [
         ('"""A module."""', "", "the module has no docstring"),
         ("factor: Above 0.", "", "scale: Args leaves out factor"),
+        (
+            "factor: Above 0.",
+            "factor: Of the values.",
+            "scale: Args says no more of factor than 'Of the values.'",
+        ),
         ("factor: Above", "share: Above", "scale: Args names share, which is none"),
         ("int8 array, (count,).", "What is scaled.", "scale: Args says no shape of values"),
         ("    Returns:\n        An array.\n", "", "scale: no Returns"),
@@ -317,6 +335,10 @@ def test_what_is_missing_is_found(old, new, what):
         ("class A:\n    'One.'\n    def of(self): pass", "A.of has no docstring"),
         ("class A:\n    'One.'\n    def __init__(self, size): pass", "A: Args leaves out size"),
         ("@dataclass\nclass A:\n    'One.'\n    size: int", "A: Attributes leaves out size"),
+        (
+            "class A:\n    'One.\\n\\nAttributes:\\n    size: In pixels.'",
+            "A: Attributes says no more of size than 'In pixels.'",
+        ),
         ("def f(a: int, b: JsonOption):\n    'Does.'", "f: a has no help"),
         ("def f(a: Annotated[int, typer.Option()]):\n    'Does.'", "f: a has no help"),
     ],

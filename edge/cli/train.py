@@ -50,11 +50,18 @@ def train(
         # Before any data is read.
         mobilenet_v1_filters(alpha)
         side = scaled_side(side, rho)
-        images = load_images(data, side, channels, seed)
+        images = load_images(data, side, channels, seed=seed)
     make_repeatable()
     verbosity = 0 if as_json else keras_verbosity()
     with signals.in_native_code():
-        trained = training.train(images, alpha, float_epochs, qat_epochs, seed, verbosity)
+        trained = training.train(
+            images,
+            alpha=alpha,
+            float_epochs=float_epochs,
+            qat_epochs=qat_epochs,
+            seed=seed,
+            verbose=verbosity,
+        )
     names = "".join(f"{name}\n" for name in images.class_names).encode("utf-8")
     write_files(out.parent, {out.name: keras_bytes(trained.model), labels.name: names})
     count = len(images.test_labels)

@@ -89,7 +89,9 @@ def run_demo(
         "int8 fake quantization."
     )
     with signals.in_native_code():
-        trained = train(data, alpha, float_epochs, qat_epochs, verbose=verbose)
+        trained = train(
+            data, alpha=alpha, float_epochs=float_epochs, qat_epochs=qat_epochs, verbose=verbose
+        )
     announce("Converting to int8 with the trained ranges.")
     graph = read_graph(convert(trained.model))
     announce(f"Running {len(data.test_labels)} held-out images on LiteRT and on TFLite Micro.")

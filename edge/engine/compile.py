@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from edge.engine.layers import Network, network_of
+from edge.engine.layers import network_of
+from edge.engine.network import Network
 from edge.engine.packing import Kernel, kernel_for
 from edge.engine.schedule import Scheduler
 from edge.engine.stream_plan import StreamPlan

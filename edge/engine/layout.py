@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from edge.engine.layers import Network
+from edge.engine.network import Network
 from edge.engine.simulation import Simulation
 from edge.memory.greedy import align_up
 

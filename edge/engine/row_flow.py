@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.engine.layers import Layer, Network
+from edge.engine.network import Layer, Network
 
 
 class RowFlow:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from edge.engine.layers import Layer, Network
 from edge.engine.layout import Layout, segment_layout
+from edge.engine.network import Layer, Network
 from edge.engine.simulation import Simulation
 from edge.engine.stream_plan import Segment, Store, StreamPlan
 from edge.errors import ModelError
@@ -111,7 +111,7 @@ class Scheduler:
         return min(fitting, key=lambda plan: sum(s.copied_bytes for s in plan.segments))
 
     def _best_layouts(self, scratch_bytes: Sequence[int], has_heads: bool) -> tuple[Layout, ...]:
-        """Dynamic programming over the cuts: the smallest peak of any chain of segments."""
+        """Dynamic programming over the cuts: the smallest peak that a chain can have."""
         best = [_Chain(0, 0, ())]
         for end in range(1, len(self._cuts)):
             candidates: list[_Chain] = []

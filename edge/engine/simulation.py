@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 
-from edge.engine.layers import Network
+from edge.engine.network import Network
 from edge.engine.row_flow import RowFlow
 from edge.engine.stream_plan import Await, Keep, Make, Step
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from edge.engine.layers import Network
+from edge.engine.network import Network
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -163,9 +163,12 @@ def program(plan: FlashPlan, board: str | Board) -> None:
         EdgeError: If the tool fails, or the board's drive is not mounted.
 
     Example:
-        >>> program(FlashPlan((), (pathlib.Path("firmware.bin"), None)), "raspberry-pi-pico-2")
-        Traceback (most recent call last):
-        edge.errors.EdgeError: No drive with INFO_UF2.TXT is mounted: hold the BOOTSEL button ...
+        >>> image, drive = pathlib.Path("firmware.bin"), pathlib.Path("RP2350")
+        >>> image.write_bytes(bytes(300)), drive.mkdir()
+        (300, None)
+        >>> program(FlashPlan((), (image, drive)), "raspberry-pi-pico-2")
+        >>> (drive / "firmware.uf2").stat().st_size
+        1024
     """
     board = find_board(board)
     if plan.copy is not None:

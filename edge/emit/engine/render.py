@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from edge.emit.c_text import float_literal, template
 from edge.engine.compile import Engine
-from edge.engine.layers import Layer, Network
+from edge.engine.network import Layer, Network
 from edge.engine.stream_plan import Await, Make, StreamPlan
 from edge.tflite.requantization import activation_range, scale_of, zero_point_of
 
