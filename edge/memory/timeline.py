@@ -44,11 +44,11 @@ class Timeline:
         """The operator at which the plan reaches highest; of several, where most is alive."""
         return max(self.moments, key=lambda moment: (moment.top_bytes, moment.alive_bytes))
 
-    def culprits(self) -> list[tuple[Buffer, int]]:
-        """What is alive at the peak.
+    def peak_buffers(self) -> list[tuple[Buffer, int]]:
+        """Lists the buffers that are alive at the peak.
 
         Returns:
-            Buffers with their offsets, the largest first.
+            The buffers with their offsets in bytes, the largest first.
         """
         time = self.peak.operator + 1
         alive = [
