@@ -16,6 +16,7 @@ from edge.debugger.result import Comparison, LayerError
 from edge.errors import EdgeError, ModelError
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.tflite.graph import Graph
+from edge.tflite.operators import kernel_of
 from edge.tflite.quantize import real_range, to_real
 from edge.tflite.requantization import scale_of
 
@@ -204,7 +205,7 @@ def _finding(measured: Measurement, pair: AlignedOperator, layer: LayerError) ->
     kernel, rounded = folded_kernel(pair.nodes), int8_kernel(graph, op)
     sums, output = measured.sums[op.index], measured.output_tensor(pair)
     makers = {other.result: other.layer for other in measured.pairs if other.nodes}
-    scales = graph.tensors[op.inputs[1]].quantization if rounded is not None else None
+    scales = kernel_of(graph, op).quantization if rounded is not None else None
     return Finding(
         layer=layer,
         weights=None if kernel is None or rounded is None else (kernel, rounded),

@@ -15,7 +15,7 @@ class Moment:
     """The arena's head while one operator runs.
 
     Attributes:
-        operator: Its index.
+        operator: The operator's index.
         alive_bytes: Sum of what is alive, each rounded up to 16.
         top_bytes: Where the highest live buffer ends: what the plan needs at this time.
     """
@@ -27,7 +27,7 @@ class Moment:
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """Memory over one inference.
+    """The memory of one inference, operator by operator.
 
     Attributes:
         moments: One per operator.

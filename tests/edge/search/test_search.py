@@ -43,7 +43,7 @@ def test_planned_figures_equal_those_of_a_conversion(candidates):
     from edge.deploy.budget import budget
     from edge.memory.offline_plan import planned_model
 
-    model = keras_mobilenet.MobileNetV1((40, 40, 1), 0.15, classes=10)
+    model = keras_mobilenet.MobileNetV1((40, 40, 1), 0.15, classes=10, padding="same")
     quantized = keras_mobilenet.quantize_model(model)
     quantized(np.random.default_rng(0).uniform(-1, 1, (2, 40, 40, 1)), training=True)
     graph = planned_model(read_graph(edge.convert(quantized))).graph
