@@ -45,10 +45,10 @@ class Timeline:
         return max(self.moments, key=lambda moment: (moment.top_bytes, moment.alive_bytes))
 
     def peak_buffers(self) -> list[tuple[Buffer, int]]:
-        """What is alive at the peak.
+        """Lists the buffers that are alive at the peak.
 
         Returns:
-            Buffers with their offsets, the largest first.
+            The buffers with their offsets in bytes, the largest first.
         """
         time = self.peak.operator + 1
         alive = [
