@@ -38,7 +38,7 @@ def _model():
     import keras
     from keras import layers
 
-    from edge.debugger.align import int8_kernel
+    from edge.debugger.kernels import int8_kernel
 
     graph = _graph()
     image = keras.Input((8, 8, 3), name="image")

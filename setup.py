@@ -90,7 +90,7 @@ setup(
             "latex2mathml>=3.78,<4",
         ],
     },
-    entry_points={"console_scripts": ["keras-mobilenet=edge.cli.main:main"]},
+    entry_points={"console_scripts": ["keras-mobilenet=edge.__main__:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Developers",

@@ -27,12 +27,13 @@ import edge
 import keras_mobilenet
 from edge.catalog.boards import find_board
 from edge.deploy.verify import quantize_inputs
-from edge.engine.compile import engine_for
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
 from edge.runtimes.interpreters import run_litert
 from edge.tflite.reader import read_graph
 from keras_mobilenet.pruning import ChannelPruning, MagnitudePruning, PolynomialDecay
 from keras_mobilenet.pruning.channel_costs import macs
-from keras_mobilenet.pruning.channel_groups import ChannelSpaces
+from keras_mobilenet.pruning.channel_groups import ChannelGroups
 from keras_mobilenet.training.data import ImageData, load_images
 from keras_mobilenet.training.train import QAT_LEARNING_RATE, augmented_batches
 
@@ -95,14 +96,14 @@ def accuracy(model: keras.Model, data: ImageData) -> float:
 def sizes(tflite: bytes, model: keras.Model, stored_zeros: float) -> dict:
     """Bytes of the file and, on the board, of the engine's constants and state."""
     graph = read_graph(tflite)
-    spaces = ChannelSpaces(model)
-    engine = engine_for(graph, find_board(BOARD))
+    channels = ChannelGroups(model)
+    engine = compile_engine(graph, instruction_set(find_board(BOARD)))
     return {
         "tflite": len(tflite),
         "gzip": len(gzip.compress(tflite, 9)),
         "flash": engine.weights_bytes,
         "ram": engine.state_bytes,
-        "macs": macs(spaces, np.ones(spaces.count, bool)),
+        "macs": macs(channels, np.ones(channels.count, bool)),
         "zeros": stored_zeros,
     }
 

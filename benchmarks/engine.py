@@ -23,9 +23,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import edge
 from edge.catalog.boards import find_board
 from edge.deploy.verify_engine import run_emulated
-from edge.engine.compile import engine_for
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
 from edge.firmware.emulate import Emulation
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.runtimes.interpreters import run_litert
 from edge.tflite.graph import Graph
 from edge.tflite.reader import read_graph
@@ -56,7 +57,7 @@ def main() -> None:
         weights = ""
         if where.startswith("engine"):
             board = M55 if "M55" in where else M4
-            weights = f"{engine_for(graph, board).weights_bytes:,}"
+            weights = f"{compile_engine(graph, instruction_set(board)).weights_bytes:,}"
         table.add_row(
             name,
             where,
@@ -192,7 +193,7 @@ def plans() -> Table:
         figures = (
             whole.greedy_bytes,
             whole.planned_bytes,
-            engine_for(graph, M4).plan.memory_bytes,
+            compile_engine(graph, instruction_set(M4)).plan.memory_bytes,
             graph.total_macs(),
             small.total_macs(),
         )

@@ -12,7 +12,7 @@ import numpy as np
 
 import edge
 from edge.catalog.boards import Board, core_flags
-from edge.engine.compile import engine_of
+from edge.engine.compile import compile_engine
 from edge.firmware.emulate import Emulation, emulate
 from edge.firmware.render import link_script, render_firmware
 from edge.tflite.graph import Graph
@@ -104,7 +104,7 @@ def _run(
     flags: list[str],
 ) -> tuple[Emulation, int]:
     """Compiles and runs; the static RAM stands in for the state."""
-    ours = render_firmware(engine_of(graph), board, is_frame=True)
+    ours = render_firmware(compile_engine(graph), board, is_frame=True)
     for name in ("main.c", "start.c", "start.h", "semihosting.h", "self_test.h"):
         (folder / name).write_text(ours[name], "utf-8")
     (folder / "link.ld").write_text(link_script(board, STACK_SECTION_BYTES), "utf-8")

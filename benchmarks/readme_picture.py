@@ -17,8 +17,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from engine import M4, models
 
-from edge.engine.compile import engine_for
-from edge.memory.planned_model import planned_model
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
+from edge.memory.offline_plan import planned_model
 
 KIB = 1024
 TITLES = {
@@ -42,7 +43,7 @@ def figures() -> dict[str, tuple[int, int, int]]:
     for name, (graph, _) in models().items():
         if name in TITLES:
             whole = planned_model(graph)
-            engine = engine_for(graph, M4)
+            engine = compile_engine(graph, instruction_set(M4))
             found[name] = (whole.greedy_bytes, whole.planned_bytes, engine.plan.memory_bytes)
     return {name: found[name] for name in TITLES if name in found}
 

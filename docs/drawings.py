@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import networks
 
-from edge.engine.layers import Network, network_of
-from edge.engine.schedule import StreamPlan, plan_stream
-from edge.memory.planned_model import planned_graph
+from edge.engine.layers import network_of
+from edge.engine.network import Network
+from edge.engine.schedule import plan_stream
+from edge.engine.stream_plan import Keep, Make, StreamPlan
+from edge.memory.offline_plan import planned_graph
 from edge.memory.tflm_arena import predict_arena
 
 INK, FAINT, PALE = "#26323f", "#9aa5b1", "#eceff3"
@@ -74,12 +76,12 @@ def _lives(plan: StreamPlan) -> tuple[dict[tuple[int, int], list[int]], int]:
     made = dict.fromkeys(network.rows, 0)
     now = -1
     for step in plan.steps:
-        if step.kind == "keep":
+        if isinstance(step, Keep):
             continue
         now += 1
         tensor = network.input
-        if step.kind == "make":
-            layer = network.layers[step.index]
+        if isinstance(step, Make):
+            layer = network.layers[step.layer]
             tensor = layer.output
             for source in layer.inputs:
                 height = network.rows[source].height

@@ -70,8 +70,8 @@ HOST = (
     "tests/edge/emit/engine/test_engine.py::test_computes_any_network",
     "tests/edge/emit/engine/test_engine.py::test_computes_the_reference_on_this_machine",
 )
-LAYERS = ("tests/edge/engine/test_layers.py", *STREAM, *HOST)
-QEMU = ("tests/edge/firmware/test_emulate.py::test_computes_the_reference",)
+LAYERS = ("tests/edge/engine/test_network.py", *STREAM, *HOST)
+QEMU = ("tests/edge/firmware/test_emulate.py::test_firmware_computes_the_bytes_of_the_reference",)
 
 BREAKS = [
     # Rounding and fixed point.
@@ -117,25 +117,25 @@ BREAKS = [
     Break("edge/tflite/writer.py", "BUFFER_ALIGNMENT = 16", "BUFFER_ALIGNMENT = 8", OFFLINE),
     # The streamed schedule.
     Break(
-        "edge/engine/schedule.py",
-        "self.made[t] > layer.last_row",
-        "self.made[t] >= layer.last_row",
+        "edge/engine/row_flow.py",
+        "self.made[tensor] > last[row]",
+        "self.made[tensor] >= last[row]",
         STREAM,
     ),
     Break(
-        "edge/engine/schedule.py",
-        "(flow.made[output] + 1) * rows",
-        "flow.made[output] * rows",
+        "edge/engine/simulation.py",
+        "now_made * result_bytes",
+        "made * result_bytes",
         STREAM,
     ),
     Break(
-        "edge/engine/layers.py",
+        "edge/engine/network.py",
         "(self.window[0] - 1) * self.dilation[0]",
         "self.window[0] - 1",
         LAYERS,
     ),
     Break(
-        "edge/engine/layers.py",
+        "edge/engine/network.py",
         "max(0, row * self.stride[0] - self.pad[0]))",
         "row * self.stride[0])",
         LAYERS,

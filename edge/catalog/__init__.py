@@ -1,1 +1,1 @@
-"""The boards that the project knows."""
+"""The catalog of boards: cores, memory banks and how each is programmed, with sources."""

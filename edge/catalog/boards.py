@@ -1,4 +1,4 @@
-"""Cortex-M boards: what they hold, read from the TOML files beside this module."""
+"""Reads the Cortex-M boards from the TOML files beside this module."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "
 
 @dataclasses.dataclass(frozen=True)
 class Bank:
-    """One contiguous piece of memory.
+    """One contiguous range of a board's memory.
 
     Attributes:
-        name: As the datasheet calls it.
-        address: First address.
-        bytes: Size in bytes.
+        name: The name in the datasheet.
+        address: The first address.
+        bytes: The size in bytes.
     """
 
     name: str
@@ -30,27 +30,27 @@ class Bank:
 
 @dataclasses.dataclass(frozen=True)
 class Board:
-    """A board, with the figures of its datasheet.
+    """A board with the figures of its datasheet, as `boards` and `find_board` return it.
 
     Attributes:
-        id: The name on the command line, and of the TOML file.
-        name: The name that its maker prints.
-        vendor: Its maker.
-        mcu: The microcontroller's part number.
-        core: gcc's `-mcpu` name.
-        fpu: gcc's `-mfpu` name, or `"none"`.
+        id: The name on the command line, which is also the name of the TOML file.
+        name: The name that the maker prints on the board.
+        vendor: The maker of the board.
+        mcu: The part number of the microcontroller.
+        core: The name of the core for gcc's `-mcpu`.
+        fpu: The name of the floating-point unit for gcc's `-mfpu`, or `"none"`.
         dsp: Whether the core has the DSP extension.
-        mve: Whether the core has Helium.
-        clock_hz: Highest core clock, in Hz.
-        aliases: Other names people type.
-        flash: Program memory.
-        ram: Data memory, the bank for stack and arena first.
-        flash_method: The tool that programs the board.
-        flash_target: That tool's name of the board, may be empty.
-        uf2_family: Number of its family in UF2 files; None where its image is no UF2.
-        boot_block: Words that its boot ROM looks for near the start of the flash; may be none.
-        qemu_machine: QEMU's name of the board, None where it has none.
-        sources: Where each figure is from.
+        mve: Whether the core has Helium, the M-profile vector extension.
+        clock_hz: The highest core clock, in Hz.
+        aliases: Other names that people type.
+        flash: The banks of program memory.
+        ram: The banks of data memory, the one for stack and arena first.
+        flash_method: The tool that programs the board, or how else it is programmed.
+        flash_target: The tool's name of the board; may be empty.
+        uf2_family: The number of the board's family in UF2 files; None where it takes no UF2.
+        boot_block: The words that the boot ROM looks for near the start of the flash; may be empty.
+        qemu_machine: QEMU's name of the board; None where QEMU does not emulate it.
+        sources: The document that each figure comes from, by the name of the figure.
     """
 
     id: str
@@ -74,25 +74,25 @@ class Board:
 
     @property
     def flash_bytes(self) -> int:
-        """Program memory of all banks, in bytes."""
+        """The size of all flash banks together, in bytes."""
         return sum(bank.bytes for bank in self.flash)
 
     @property
     def ram_bytes(self) -> int:
-        """Data memory of all banks, in bytes."""
+        """The size of all RAM banks together, in bytes."""
         return sum(bank.bytes for bank in self.ram)
 
     @property
     def largest_ram_bank(self) -> Bank:
-        """The bank that can hold the largest tensor arena."""
+        """The largest RAM bank, which can hold the largest tensor arena."""
         return max(self.ram, key=lambda bank: bank.bytes)
 
 
 def boards() -> list[Board]:
-    """All boards, sorted by name.
+    """Lists all boards that the catalog knows.
 
     Returns:
-        One `Board` per TOML file.
+        The boards, sorted by their ids.
 
     Example:
         >>> "nucleo-f446re" in [board.id for board in boards()]
@@ -101,22 +101,25 @@ def boards() -> list[Board]:
     return sorted((_read(path) for path in BOARD_FOLDER.glob("*.toml")), key=lambda b: b.id)
 
 
-def find_board(name: str) -> Board:
-    """The board of a name.
+def find_board(name: str | Board) -> Board:
+    """Finds a board by its name.
 
     Args:
-        name: Its id, its printed name or an alias; case, spaces, dots and dashes do not matter.
+        name: The id of the board, its printed name or an alias; case, spaces, dots and dashes do
+            not matter. A `Board` is returned as it is.
 
     Returns:
         The `Board`.
 
     Raises:
-        EdgeError: If no board has that name; the message lists the nearest.
+        EdgeError: If no board has that name; the message lists the nearest names.
 
     Example:
         >>> find_board("micro:bit v2").ram_bytes
         131072
     """
+    if isinstance(name, Board):
+        return name
     all_boards = boards()
     names = {
         _plain(n): board for board in all_boards for n in (board.id, board.name, *board.aliases)
@@ -131,13 +134,13 @@ def find_board(name: str) -> Board:
 
 
 def core_flags(board: Board) -> list[str]:
-    """gcc's options for a board's core.
+    """Returns the options of gcc that choose a board's core.
 
     Args:
-        board: The board.
+        board: The board to compile for.
 
     Returns:
-        The options.
+        The options, one string each.
 
     Example:
         >>> core_flags(find_board("nucleo-f446re"))

@@ -1,110 +1,61 @@
-"""The whole way on real images: train, quantize, convert, prove, emit."""
+"""The command demo."""
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
-import shutil
-import tempfile
-from collections.abc import Callable
 
-import numpy as np
+import typer
 
-from edge.converter.convert import convert
-from edge.converter.keras_files import keras_bytes
-from edge.deploy.export import Export, export
-from edge.deploy.verify import Verification, quantize_inputs, verify
-from edge.emit.tflm.compiled import COMPILER, compiled_model_bytes
-from edge.system import signals
-from edge.system.files import write_files
-from edge.tflite.reader import read_graph
-
-SIDE = 48
-CHANNELS = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class DemoResult:
-    """Everything the demo measured.
-
-    Attributes:
-        float_accuracy: Of the float model on the held-out images, 0 to 1.
-        qat_accuracy: Of the Keras model that simulates int8, on the same images.
-        int8_accuracy: Of the .tflite on LiteRT's reference kernels, on the same images.
-        verification: LiteRT against TFLite Micro on the same images.
-        export: The firmware sources and the budget.
-        compiled_model_bytes: The model's section as compiled for the board, None without the Arm
-            compiler.
-    """
-
-    float_accuracy: float
-    qat_accuracy: float
-    int8_accuracy: float
-    verification: Verification
-    export: Export
-    compiled_model_bytes: int | None
+from edge.cli import json, result_tables
+from edge.cli.arguments import bad_argument, keras_verbosity, load_tensorflow, make_repeatable
+from edge.cli.console import print_json, show, stderr, stdout
+from edge.cli.misfit import showing_misfit
+from edge.cli.options import (
+    AlphaOption,
+    BoardOption,
+    DataOption,
+    FloatEpochsOption,
+    JsonOption,
+    OutOption,
+    QatEpochsOption,
+)
 
 
-def run_demo(
-    source: str,
-    board: str,
-    folder: pathlib.Path,
-    alpha: float = 0.25,
-    float_epochs: int = 30,
-    qat_epochs: int = 8,
-    verbose: int | str = "auto",
-    announce: Callable[[str], None] = print,
-) -> DemoResult:
-    """Trains on real images and goes all the way to firmware sources.
+def demo(
+    data: DataOption = "digits",
+    board: BoardOption = "nucleo-f446re",
+    out: OutOption = pathlib.Path("demo"),
+    alpha: AlphaOption = 0.25,
+    float_epochs: FloatEpochsOption = 30,
+    qat_epochs: QatEpochsOption = 8,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole way in some two minutes: train, quantize, convert, prove, emit."""
+    from edge.catalog.boards import find_board
+    from edge.system.files import require_writable
 
-    Args:
-        source: As in `keras_mobilenet.training.data.load_images`.
-        board: The board's name.
-        folder: Gets `model.keras`, `model.tflite` and the sources.
-        alpha: Width multiplier.
-        float_epochs: Number of float epochs.
-        qat_epochs: Number of epochs with fake quantization.
-        verbose: As in `model.fit`.
-        announce: Is told what begins.
+    target = find_board(board)
+    require_writable(out)
+    load_tensorflow()
+    from edge.deploy.demo import run_demo
+    from keras_mobilenet.models.topology import mobilenet_v1_filters
 
-    Returns:
-        The `DemoResult`.
-
-    Raises:
-        EdgeError: If a step fails.
-        DataError: If the images cannot be had.
-
-    Example:
-        >>> done = run_demo("digits", "nucleo-f446re", pathlib.Path("demo"))  # doctest: +SKIP
-    """
-    from keras_mobilenet.training.data import load_images
-    from keras_mobilenet.training.train import train
-
-    data = load_images(source, SIDE, CHANNELS)
-    announce(
-        f"Training MobileNetV1 alpha {alpha:g}, {SIDE}x{SIDE}, on {len(data.train_labels)} images, "
-        f"{len(data.test_labels)} held out: {float_epochs} float epochs, then {qat_epochs} with "
-        "int8 fake quantization."
-    )
-    with signals.in_native_code():
-        trained = train(data, alpha, float_epochs, qat_epochs, verbose=verbose)
-    announce("Converting to int8 with the trained ranges.")
-    graph = read_graph(convert(trained.model))
-    announce(f"Running {len(data.test_labels)} held-out images on LiteRT and on TFLite Micro.")
-    proof = verify(graph, quantize_inputs(graph, data.test_inputs()))
-    int8_accuracy = float(np.mean(proof.outputs.argmax(axis=1) == data.test_labels))
-    announce(f"Writing firmware sources for {board}.")
-    compiled = None
-    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
-        # Elsewhere first: the folder gets all of it or nothing.
-        staging = pathlib.Path(name)
-        written = export(graph.content, board, staging, labels=data.class_names)
-        if shutil.which(COMPILER) is not None:
-            compiled = compiled_model_bytes(staging, written.board)
-        contents = {file: (staging / file).read_bytes() for file in written.files}
-    contents |= {"model.keras": keras_bytes(trained.model), "model.tflite": graph.content}
-    write_files(folder, contents)
-    written = dataclasses.replace(written, folder=folder)
-    return DemoResult(
-        trained.float_accuracy, trained.qat_accuracy, int8_accuracy, proof, written, compiled
-    )
+    with bad_argument(), showing_misfit(as_json):
+        mobilenet_v1_filters(alpha)
+        make_repeatable()
+        result = run_demo(
+            data,
+            target.id,
+            out,
+            alpha=alpha,
+            float_epochs=float_epochs,
+            qat_epochs=qat_epochs,
+            verbose=0 if as_json else keras_verbosity(),
+            announce=stderr.print if as_json else stdout.print,
+        )
+    if as_json:
+        print_json(json.demo_json(result))
+    else:
+        show(result_tables.demo_table(result))
+    if not result.verification.is_equal:
+        raise typer.Exit(1)

@@ -1,17 +1,13 @@
-"""From an error to the one line that the user sees."""
+"""From an error to the one sentence that the user sees."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import sys
 from typing import Any
 
 import typer
-from rich.text import Text
-
-from edge.cli.shared import stderr
 
 UsageError: Any = typer.BadParameter.__base__
 """Click's; newer releases of Typer bring their own copy of it."""
@@ -55,19 +51,6 @@ def system_sentence(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = " Make room, or name a folder on another disk in TMPDIR."
     return f"{where}{error.strerror or error}.{hint}"
-
-
-def print_error(message: str) -> None:
-    """Prints an error as one line on the standard error.
-
-    Args:
-        message: What was wrong, where, and what to do.
-    """
-    text = " ".join(line.strip() for line in message.splitlines() if line.strip())
-    # A file name may hold anything, a terminal's commands too.
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    with contextlib.suppress(OSError):
-        stderr.print(Text.assemble(("Error:", "bold red"), " ", text))
 
 
 def end_output() -> None:

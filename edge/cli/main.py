@@ -10,25 +10,23 @@ from typing import NoReturn
 
 import typer
 
-from edge.cli import (
-    compare as cli_compare,
-)
-from edge.cli import (
-    engine as cli_engine,
-)
-from edge.cli import (
-    model as cli_model,
-)
-from edge.cli import (
-    package as cli_package,
-)
-from edge.cli import (
-    report as cli_report,
-)
-from edge.cli import (
-    train as cli_train,
-)
-from edge.cli.errors import UsageError, end_output, print_error, system_sentence, usage_sentence
+from edge.cli.boards import boards
+from edge.cli.build import build
+from edge.cli.compare import compare
+from edge.cli.console import print_error
+from edge.cli.demo import demo
+from edge.cli.errors import UsageError, end_output, system_sentence, usage_sentence
+from edge.cli.export import export
+from edge.cli.fit import fit
+from edge.cli.flash import flash
+from edge.cli.inspect import inspect
+from edge.cli.plan import plan
+from edge.cli.report import report
+from edge.cli.run import run
+from edge.cli.search import search
+from edge.cli.stream import stream
+from edge.cli.train import train
+from edge.cli.verify import verify
 from edge.errors import EdgeError
 from edge.system import signals
 
@@ -43,22 +41,21 @@ app = typer.Typer(
 )
 
 for command, example in (
-    (cli_model.boards, "boards --json"),
-    (cli_train.train, "train --data faces --side 64 --alpha 0.25 --out faces.keras"),
-    (cli_model.export, "export model.tflite --board 'micro:bit v2' --out firmware"),
-    (cli_model.verify, "verify model.tflite --inputs 1000"),
-    (cli_compare.compare, "compare faces.keras faces.tflite --data faces --plot sqnr.png"),
-    (cli_model.inspect, "inspect model.tflite --plot memory.png"),
-    (cli_model.fit, "fit model.tflite --board raspberry-pi-pico --plot fit.png"),
-    (cli_model.plan, "plan model.tflite --out planned.tflite"),
-    (cli_engine.stream, "stream model.tflite --plot stream.png"),
-    (cli_engine.build, "build model.tflite --board arduino-zero --out firmware"),
-    (cli_package.package, "package model.tflite --as arduino --out PersonDetector"),
-    (cli_engine.run, "run model.tflite --emulate --board nucleo-f446re"),
-    (cli_report.report, "report model.tflite --board nucleo-f446re --png report.png"),
-    (cli_engine.flash, "flash firmware --board nucleo-f446re --dry-run"),
-    (cli_train.search, "search --board arduino-zero --data digits"),
-    (cli_train.demo, "demo --data faces --board nano-33-ble-sense"),
+    (boards, "boards --json"),
+    (train, "train --data faces --side 64 --alpha 0.25 --out faces.keras"),
+    (export, "export model.tflite --runtime engine --shape arduino --out PersonDetector"),
+    (build, "build model.tflite --board arduino-zero --out firmware"),
+    (run, "run model.tflite --board nucleo-f446re"),
+    (flash, "flash firmware --board nucleo-f446re --dry-run"),
+    (verify, "verify model.tflite --inputs 1000"),
+    (compare, "compare faces.keras faces.tflite --data faces --plot sqnr.png"),
+    (inspect, "inspect model.tflite --plot memory.png"),
+    (fit, "fit model.tflite --board raspberry-pi-pico --plot fit.png"),
+    (plan, "plan model.tflite --out planned.tflite"),
+    (stream, "stream model.tflite --plot stream.png"),
+    (report, "report model.tflite --board nucleo-f446re --png report.png"),
+    (search, "search --board arduino-zero --data digits"),
+    (demo, "demo --data faces --board nano-33-ble-sense"),
 ):
     app.command(epilog=f"Example: keras-mobilenet {example}")(command)
 
@@ -76,10 +73,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     signals.raise_interrupted()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
             # A file name need not be text, and not every terminal has every letter.
-            stream.reconfigure(errors="backslashreplace")
+            output.reconfigure(errors="backslashreplace")
     code, message = 0, ""
     try:
         code = _run(sys.argv[1:] if argv is None else argv)

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge.debugger.advice import ALARM_DB
-from edge.deploy.budget import Budget
-from edge.engine.schedule import StreamPlan
 from edge.errors import EdgeError
-from edge.memory.timeline import Timeline
 from edge.system.files import write_files
-from edge.tflite.graph import Graph
 
 if TYPE_CHECKING:
     from edge.debugger.result import Comparison
+    from edge.deploy.budget import Budget
+    from edge.engine.stream_plan import StreamPlan
+    from edge.memory.timeline import Timeline
     from edge.search.candidates import Candidate
+    from edge.tflite.graph import Graph
 
 KIB = 1024
 
@@ -69,8 +69,8 @@ def stream_picture(plan: StreamPlan, path: pathlib.Path) -> None:
         EdgeError: If the file cannot be written.
 
     Example:
-        >>> from edge.engine.compile import engine_of
-        >>> stream_picture(engine_of(graph).plan, pathlib.Path("stream.png"))
+        >>> from edge.engine.compile import compile_engine
+        >>> stream_picture(compile_engine(graph).plan, pathlib.Path("stream.png"))
         >>> pathlib.Path("stream.png").is_file()
         True
     """

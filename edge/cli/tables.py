@@ -1,21 +1,25 @@
-"""Tables for the terminal."""
+"""Tables of what a model takes: boards, budgets, memory over time, schedules, sources."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Column, Table
 
-from edge.catalog.boards import Board
-from edge.cli.demo import DemoResult
-from edge.debugger.advice import ALARM_DB
-from edge.debugger.result import Comparison
-from edge.deploy.budget import Budget, Variant
-from edge.memory.timeline import Timeline
-from edge.search.candidates import Candidate
-from edge.tflite.graph import Graph, Tensor
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge.catalog.boards import Board
+    from edge.deploy.budget import Budget, Variant
+    from edge.deploy.build import Build
+    from edge.deploy.export import Export
+    from edge.engine.stream_plan import StreamPlan
+    from edge.memory.timeline import Timeline
+    from edge.tflite.graph import Graph, Tensor
 
 
-def boards_table(boards: list[Board]) -> Table:
+def boards_table(boards: Sequence[Board]) -> Table:
     """All boards with their memory.
 
     Args:
@@ -99,7 +103,7 @@ def banks_table(budget: Budget) -> Table:
     return table
 
 
-def variants_table(variants: list[Variant]) -> Table:
+def variants_table(variants: Sequence[Variant]) -> Table:
     """Narrower and smaller versions of a network that would fit.
 
     Args:
@@ -137,6 +141,7 @@ def graph_table(graph: Graph, timeline: Timeline | None = None) -> Table:
         A table.
 
     Example:
+        >>> from edge.tflite.graph import Graph
         >>> graph_table(Graph((), (), (), (), b"")).row_count
         0
     """
@@ -159,7 +164,7 @@ def graph_table(graph: Graph, timeline: Timeline | None = None) -> Table:
             str(op.index),
             op.opcode,
             "x".join(map(str, output.shape)),
-            _grid(output),
+            _scale_and_zero(output),
             f"{constants:,}",
             f"{graph.macs(op):,}",
             f"{moments[op.index].top_bytes:,}" if moments else "?",
@@ -169,7 +174,7 @@ def graph_table(graph: Graph, timeline: Timeline | None = None) -> Table:
     return table
 
 
-def culprits_table(graph: Graph, timeline: Timeline) -> Table:
+def peak_table(graph: Graph, timeline: Timeline) -> Table:
     """What is alive at the peak.
 
     Args:
@@ -181,7 +186,7 @@ def culprits_table(graph: Graph, timeline: Timeline) -> Table:
 
     Example:
         >>> from edge.memory.timeline import memory_timeline
-        >>> culprits_table(graph, memory_timeline(graph)).title
+        >>> peak_table(graph, memory_timeline(graph)).title
         'Peak of 256 bytes at operator 0, CONV_2D'
     """
     peak = timeline.peak
@@ -204,109 +209,106 @@ def culprits_table(graph: Graph, timeline: Timeline) -> Table:
     return table
 
 
-def front_table(front: list[Candidate], trials: int) -> Table:
-    """The candidates that no other beats.
+def build_table(built: Build) -> Table:
+    """What a firmware takes of a board's memory.
 
     Args:
-        front: From `edge.search.candidates.pareto_front`.
-        trials: How many of them will be trained.
+        built: The firmware.
 
     Returns:
         A table.
 
     Example:
-        >>> front_table([], 4).row_count
-        0
+        >>> from edge.deploy.build import build
+        >>> build_table(build("model.tflite", "nucleo-f446re")).row_count
+        7
     """
+    from edge.firmware.render import STACK_BYTES
+
+    table = Table("memory", "what", right("bytes"), title=built.board.name)
+    camera = built.camera
+    tables, ram = (0, 0) if camera is None else (camera.tables_bytes, camera.ram_bytes)
+    buffers = built.firmware.static_ram_bytes - built.engine.state_bytes - ram
+    for memory, what, count in (
+        ("flash", "weights", built.firmware.weights_bytes),
+        *([("flash", "camera: tables", tables)] if tables else []),
+        ("flash", "kernels, schedule, start-up, main", built.firmware.code_bytes - tables),
+        ("flash", "in all", built.flash_bytes),
+        ("RAM", "state: rings and counters", built.engine.state_bytes),
+        *([("RAM", "camera: state, a row", ram)] if ram else []),
+        ("RAM", "input buffer and the like", buffers),
+        ("RAM", "stack, set aside", STACK_BYTES),
+        ("RAM", "in all", built.ram_bytes),
+    ):
+        table.add_row(memory, what, f"{count:,}")
+    return table
+
+
+def kernels_table(written: Export) -> Table:
+    """What the engine's kernels take, for each instruction set.
+
+    Args:
+        written: The sources of the engine.
+
+    Returns:
+        A table.
+
+    Example:
+        >>> from edge.deploy.export import export
+        >>> written = export("model.tflite", None, "net", runtime="engine", shape="arduino")
+        >>> kernels_table(written).row_count
+        3
+    """
+    title = None if written.name is None else written.name.camel
+    table = Table("kernels", right("weights, flash"), right("state, RAM"), title=title)
+    for name, engine in written.engines.items():
+        table.add_row(name, f"{engine.weights_bytes:,}", f"{engine.state_bytes:,}")
+    return table
+
+
+def segments_table(plan: StreamPlan) -> Table:
+    """The schedule: which layers run together, and the memory while they do.
+
+    Args:
+        plan: The schedule.
+
+    Returns:
+        A table.
+
+    Example:
+        >>> from edge.engine.compile import compile_engine
+        >>> segments_table(compile_engine(graph).plan).title
+        '144 bytes of memory'
+    """
+    network = plan.network
     table = Table(
-        "alpha", "side", right("MACs"), right("flash"), right("RAM"), "", title="What fits"
+        "layers",
+        "reads",
+        "makes",
+        right("rings, heads, scratch"),
+        right("whole tensors"),
+        right("ring rows"),
+        title=f"{plan.memory_bytes:,} bytes of memory",
     )
-    for number, candidate in enumerate(front):
+    for segment in plan.segments:
+        first, last = segment.layers[0], segment.layers[1] - 1
+        source, result = network.rows[segment.source], network.rows[segment.result]
+        is_streamed = segment.source == network.input
+        whole = result.bytes + (0 if is_streamed else source.bytes)
+        rows = [
+            str(count)
+            for tensor, count in segment.slots.items()
+            if tensor not in (segment.source, segment.result) or (is_streamed and count)
+        ]
         table.add_row(
-            f"{candidate.alpha:g}",
-            str(candidate.side),
-            f"{candidate.macs:,}",
-            f"{candidate.flash_bytes:,}",
-            f"{candidate.ram_bytes:,}",
-            "to be trained" if number < trials else "",
+            f"{first} to {last}" if first != last else str(first),
+            _size(source.height, source.width, source.channels, "row by row" * is_streamed),
+            _size(result.height, result.width, result.channels, ""),
+            f"{segment.workspace_bytes:,}",
+            f"{whole:,}" + (", overlapping" if segment.overlap_bytes and not is_streamed else ""),
+            " ".join(rows),
         )
     return table
-
-
-def trials_table(trials: dict[str, tuple[str, float | None]]) -> Table:
-    """What became of every trial.
-
-    Args:
-        trials: State and accuracy on the images that choose, by name.
-
-    Returns:
-        A table.
-
-    Example:
-        >>> trials_table({"alpha 0.1, side 32": ("complete", 0.9)}).row_count
-        1
-    """
-    table = Table("candidate", "trial", right("accuracy where it chose"))
-    for name, (state, accuracy) in trials.items():
-        table.add_row(name, state, "" if accuracy is None else f"{accuracy:.2%}")
-    return table
-
-
-def demo_table(result: DemoResult) -> Table:
-    """What the demo measured.
-
-    Args:
-        result: The outcome.
-
-    Returns:
-        A table.
-
-    Example:
-        >>> from edge.cli.demo import DemoResult
-        >>> from edge.deploy.export import export
-        >>> from edge.deploy.verify import verify
-        >>> written = export("model.tflite", "nucleo-f446re", "firmware")
-        >>> result = DemoResult(0.99, 0.98, 0.98, verify("model.tflite"), written, 3040)
-        >>> demo_table(result).row_count
-        10
-    """
-    budget = result.export.budget
-    table = Table("what", "measured", title=f"MobileNetV1 on {budget.board.name}")
-    count = result.verification.input_count
-    for name, accuracy in (
-        ("float", result.float_accuracy),
-        ("QAT (simulated)", result.qat_accuracy),
-        ("int8", result.int8_accuracy),
-    ):
-        table.add_row(f"accuracy {name}", f"{accuracy:.2%} of {count} held-out images")
-    table.add_row("proof", result.verification.sentence())
-    table.add_row("tensor arena", f"{budget.arena.bytes:,} bytes")
-    table.add_row("RAM in all", f"{budget.ram_bytes:,} of {budget.board.ram_bytes:,} bytes")
-    table.add_row("model in flash", f"{result.export.graph.model_bytes:,} bytes")
-    if result.compiled_model_bytes is None:
-        table.add_row("compiled array", "arm-none-eabi-g++ is not installed: not compiled")
-    else:
-        table.add_row("compiled array", f"{result.compiled_model_bytes:,} bytes")
-    table.add_row("flash in all", f"{budget.flash_bytes:,} of {budget.board.flash_bytes:,} bytes")
-    table.add_row("firmware sources", str(result.export.folder))
-    return table
-
-
-def _grid(tensor: Tensor) -> str:
-    quantization = tensor.quantization
-    if quantization is None:
-        return tensor.dtype
-    return f"{quantization.scales[0]:.4g}, {quantization.zero_points[0]}"
-
-
-def _bar(share: float, width: int = 20) -> str:
-    filled = min(width, round(share * width))
-    bar = "█" * filled + "░" * (width - filled)
-    return f"[red]{bar}[/] {share:.0%}" if share > 1 else f"{bar} {share:.0%}"
-
-
-def _kib(count: int) -> str:
-    return f"{count / 1024:,.0f} KiB"
 
 
 def right(header: str) -> Column:
@@ -325,31 +327,22 @@ def right(header: str) -> Column:
     return Column(header, justify="right")
 
 
-def comparison_table(comparison: Comparison) -> Table:
-    """Every layer that both models have.
+def _scale_and_zero(tensor: Tensor) -> str:
+    quantization = tensor.quantization
+    if quantization is None:
+        return tensor.dtype
+    return f"{quantization.scales[0]:.4g}, {quantization.zero_points[0]}"
 
-    Args:
-        comparison: The two models.
 
-    Returns:
-        A table; the worst layer is marked, faults are red.
-    """
-    table = Table(
-        *(right("#"), Column("operator", no_wrap=True), Column("Keras layer", overflow="fold")),
-        *(right("SQNR dB"), right("own dB"), "mostly from", right("saturated"), right("range use")),
-        title=f"Against {comparison.reference}",
-    )
-    for layer in (comparison.input, *comparison.layers):
-        is_worst = layer is comparison.worst
-        table.add_row(
-            "" if layer.operator < 0 else str(layer.operator),
-            layer.opcode,
-            layer.keras_layer,
-            f"{layer.sqnr_db:.1f}",
-            f"{layer.own_sqnr_db:.1f}" + (" <" if is_worst else "  "),
-            layer.cause,
-            f"{layer.saturation_rate:.2%}",
-            f"{layer.range_use:.0%}",
-            style="red" if layer.own_sqnr_db < ALARM_DB else "bold" if is_worst else None,
-        )
-    return table
+def _bar(share: float, width: int = 20) -> str:
+    filled = min(width, round(share * width))
+    bar = "█" * filled + "░" * (width - filled)
+    return f"[red]{bar}[/] {share:.0%}" if share > 1 else f"{bar} {share:.0%}"
+
+
+def _kib(count: int) -> str:
+    return f"{count / 1024:,.0f} KiB"
+
+
+def _size(height: int, width: int, channels: int, how: str) -> str:
+    return f"{height}x{width}x{channels} {how}".strip()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge.converter.keras_files import MODEL_FILE, first_line, load_keras
+from edge.converter.representative_dataset import representative_samples
 from edge.errors import ConversionError, ModelError
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.system.subprocesses import run_child
@@ -21,7 +22,7 @@ SAMPLES_FILE = "samples.npy"
 TFLITE_FILE = "model.tflite"
 
 
-def convert(model: Any, representative_data: Any = None) -> bytes:
+def convert(model: Any, representative_dataset: Any = None) -> bytes:
     """Converts a Keras model to a pure int8 .tflite.
 
     A quantization-aware model brings its ranges; any other needs representative data for
@@ -30,8 +31,9 @@ def convert(model: Any, representative_data: Any = None) -> bytes:
 
     Args:
         model: A built Keras model with one input and one output, or the path of a `.keras` file.
-        representative_data: Float array of shape (samples, *input shape), or an iterable of such
-            arrays; not read for a quantization-aware model.
+        representative_dataset: A float array of shape (samples, *input shape), an iterable of such
+            arrays, or the function of TensorFlow Lite's tutorials, which takes no argument and
+            yields lists of one array with a batch of one; not read for a quantization-aware model.
 
     Returns:
         The .tflite file's bytes: int8 input and output, batch 1, operators of TFLite Micro only.
@@ -41,26 +43,32 @@ def convert(model: Any, representative_data: Any = None) -> bytes:
             operator and what to do.
 
     Example:
-        >>> import keras
-        >>> inputs = keras.Input((8, 8, 1))
-        >>> model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs))
-        >>> tflite = convert(model, np.ones((4, 8, 8, 1), "float32"))
+        >>> tflite = convert("model.keras", np.ones((4, 8, 8, 3), "float32"))
         >>> read_graph(tflite).input.shape
-        (1, 8, 8, 1)
+        (1, 8, 8, 3)
 
     Source: the TFLite 8-bit quantization specification.
     """
-    import keras
-
     from keras_mobilenet.preprocessing.record import preprocessing_of
-    from keras_mobilenet.quantization.transform import (
-        excluded_layers,
-        is_quantized,
-        untrained_ranges,
-    )
+    from keras_mobilenet.quantization.transform import is_quantized
 
     if isinstance(model, (str, os.PathLike)):
         model = load_keras(model)
+    _require_convertible(model)
+    samples = None
+    if not is_quantized(model):
+        samples = representative_samples(representative_dataset, model.input_shape[1:])
+    content = _converted(model, samples)
+    preprocessing = preprocessing_of(model)
+    if preprocessing is not None:
+        content = with_preprocessing(content, preprocessing)
+    _require_pure_int8(content, model)
+    return content
+
+
+def _require_convertible(model: Any) -> None:
+    import keras
+
     if not isinstance(model, keras.Model) or not model.built:
         raise ConversionError(
             f"convert takes a built Keras model or a .keras file, got {type(model).__name__}."
@@ -75,6 +83,13 @@ def convert(model: Any, representative_data: Any = None) -> bytes:
             f"Model {model.name!r} has input shape {model.input_shape}; all but the batch must be "
             "fixed, because a microcontroller plans its memory before the first image."
         )
+    _require_trained_ranges(model)
+
+
+def _require_trained_ranges(model: Any) -> None:
+    """Refuses a quantization-aware model that is not trained, or float in part."""
+    from keras_mobilenet.quantization.transform import excluded_layers, untrained_ranges
+
     untrained = untrained_ranges(model)
     if untrained:
         raise ConversionError(
@@ -87,9 +102,10 @@ def convert(model: Any, representative_data: Any = None) -> bytes:
             f"Model {model.name!r} was trained with {', '.join(excluded)} left float, and the chip "
             "computes in int8 only; train it without exclude."
         )
-    samples = None
-    if not is_quantized(model):
-        samples = _samples(representative_data, model.input_shape[1:])
+
+
+def _converted(model: Any, samples: np.ndarray | None) -> bytes:
+    """Runs TensorFlow's converter in a child process, which gets model and samples as files."""
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = pathlib.Path(name)
         try:
@@ -109,11 +125,17 @@ def convert(model: Any, representative_data: Any = None) -> bytes:
             )
         except ConversionError as error:
             raise ConversionError(f"{error}{_suspects(model)}") from error
-        content = (folder / TFLITE_FILE).read_bytes()
-    preprocessing = preprocessing_of(model)
-    if preprocessing is not None:
-        content = with_preprocessing(content, preprocessing)
-    return _checked(content, model)
+        return (folder / TFLITE_FILE).read_bytes()
+
+
+def _require_pure_int8(content: bytes, model: Any) -> None:
+    where = f"Model {model.name!r} as converted"
+    try:
+        graph = read_graph(content)
+        require_tflm_operators(graph, where)
+        require_int8(graph, where)
+    except ModelError as error:
+        raise ConversionError(f"{error}{_suspects(model)}") from error
 
 
 def _suspects(model: Any) -> str:
@@ -131,36 +153,3 @@ def _suspects(model: Any) -> str:
         except UnsupportedLayerError:
             names.append(f"{layer.name!r} ({type(layer).__name__})")
     return f" Look first at layer {', '.join(names)}." if names else ""
-
-
-def _samples(data: Any, input_shape: tuple[int, ...]) -> np.ndarray:
-    if data is None:
-        raise ConversionError(
-            "The model has no trained int8 ranges. Pass representative_data, about 100 typical "
-            "inputs (on the command line --data), for post-training quantization, or train it "
-            "with keras_mobilenet.QuantizationAwareTraining."
-        )
-    arrays = [data] if hasattr(data, "shape") else list(data)
-    try:
-        samples = np.concatenate([np.asarray(a, np.float32) for a in arrays])
-    except (TypeError, ValueError) as error:
-        raise ConversionError(f"representative_data is no float array: {error}") from error
-    if samples.shape[1:] != input_shape or len(samples) == 0:
-        raise ConversionError(
-            f"representative_data has shape {samples.shape}, the model reads "
-            f"{('samples', *input_shape)}."
-        )
-    if not np.isfinite(samples).all():
-        raise ConversionError("representative_data holds NaN or infinity.")
-    return samples
-
-
-def _checked(content: bytes, model: Any) -> bytes:
-    where = f"Model {model.name!r} as converted"
-    try:
-        graph = read_graph(content)
-        require_tflm_operators(graph, where)
-        require_int8(graph, where)
-    except ModelError as error:
-        raise ConversionError(f"{error}{_suspects(model)}") from error
-    return content

@@ -22,7 +22,7 @@ def main(folder: pathlib.Path) -> None:
     """Reads the Keras model and the samples from `folder`, writes the .tflite there.
 
     Args:
-        folder: The job's folder.
+        folder: The folder with the model and the samples, where the .tflite goes.
 
     Raises:
         Exception: Whatever the converter raises.

@@ -16,7 +16,7 @@ def load_keras(path: str | os.PathLike) -> Any:
     """Loads a `.keras` file.
 
     Args:
-        path: Of the file.
+        path: The path of the file.
 
     Returns:
         The `keras.Model`.
@@ -45,7 +45,7 @@ def load_keras(path: str | os.PathLike) -> Any:
 
 
 def keras_bytes(model: Any) -> bytes:
-    """A model as the bytes of a `.keras` file, to be written together with others.
+    """Makes the bytes of a `.keras` file, to be written together with other files.
 
     Args:
         model: A built Keras model.

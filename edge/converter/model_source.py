@@ -3,30 +3,77 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from typing import Any
 
 from edge.tflite.graph import Graph
 from edge.tflite.reader import read_graph
+from edge.tflite.validate import require_int8
 
 
-def read_model(model: Any, representative_data: Any = None) -> Graph:
+def read_model(model: Any, representative_dataset: Any = None) -> Graph:
     """Reads a model of any kind as an int8 graph.
 
     Args:
         model: A Keras model, a path to a `.keras` or `.tflite` file, a .tflite's bytes, or a
             `Graph`.
-        representative_data: For a Keras model that is not quantization-aware, see `edge.convert`.
+        representative_dataset: Typical inputs for a Keras model that is not quantization-aware, in
+            any form that `edge.convert` takes.
 
     Returns:
-        The `Graph`.
+        The `Graph`, which has one int8 input and one int8 output and computes in int8 only.
 
     Raises:
-        EdgeError: If the model cannot be read or converted.
+        EdgeError: If the model cannot be read or converted, or is not an int8 model.
 
     Example:
-        >>> read_model(graph.content).total_macs()
+        >>> read_model("model.tflite").total_macs()
         2568
     """
+    graph = _graph(model, representative_dataset)
+    require_int8(graph, message_name(model))
+    return graph
+
+
+def model_name(model: Any) -> str:
+    """The name of a model: what a report calls it and what a package is named after.
+
+    Args:
+        model: As `read_model` takes it.
+
+    Returns:
+        The file's name, the Keras model's name, or `"model"` if it has none.
+
+    Example:
+        >>> model_name("models/vww.tflite"), model_name(b"")
+        ('vww.tflite', 'model')
+    """
+    if isinstance(model, (str, os.PathLike)):
+        # A file's name is bytes, and need not be text.
+        return os.fsencode(pathlib.Path(model).name).decode("utf-8", "replace")
+    own = getattr(model, "name", None)
+    return own if isinstance(own, str) and own else "model"
+
+
+def message_name(model: Any) -> str:
+    """The words that stand for a model in a message.
+
+    Args:
+        model: As `read_model` takes it.
+
+    Returns:
+        The path of the file, or the subject of a sentence.
+
+    Example:
+        >>> message_name("models/vww.tflite"), message_name(b"")
+        ('models/vww.tflite', 'The model')
+    """
+    if isinstance(model, (str, os.PathLike)):
+        return os.fspath(model)
+    return f"Model {model.name!r}" if hasattr(model, "name") else "The model"
+
+
+def _graph(model: Any, representative_dataset: Any) -> Graph:
     if isinstance(model, Graph):
         return model
     if isinstance(model, bytes):
@@ -36,10 +83,4 @@ def read_model(model: Any, representative_data: Any = None) -> Graph:
     # TensorFlow takes seconds to import; a .tflite does without.
     from edge.converter.convert import convert
 
-    return read_graph(convert(model, representative_data))
-
-
-def model_name(model: Any) -> str:
-    if isinstance(model, (str, os.PathLike)):
-        return os.fspath(model)
-    return f"Model {getattr(model, 'name', '')!r}" if hasattr(model, "name") else "The model"
+    return read_graph(convert(model, representative_dataset))

@@ -1,1 +1,1 @@
-"""Where an int8 model loses accuracy."""
+"""Finds the layers where an int8 model loses accuracy, and says what to do about them."""

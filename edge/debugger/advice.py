@@ -1,4 +1,4 @@
-"""From a comparison's figures to what to do first."""
+"""Turns the figures of a comparison into advice on what to do first."""
 
 from __future__ import annotations
 
@@ -15,49 +15,52 @@ if TYPE_CHECKING:
     from edge.debugger.result import LayerError
 
 ALARM_DB = 25.0
-"""A layer or a kernel with more noise has a fault: healthy ones stay above 28 dB, and kernels above
-38. Measured on MobileNetV1 and V2, ResNet8 and DS-CNN, quantized after training and in training."""
+"""A layer or a kernel below this is at fault: healthy layers stay above 28 dB, kernels above 38 dB.
+Measured on MobileNetV1 and V2, ResNet8 and DS-CNN, quantized after training and in training."""
 
 OUTPUT_ALARM_DB = 15.0
-"""Accumulated to the end; 23 dB cost the digits' MobileNetV1 no answer."""
+"""The limit for the noise summed up at the output; 23 dB cost a MobileNetV1 on digits no answer."""
 
 WEIGHT_ALARM_DB = 35.0
-"""Of most int8 kernels against their float ones; 8 bits give 39 to 48 dB."""
+"""The limit for int8 kernels against their float kernels; 8 bits give 39 to 48 dB."""
 
 WIDE_CHANNELS = 8.0
-"""Three bits of eight are lost between the widest channel and the median one."""
+"""From this ratio of the widest channel to the median one, three of eight bits are lost."""
 
 CLIPPED_INPUTS = 0.01
+"""The largest share of inputs beyond the int8 range that is taken for good."""
+
 USED_INPUT_RANGE = 0.6
-"""Pixels in [0, 1] use half of [-1, 1)."""
+"""The smallest share of the input range in use; pixels in [0, 1] use half of [-1, 1)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Finding:
-    """What advice needs to know of a layer.
+    """What the advice needs to know about a layer.
 
     Attributes:
-        layer: Its figures.
-        weights: The float kernel with batch normalization folded, and the int8 one, both
-            (output channels, weights of one); None without a kernel.
-        has_channel_scales: Whether each channel of the int8 kernel has a scale of its own.
-        maker: The Keras layer that writes its input.
-        input_peaks: Largest float value of each channel of its input.
-        range: The lowest and the highest real value that its output's grid holds.
-        is_clipped: Whether the noise at its output is more than rounding makes.
+        layer: The layer's quantization error.
+        weights: The float kernel with batch normalization folded in, and the int8 kernel as real
+            numbers, both of shape (output channels, weights per output channel); None without a
+            kernel.
+        has_channel_scales: Whether the int8 kernel has a scale per output channel.
+        input_layer: The name of the Keras layer that writes the layer's input.
+        input_peaks: The largest magnitude in each channel of the float input.
+        range: The lowest and the highest real value that the int8 output can hold.
+        is_clipped: Whether the noise at the output is more than rounding explains.
     """
 
     layer: LayerError
     weights: tuple[np.ndarray, np.ndarray] | None
     has_channel_scales: bool
-    maker: str
+    input_layer: str
     input_peaks: np.ndarray
     range: tuple[float, float]
     is_clipped: bool
 
     @property
     def weight_sqnr_db(self) -> float:
-        """Signal to noise of the int8 kernel, in dB; infinite without a kernel."""
+        """The signal-to-noise ratio of the int8 kernel, in dB; infinity without a kernel."""
         return math.inf if self.weights is None else decibel(*powers(*self.weights))
 
 
@@ -65,22 +68,26 @@ def advise(
     findings: Sequence[Finding],
     first: LayerError,
     input_range: tuple[float, float],
+    *,
     is_random: bool,
 ) -> tuple[str, ...]:
-    """What to do first.
+    """Writes advice on the layers that lose accuracy.
 
     Args:
-        findings: Of all layers, in execution order.
-        first: The figures of the model's input.
-        input_range: What the input's int8 grid holds.
-        is_random: Whether the inputs were noise, which says nothing of ranges.
+        findings: What is known about every layer, in execution order.
+        first: The quantization error of the model's input.
+        input_range: The lowest and the highest real value that the int8 input can hold.
+        is_random: Whether the inputs were noise, which says nothing about ranges.
 
     Returns:
-        Sentences, the most urgent first; none if all is well.
+        One sentence per problem, the most urgent first; empty if no layer stands out.
 
     Example:
         >>> from edge.debugger.result import LayerError
-        >>> first = LayerError(-1, "INPUT", "image", "input", 48.0, 0.2, 1.0, 48.0)
+        >>> first = LayerError(
+        ...     operator=-1, opcode="INPUT", name="image", keras_layer="input", sqnr_db=48.0,
+        ...     saturation_rate=0.2, range_use=1.0, own_sqnr_db=48.0,
+        ... )
         >>> advise([], first, (-1.0, 0.9921875), is_random=False)
         ('20.0% of the input values lie beyond [-1, 0.9922], which the int8 input holds: ...',)
     """
@@ -185,22 +192,22 @@ def _on_output(finding: Finding) -> str:
 
 
 def _on_channels(finding: Finding) -> str:
-    ratio = _undone_ratio(finding)
+    ratio = _compensated_ratio(finding)
     if ratio > WIDE_CHANNELS:
         return (
-            f"It magnifies the rounding of its input: a channel that {finding.maker} writes stays "
-            f"{ratio:.0f} times below the widest one, and the weights here make up for it. Even "
-            "them out with keras_mobilenet.equalize_weights before converting (layers with ReLU), "
-            "or train with keras_mobilenet.QuantizationAwareTraining."
+            f"It magnifies the rounding of its input: a channel that {finding.input_layer} writes "
+            f"stays {ratio:.0f} times below the widest one, and the weights here make up for it. "
+            "Even them out with keras_mobilenet.equalize_weights before converting (layers with "
+            "ReLU), or train with keras_mobilenet.QuantizationAwareTraining."
         )
     return (
-        f"It magnifies the rounding of what {finding.maker} writes: train with "
+        f"It magnifies the rounding of what {finding.input_layer} writes: train with "
         "keras_mobilenet.QuantizationAwareTraining."
     )
 
 
-def _undone_ratio(finding: Finding) -> float:
-    """How far the input channel with the largest weights stays below the widest channel."""
+def _compensated_ratio(finding: Finding) -> float:
+    """How many times smaller the input channel with the largest weights is than the widest one."""
     peaks = finding.input_peaks
     if finding.weights is None:
         return 1.0
@@ -214,6 +221,6 @@ def _undone_ratio(finding: Finding) -> float:
 
 
 def _spread(peaks: np.ndarray) -> float:
-    """The widest channel against the median of those that are not dead."""
+    """The ratio of the widest channel to the median of the channels that are not all zero."""
     alive = peaks[peaks > 0]
     return float(alive.max() / np.median(alive)) if len(alive) else 1.0

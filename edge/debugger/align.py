@@ -1,7 +1,8 @@
 """Finds, for every operator of an int8 model, the float layers that it stands for.
 
-Names help little: converters cut and join them, and other tools have names of their own. So both
-graphs are walked along their tensors, and a pair must agree in kind, shape, activation and weights.
+Names help little: converters cut and join them, and other tools use names of their own. So both
+graphs are walked along their tensors, and an operator and its layers must agree in kind, shape,
+activation and weights.
 """
 
 from __future__ import annotations
@@ -11,58 +12,38 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from edge.debugger.kernels import int8_kernel, kernel_similarity
+from edge.debugger.operator_kinds import (
+    ACTIVATION_OPERATORS,
+    KINDS,
+    MOVING_OPERATORS,
+    activation_bounds,
+    stays_within,
+)
 from edge.errors import ModelError
-from edge.tflite.graph import Graph, Operator, Tensor
-from edge.tflite.requantization import activation_range, scale_of, zero_point_of
+from edge.tflite.graph import Graph, Operator
 
 if TYPE_CHECKING:
     from keras_mobilenet.quantization.decompose import FloatNodes, Node
 
-KINDS = {
-    "CONV_2D": ("convolution", "depthwise", "dense"),
-    "DEPTHWISE_CONV_2D": ("depthwise", "convolution"),
-    "FULLY_CONNECTED": ("dense", "convolution"),
-    "ADD": ("add",),
-    "CONCATENATION": ("concatenate",),
-    "MEAN": ("mean", "average_pool"),
-    "AVERAGE_POOL_2D": ("average_pool", "mean"),
-    "MAX_POOL_2D": ("max_pool",),
-    "REDUCE_MAX": ("max_pool",),
-    "PAD": ("pad",),
-    "PADV2": ("pad",),
-    "RELU": ("relu", "relu6"),
-    "RELU6": ("relu6",),
-    "HARD_SWISH": ("hard_swish",),
-    "SOFTMAX": ("softmax",),
-}
-"""Kinds of float nodes by operator, the usual one first."""
+SMALLEST_SIMILARITY = 0.8
+"""The smallest cosine of an int8 kernel and its float kernel; rounding to 3 bits leaves 0.98."""
 
-MOVES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE")
-"""Operators that change no real value."""
-
-ALONE = ("RELU", "RELU6", "HARD_SWISH")
-"""Activations that are operators of their own."""
-
-ALIKE = 0.8
-"""Smallest cosine of an int8 kernel and its float kernel. Rounding to 3 bits leaves 0.98."""
-
-CERTAIN = 0.95
-"""The same where weights alone make the pair."""
+CERTAIN_SIMILARITY = 0.95
+"""The smallest cosine where nothing but the weights says that the two belong together."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Match:
+class AlignedOperator:
     """An operator, and the float nodes that it computes.
 
     Attributes:
-        operator: Index of the operator.
-        nodes: In call order; empty where the operator only moves values.
-        sources: The float tensors that the operator's activations stand for, in its order.
-        result: The float tensor that its output stands for.
-        layer: Name of the Keras layer.
-        bounds: The real values that the float result cannot leave, by its activation.
+        operator: The index of the operator.
+        nodes: The float nodes in call order; empty where the operator only moves values.
+        sources: The float tensors that the operator's activation inputs stand for, in its order.
+        result: The float tensor that the operator's output stands for.
+        layer: The name of the Keras layer.
+        bounds: The lowest and the highest real value that the layer's activation allows.
     """
 
     operator: int
@@ -74,27 +55,27 @@ class Match:
 
 
 @dataclasses.dataclass(frozen=True)
-class Matching:
-    """What belongs together in two models.
+class Alignment:
+    """The operators of an int8 model beside the layers of its float model.
 
     Attributes:
-        matches: In the operators' order.
-        unmatched: A sentence for each operator or layer that has no partner.
+        pairs: The operators that have float layers, in the operators' order.
+        unmatched: A sentence for each operator or layer that has no counterpart.
     """
 
-    matches: tuple[Match, ...]
+    pairs: tuple[AlignedOperator, ...]
     unmatched: tuple[str, ...]
 
 
 def activation_inputs(graph: Graph, op: Operator) -> list[int]:
-    """The inputs of an operator that are no constants.
+    """Lists the inputs of an operator that are activations, not constants.
 
     Args:
-        graph: The model.
-        op: The operator.
+        graph: The int8 model.
+        op: An operator of the model.
 
     Returns:
-        Tensor indices, in the operator's order.
+        The indices of the tensors, in the operator's order.
 
     Example:
         >>> activation_inputs(graph, graph.operators[3])
@@ -103,86 +84,34 @@ def activation_inputs(graph: Graph, op: Operator) -> list[int]:
     return [index for index in op.inputs if not graph.tensors[index].is_constant]
 
 
-def int8_kernel(graph: Graph, op: Operator) -> np.ndarray | None:
-    """The real weights of an operator.
-
-    Args:
-        graph: The model.
-        op: The operator.
-
-    Returns:
-        float64 array (output channels, weights of one); None where it has no kernel.
-
-    Example:
-        >>> int8_kernel(graph, graph.operators[0]).shape
-        (4, 27)
-    """
-    if op.opcode not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-        return None
-    tensor = graph.tensors[op.inputs[1]]
-    if not tensor.is_constant or tensor.dtype != "int8" or tensor.quantization is None:
-        return None
-    axis = 3 if op.opcode == "DEPTHWISE_CONV_2D" else 0
-    flat = np.moveaxis(tensor.values(), axis, 0).reshape(tensor.shape[axis], -1)
-    scales, zero_points = tensor.quantization.scales, tensor.quantization.zero_points
-    return (flat - np.reshape(zero_points, (-1, 1)).astype(np.float64)) * np.reshape(
-        scales, (-1, 1)
-    )
-
-
-def folded_kernel(nodes: tuple[Node, ...]) -> np.ndarray | None:
-    """The kernel of nodes with the batch normalization after it taken in.
-
-    Args:
-        nodes: Of one match.
-
-    Returns:
-        Float array (output channels, weights of one); None where there is no kernel.
-
-    Example:
-        >>> from keras_mobilenet.quantization.decompose import float_nodes
-        >>> matching = match_operators(graph, float_nodes(model))
-        >>> folded_kernel(matching.matches[0].nodes).shape
-        (4, 27)
-    """
-    kernel = None
-    for node in nodes:
-        if node.weights is None:
-            continue
-        if node.kind != "batch_norm":
-            kernel = node.weights
-        elif kernel is not None:
-            kernel = kernel * node.weights.reshape(-1, 1)
-    return kernel
-
-
-def match_operators(graph: Graph, float_graph: FloatNodes) -> Matching:
-    """Walks an int8 model and a float one along their tensors.
+def align_operators(graph: Graph, float_graph: FloatNodes) -> Alignment:
+    """Finds the float layers of each operator by walking both models along their tensors.
 
     Args:
         graph: The int8 model.
-        float_graph: The float model, taken apart.
+        float_graph: The nodes of the float model, from `float_nodes`.
 
     Returns:
-        The `Matching`.
+        The `Alignment`.
 
     Raises:
-        ModelError: If the two are not the same network with the same weights; says where they part.
+        ModelError: If the two are not the same network with the same weights; the message says
+            where they differ.
 
     Example:
         >>> from keras_mobilenet.quantization.decompose import float_nodes
-        >>> match_operators(graph, float_nodes(model)).matches[0].layer
+        >>> align_operators(graph, float_nodes(model)).pairs[0].layer
         'stem'
     """
-    return _Walk(graph, float_graph).matching()
+    return _Aligner(graph, float_graph).alignment()
 
 
-class _Walk:
+class _Aligner:
     def __init__(self, graph: Graph, float_graph: FloatNodes):
         self.graph = graph
         self.float_graph = float_graph
         self.readers: dict[int, list[Node]] = {}
-        # A reshape moves no value: what reads its result reads what it reads.
+        # A reshape changes no value, so its readers are taken to read its input.
         self.origin: dict[int, int] = {}
         self.reshapes: dict[int, str] = {}
         for node in float_graph.nodes:
@@ -202,25 +131,25 @@ class _Walk:
         self.tensor_of = {graph.inputs[0]: float_graph.source}
         self.bounds: dict[int, tuple[float, float]] = {}
         self.used: set[int] = set()
-        self.matches: list[Match] = []
+        self.pairs: list[AlignedOperator] = []
         self.unmatched: list[str] = []
 
     def _origin(self, tensor: int) -> int:
         return self.origin.get(tensor, tensor)
 
-    def matching(self) -> Matching:
+    def alignment(self) -> Alignment:
         for op in self.graph.operators:
-            match = self._match(op)
-            if match is None:
+            pair = self._aligned(op)
+            if pair is None:
                 self.unmatched.append(f"{_call(self.graph, op)} has no layer of the float model.")
                 continue
-            self.used.update(id(node) for node in match.nodes)
-            self.tensor_of[op.outputs[0]] = match.result
-            self.bounds[match.result] = match.bounds
-            self.matches.append(match)
+            self.used.update(id(node) for node in pair.nodes)
+            self.tensor_of[op.outputs[0]] = pair.result
+            self.bounds[pair.result] = pair.bounds
+            self.pairs.append(pair)
         if not any(
             int8_kernel(self.graph, self.graph.operators[m.operator]) is not None
-            for m in self.matches
+            for m in self.pairs
         ):
             raise ModelError(
                 "The int8 model and the float model have no layer in common: "
@@ -231,15 +160,15 @@ class _Walk:
                 self.unmatched.append(
                     f"Layer {node.layer!r} ({node.kind}) has no operator of the int8 model."
                 )
-        return Matching(tuple(self.matches), tuple(self.unmatched))
+        return Alignment(tuple(self.pairs), tuple(self.unmatched))
 
-    def _match(self, op: Operator) -> Match | None:
+    def _aligned(self, op: Operator) -> AlignedOperator | None:
         output = self.graph.tensors[op.outputs[0]]
         if output.dtype != "int8" or output.quantization is None or output.shape[:1] != (1,):
             return None
         inputs = activation_inputs(self.graph, op)
-        if op.opcode in MOVES:
-            return self._moved(op, inputs)
+        if op.opcode in MOVING_OPERATORS:
+            return self._aligned_move(op, inputs)
         kinds = KINDS.get(op.opcode)
         if kinds is None or any(self.graph.tensors[i].dtype != "int8" for i in inputs):
             return None
@@ -247,54 +176,63 @@ class _Walk:
             return self._found_by_weights(op)
         sources = tuple(self.tensor_of[index] for index in inputs)
         readers = self.readers.get(sources[0], [])
-        fitting, reasons = [], []
+        candidates, reasons = [], []
         for start in self._starts(op, kinds, sources):
             nodes = self._chain(op, start)
             reason = self._misfit(op, nodes)
             if reason is None:
-                fitting.append((_likeness(self.graph, op, nodes) or 0.0, nodes))
+                candidates.append((kernel_similarity(self.graph, op, nodes) or 0.0, nodes))
             else:
                 reasons.append(reason)
-        if fitting:
-            _, nodes = max(fitting, key=lambda pair: pair[0])
-            return self._as_match(op, nodes, sources)
-        if self._may_lack_a_partner(op, readers):
+        if candidates:
+            _, nodes = max(candidates, key=lambda pair: pair[0])
+            return self._as_pair(op, nodes, sources)
+        if self._may_stay_unmatched(op, readers):
             return None
-        raise ModelError(self._parting(op, sources[0], readers, reasons))
+        raise ModelError(self._difference(op, sources[0], readers, reasons))
 
-    def _moved(self, op: Operator, inputs: list[int]) -> Match | None:
+    def _aligned_move(self, op: Operator, inputs: list[int]) -> AlignedOperator | None:
         source = self.tensor_of.get(inputs[0]) if inputs else None
         if source is None:
             return None
         layer = self.maker[source].layer if source in self.maker else "input"
         if op.opcode != "QUANTIZE":
             layer = self.reshapes.get(source, layer)
-        return Match(op.index, (), (source,), source, layer, self._bounds_of(source))
+        return AlignedOperator(
+            operator=op.index,
+            nodes=(),
+            sources=(source,),
+            result=source,
+            layer=layer,
+            bounds=self._bounds_of(source),
+        )
 
     def _starts(
         self, op: Operator, kinds: tuple[str, ...], sources: tuple[int, ...]
     ) -> Iterator[tuple[Node, ...]]:
-        """What the operator may begin with, of all that reads its inputs."""
+        """Yields the nodes with which the operator may begin, of all that read its inputs."""
         for node in self.readers.get(sources[0], []):
             if id(node) in self.used:
                 continue
             read = [self._origin(source) for source in node.sources]
-            # The order of a sum's terms is free.
+            # The terms of a sum may come in either order.
             is_fed = sorted(read) == sorted(sources) if node.kind == "add" else read == [*sources]
             if node.kind in kinds and is_fed:
                 yield (node,)
             elif node.kind == "pad" and op.options.get("padding") == "SAME":
-                # The converter takes a padding in where the operator's own is the same.
+                # The converter merges a padding layer into an operator with SAME padding.
                 for reader in self._sole_reader(node, kinds):
                     yield node, reader
 
     def _chain(self, op: Operator, start: tuple[Node, ...]) -> tuple[Node, ...]:
-        """The nodes, and what the operator takes in after them."""
+        """Adds the batch normalization and the activation that the operator absorbs."""
         nodes = list(start)
         if nodes[-1].weights is not None:
             nodes += self._sole_reader(nodes[-1], ("batch_norm",))
-        has_own = any(r.opcode in ALONE for r in self.op_readers.get(op.outputs[0], []))
-        if op.opcode not in ALONE and not has_own:
+        has_own = any(
+            r.opcode in ACTIVATION_OPERATORS for r in self.op_readers.get(op.outputs[0], [])
+        )
+        if op.opcode not in ACTIVATION_OPERATORS and not has_own:
             nodes += self._sole_reader(nodes[-1], ("relu", "relu6"))
         return tuple(nodes)
 
@@ -304,66 +242,83 @@ class _Walk:
         return readers if is_sole and readers[0].kind in kinds else []
 
     def _misfit(self, op: Operator, nodes: tuple[Node, ...]) -> str | None:
-        """Why the operator cannot be these nodes."""
+        """Says why the operator cannot compute these nodes; None if it can."""
         layer, last = _name(nodes), nodes[-1]
-        likeness = _likeness(self.graph, op, nodes)
-        if likeness is None:
+        similarity = kernel_similarity(self.graph, op, nodes)
+        if similarity is None:
             return f"layer {layer!r} has a kernel of another shape"
         activation = op.options.get("activation", "NONE")
         if last.kind in ("relu", "relu6") and len(nodes) > 1:
-            if not _is_within(op, self.graph.tensors[op.outputs[0]], *_bounds(last.kind)):
+            if not stays_within(
+                op, self.graph.tensors[op.outputs[0]], *activation_bounds(last.kind)
+            ):
                 return f"layer {layer!r} ends with {last.kind}, the operator with {activation}"
         elif activation != "NONE":
             return f"layer {layer!r} has no activation, the operator {activation}"
-        if likeness < ALIKE:
+        if similarity < SMALLEST_SIMILARITY:
             return (
-                f"layer {layer!r} has the same shape but other weights (cosine {likeness:.2f}): "
+                f"layer {layer!r} has the same shape but other weights (cosine {similarity:.2f}): "
                 "the .tflite was made from another training, or from another layer"
             )
         return None
 
-    def _may_lack_a_partner(self, op: Operator, readers: list[Node]) -> bool:
+    def _may_stay_unmatched(self, op: Operator, readers: list[Node]) -> bool:
         if any(node.kind == "other" for node in readers):
             return True
         is_last = op.outputs[0] in self.graph.outputs
         return op.opcode == "SOFTMAX" and is_last and not readers
 
-    def _parting(self, op: Operator, source: int, readers: list[Node], reasons: list[str]) -> str:
+    def _difference(
+        self, op: Operator, source: int, readers: list[Node], reasons: list[str]
+    ) -> str:
         here = self.maker[source].layer if source in self.maker else "the input"
         after = f"after {here!r}" if source in self.maker else f"at {here}"
         if not reasons:
             names = [f"{node.layer!r} ({node.kind})" for node in readers]
             reasons = [f"the float model has {' and '.join(names) or 'nothing more'} there"]
         return (
-            f"The int8 model and the float model part {after}: {_call(self.graph, op)}, but "
+            f"The int8 model and the float model differ {after}: {_call(self.graph, op)}, but "
             f"{'; '.join(reasons)}. Give the float model that this .tflite was converted from."
         )
 
-    def _found_by_weights(self, op: Operator) -> Match | None:
-        """After an operator without a partner, only equal weights make a pair."""
+    def _found_by_weights(self, op: Operator) -> AlignedOperator | None:
+        """Finds layers by their weights alone, behind an operator without a counterpart."""
         if int8_kernel(self.graph, op) is None:
             return None
         found = []
         for node in self.float_graph.nodes:
             if node.kind in KINDS[op.opcode] and id(node) not in self.used:
                 nodes = self._chain(op, (node,))
-                likeness = _likeness(self.graph, op, nodes)
-                if likeness is not None and likeness > CERTAIN and self._misfit(op, nodes) is None:
+                similarity = kernel_similarity(self.graph, op, nodes)
+                if (
+                    similarity is not None
+                    and similarity > CERTAIN_SIMILARITY
+                    and self._misfit(op, nodes) is None
+                ):
                     found.append(nodes)
         if len(found) != 1:
             return None
         sources = tuple(self._origin(source) for source in found[0][0].sources)
-        return self._as_match(op, found[0], sources)
+        return self._as_pair(op, found[0], sources)
 
-    def _as_match(self, op: Operator, nodes: tuple[Node, ...], sources: tuple[int, ...]) -> Match:
+    def _as_pair(
+        self, op: Operator, nodes: tuple[Node, ...], sources: tuple[int, ...]
+    ) -> AlignedOperator:
         bounds = -math.inf, math.inf
         for node in nodes:
             if node.kind in ("max_pool", "average_pool", "mean", "pad"):
                 low, high = self._bounds_of(sources[0])
                 bounds = (min(low, 0.0), max(high, 0.0)) if node.kind == "pad" else (low, high)
             else:
-                bounds = _bounds(node.kind)
-        return Match(op.index, nodes, sources, nodes[-1].result, _name(nodes), bounds)
+                bounds = activation_bounds(node.kind)
+        return AlignedOperator(
+            operator=op.index,
+            nodes=nodes,
+            sources=sources,
+            result=nodes[-1].result,
+            layer=_name(nodes),
+            bounds=bounds,
+        )
 
     def _bounds_of(self, tensor: int) -> tuple[float, float]:
         return self.bounds.get(tensor, (-math.inf, math.inf))
@@ -371,43 +326,6 @@ class _Walk:
 
 def _name(nodes: tuple[Node, ...]) -> str:
     return next((node.layer for node in nodes if node.weights is not None), nodes[0].layer)
-
-
-def _bounds(kind: str) -> tuple[float, float]:
-    bounds = {
-        "relu": (0.0, math.inf),
-        "relu6": (0.0, 6.0),
-        "softmax": (0.0, 1.0),
-        "hard_swish": (-0.375, math.inf),
-    }
-    return bounds.get(kind, (-math.inf, math.inf))
-
-
-def _is_within(op: Operator, output: Tensor, low: float, high: float) -> bool:
-    """Whether an operator's output stays within real bounds, by its clamp or by its grid."""
-    scale, zero_point = scale_of(output), zero_point_of(output)
-    lowest, highest = ((q - zero_point) * scale for q in activation_range(op, output))
-    return lowest >= low - 0.51 * scale and highest <= high + 0.51 * scale
-
-
-def _likeness(graph: Graph, op: Operator, nodes: tuple[Node, ...]) -> float | None:
-    """Cosine of the two kernels, 1 where there is none, None if their shapes differ."""
-    theirs, ours = int8_kernel(graph, op), folded_kernel(nodes)
-    if theirs is None or ours is None:
-        return 1.0 if theirs is None and ours is None else None
-    if theirs.shape != ours.shape:
-        return None
-    products, norms = (
-        (theirs * ours).sum(axis=1),
-        [np.sqrt((kernel**2).sum(axis=1)) for kernel in (theirs, ours)],
-    )
-    if not norms[0].any() or not norms[1].any():
-        return 1.0 if norms[0].any() == norms[1].any() else 0.0
-    whole = products.sum() / (np.linalg.norm(norms[0]) * np.linalg.norm(norms[1]))
-    # One channel with large weights must not speak for all others, nor against them.
-    is_alive = (norms[0] > 0) & (norms[1] > 0)
-    each = products[is_alive] / (norms[0] * norms[1])[is_alive]
-    return float(max(whole, np.median(each)) if len(each) else whole)
 
 
 def _call(graph: Graph, op: Operator) -> str:

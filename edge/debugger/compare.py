@@ -1,54 +1,60 @@
-"""Where an int8 model loses accuracy: layer by layer against the float network, on real inputs."""
+"""Compares an int8 model with its float model, layer by layer, and says where accuracy is lost."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge.converter.model_source import read_model
 from edge.debugger.advice import Finding, advise
-from edge.debugger.align import Match, folded_kernel, int8_kernel, match_operators
+from edge.debugger.align import AlignedOperator, align_operators
+from edge.debugger.kernels import folded_kernel, int8_kernel
 from edge.debugger.measure import Measurement, decibel, powers
 from edge.debugger.result import Comparison, LayerError
 from edge.errors import EdgeError, ModelError
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.tflite.graph import Graph
 from edge.tflite.quantize import real_range, to_real
-from edge.tflite.reader import read_graph
 from edge.tflite.requantization import scale_of
 from edge.tflite.validate import require_int8
 
+if TYPE_CHECKING:
+    from keras_mobilenet.quantization.decompose import FloatNodes
+
 VALUES_AT_ONCE = 30_000_000
-"""Activations of so many values, float and int8, are in memory together."""
+"""So many activation values, float and int8, are held in memory at a time."""
 
 
 def compare(
     float_model: Any,
-    int8_model: str | os.PathLike | bytes | Graph,
+    model: Any,
     inputs: np.ndarray | None = None,
+    *,
     count: int = 100,
     seed: int = 0,
 ) -> Comparison:
-    """Compares an int8 .tflite with its float network, layer by layer.
+    """Compares an int8 model with its float model, layer by layer, on the same inputs.
 
     The int8 values come from LiteRT's reference kernels. A quantization-aware model stands for the
-    float layers that it holds: their weights as trained last, with nothing rounded.
+    float layers that it holds, with the weights as trained last and nothing rounded.
 
     Args:
         float_model: A built Keras model, or the path of a `.keras` file.
-        int8_model: A path, the file's bytes, or a `Graph`: converted from that very model.
-        inputs: Float array, (inputs, *input shape without the batch), as the float model reads
-            them. None: random noise, which shows what is wrong with weights but not with ranges.
-        count: How many inputs at most; drawn at random from more.
-        seed: Of the draw and of the noise.
+        model: The int8 model that was converted from the float one: the path of a `.tflite`, its
+            bytes, a `Graph`, or a quantization-aware Keras model, which is converted first.
+        inputs: A float array of shape (inputs, *input shape without the batch), as the float model
+            reads them. None takes random noise, which shows errors in weights but not in ranges.
+        count: The largest number of inputs to run; of more, so many are drawn at random.
+        seed: The seed of the draw and of the noise.
 
     Returns:
         The `Comparison`.
 
     Raises:
         ModelError: If a model cannot be read, or the two are not the same network.
-        EdgeError: If the inputs do not fit the models, or LiteRT refuses the int8 one.
+        EdgeError: If the inputs do not fit the models, or LiteRT refuses the int8 model.
 
     Example:
         >>> comparison = compare("model.keras", "model.tflite", images)
@@ -57,15 +63,73 @@ def compare(
 
     Source: SQNR per tensor as in arXiv 2106.08295, section 3.
     """
+    graph = read_model(model)
+    require_tflm_operators(graph, _name(model))
+    require_int8(graph, _name(model))
+    keras_model = _loaded(float_model)
+    float_graph = _float_graph(keras_model, graph)
+    samples = _inputs(graph, inputs, count, seed)
+    alignment = align_operators(graph, float_graph)
+    measured = _measured(Measurement(graph, float_graph, alignment.pairs), samples)
+    layers = tuple(_layer(measured, pair) for pair in alignment.pairs)
+    findings = [
+        _finding(measured, pair, layer) for pair, layer in zip(alignment.pairs, layers, strict=True)
+    ]
+    first = _input_error(measured)
+    return Comparison(
+        layers=layers,
+        output_agreement=measured.agreeing / len(samples),
+        advice=advise(findings, first, real_range(graph.input), is_random=inputs is None),
+        input=first,
+        unmatched=alignment.unmatched,
+        input_count=len(samples),
+        is_random=inputs is None,
+        reference=_reference(keras_model),
+    )
+
+
+def sqnr_db(signal: np.ndarray, noisy: np.ndarray) -> float:
+    """Computes the signal-to-quantization-noise ratio.
+
+    Args:
+        signal: The exact values, a float array of any shape.
+        noisy: The values with noise, a float array of the same shape.
+
+    Returns:
+        `10 * log10(sum(signal ** 2) / sum((noisy - signal) ** 2))` in dB; infinity without noise.
+
+    Example:
+        >>> sqnr_db(np.array([3.0, 4.0]), np.array([3.0, 4.5]))
+        20.0
+    """
+    return decibel(*powers(signal, noisy))
+
+
+def _name(model: Any) -> str:
+    """What an error message calls the int8 model."""
+    return os.fspath(model) if isinstance(model, (str, os.PathLike)) else "The model"
+
+
+def _loaded(model: Any) -> Any:
+    if not isinstance(model, (str, os.PathLike)):
+        return model
+    # Keras takes seconds to import.
     from edge.converter.keras_files import load_keras
-    from keras_mobilenet.quantization.decompose import float_nodes
+
+    return load_keras(model)
+
+
+def _reference(model: Any) -> str:
     from keras_mobilenet.quantization.transform import is_quantized
 
-    graph = int8_model if isinstance(int8_model, Graph) else read_graph(int8_model)
-    where = os.fspath(int8_model) if isinstance(int8_model, (str, os.PathLike)) else "The model"
-    require_tflm_operators(graph, where)
-    require_int8(graph, where)
-    model = load_keras(float_model) if isinstance(float_model, (str, os.PathLike)) else float_model
+    if is_quantized(model):
+        return f"the float layers inside quantization-aware model {model.name!r}, nothing rounded"
+    return f"float model {model.name!r}"
+
+
+def _float_graph(model: Any, graph: Graph) -> FloatNodes:
+    from keras_mobilenet.quantization.decompose import float_nodes
+
     try:
         float_graph = float_nodes(model)
     except ValueError as error:
@@ -75,48 +139,16 @@ def compare(
             f"The float model reads {tuple(model.input_shape[1:])}, the int8 model "
             f"{graph.input.shape[1:]}: they are not the same network."
         )
-    samples = _inputs(graph, inputs, count, seed)
-    matching = match_operators(graph, float_graph)
-    measured = Measurement(graph, float_graph, matching.matches)
-    values_each = sum(tensor.element_count for tensor in graph.tensors if not tensor.is_constant)
-    block = max(1, VALUES_AT_ONCE // values_each)
-    for start in range(0, len(samples), block):
-        measured.add(samples[start : start + block])
-    layers = tuple(_layer(measured, match) for match in matching.matches)
-    first = _input_error(measured)
-    findings = [
-        _finding(measured, match, layer)
-        for match, layer in zip(matching.matches, layers, strict=True)
-    ]
-    return Comparison(
-        layers,
-        measured.agreeing / len(samples),
-        advise(findings, first, real_range(graph.input), inputs is None),
-        first,
-        matching.unmatched,
-        len(samples),
-        inputs is None,
-        f"the float layers inside quantization-aware model {model.name!r}, nothing rounded"
-        if is_quantized(model)
-        else f"float model {model.name!r}",
-    )
+    return float_graph
 
 
-def sqnr_db(signal: np.ndarray, noisy: np.ndarray) -> float:
-    """Signal to quantization noise ratio.
-
-    Args:
-        signal: Float array.
-        noisy: What became of it, of the same shape.
-
-    Returns:
-        `10 * log10(sum(signal ** 2) / sum((noisy - signal) ** 2))`, in dB; infinite without noise.
-
-    Example:
-        >>> sqnr_db(np.array([3.0, 4.0]), np.array([3.0, 4.5]))
-        20.0
-    """
-    return decibel(*powers(signal, noisy))
+def _measured(measurement: Measurement, samples: np.ndarray) -> Measurement:
+    """Runs the inputs block by block, so that their activations fit into memory."""
+    activations = [t.element_count for t in measurement.graph.tensors if not t.is_constant]
+    block = max(1, VALUES_AT_ONCE // sum(activations))
+    for first in range(0, len(samples), block):
+        measurement.add(samples[first : first + block])
+    return measurement
 
 
 def _inputs(graph: Graph, inputs: np.ndarray | None, count: int, seed: int) -> np.ndarray:
@@ -140,45 +172,53 @@ def _inputs(graph: Graph, inputs: np.ndarray | None, count: int, seed: int) -> n
     return samples.astype(np.float32)
 
 
-def _layer(measured: Measurement, match: Match) -> LayerError:
-    op, sums = measured.graph.operators[match.operator], measured.sums[match.operator]
+def _layer(measured: Measurement, pair: AlignedOperator) -> LayerError:
+    op, sums = measured.graph.operators[pair.operator], measured.sums[pair.operator]
     noises = {"input": sums.input_noise, "output": sums.output_noise}
     if int8_kernel(measured.graph, op) is not None:
         noises["weights"] = sums.weight_noise
     return LayerError(
-        op.index,
-        op.opcode,
-        measured.output_tensor(match).name,
-        match.layer,
-        decibel(*sums.whole),
-        sums.saturation_rate,
-        sums.range_use,
-        decibel(*sums.own),
-        max(noises, key=lambda cause: noises[cause]),
+        operator=op.index,
+        opcode=op.opcode,
+        name=measured.output_tensor(pair).name,
+        keras_layer=pair.layer,
+        sqnr_db=decibel(*sums.whole),
+        saturation_rate=sums.saturation_rate,
+        range_use=sums.range_use,
+        own_sqnr_db=decibel(*sums.own),
+        cause=max(noises, key=lambda cause: noises[cause]),
     )
 
 
 def _input_error(measured: Measurement) -> LayerError:
-    sums, name = measured.input_sums, measured.graph.input.name
+    sums = measured.input_sums
     noise_db = decibel(*sums.whole)
-    figures = noise_db, sums.saturation_rate, sums.range_use, noise_db
-    return LayerError(-1, "INPUT", name, "input", *figures)
+    return LayerError(
+        operator=-1,
+        opcode="INPUT",
+        name=measured.graph.input.name,
+        keras_layer="input",
+        sqnr_db=noise_db,
+        saturation_rate=sums.saturation_rate,
+        range_use=sums.range_use,
+        own_sqnr_db=noise_db,
+    )
 
 
-def _finding(measured: Measurement, match: Match, layer: LayerError) -> Finding:
+def _finding(measured: Measurement, pair: AlignedOperator, layer: LayerError) -> Finding:
     graph = measured.graph
-    op = graph.operators[match.operator]
-    kernel, rounded = folded_kernel(match.nodes), int8_kernel(graph, op)
-    sums, output = measured.sums[op.index], measured.output_tensor(match)
-    makers = {other.result: other.layer for other in measured.matches if other.nodes}
+    op = graph.operators[pair.operator]
+    kernel, rounded = folded_kernel(pair.nodes), int8_kernel(graph, op)
+    sums, output = measured.sums[op.index], measured.output_tensor(pair)
+    makers = {other.result: other.layer for other in measured.pairs if other.nodes}
     scales = graph.tensors[op.inputs[1]].quantization if rounded is not None else None
     return Finding(
-        layer,
-        None if kernel is None or rounded is None else (kernel, rounded),
-        scales is not None and scales.per_channel,
-        makers.get(match.sources[0], "the model's input"),
-        sums.input_peaks,
-        real_range(output),
-        # Rounding alone makes a twelfth of a squared step.
-        sums.output_noise > 4 * sums.count * scale_of(output) ** 2 / 12,
+        layer=layer,
+        weights=None if kernel is None or rounded is None else (kernel, rounded),
+        has_channel_scales=scales is not None and scales.per_channel,
+        input_layer=makers.get(pair.sources[0], "the model's input"),
+        input_peaks=sums.input_peaks,
+        range=real_range(output),
+        # Rounding alone has a noise power of a twelfth of the squared scale.
+        is_clipped=sums.output_noise > 4 * sums.count * scale_of(output) ** 2 / 12,
     )

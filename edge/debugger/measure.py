@@ -1,4 +1,4 @@
-"""Runs an int8 model and its float network, whole and operator by operator, and adds up."""
+"""Measures the quantization noise of an int8 model, as a whole and operator by operator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.debugger.align import Match, activation_inputs
+from edge.debugger.align import AlignedOperator, activation_inputs
 from edge.errors import ModelError
 from edge.runtimes.interpreters import run_litert_tensors
 from edge.system import signals
@@ -23,14 +23,14 @@ Floats = dict[int, np.ndarray]
 
 
 def powers(signal: np.ndarray, noisy: np.ndarray) -> np.ndarray:
-    """The power of a signal, and of what was done to it.
+    """Computes the power of a signal and the power of the noise on it.
 
     Args:
-        signal: Float array.
-        noisy: What became of it, of the same shape.
+        signal: The exact values, a float array of any shape.
+        noisy: The values with noise, a float array of the same shape.
 
     Returns:
-        float64 array: `[sum(signal ** 2), sum((noisy - signal) ** 2)]`.
+        A float64 array: `[sum(signal ** 2), sum((noisy - signal) ** 2)]`.
 
     Example:
         >>> powers(np.array([3.0, 4.0]), np.array([3.0, 4.5])).tolist()
@@ -41,14 +41,14 @@ def powers(signal: np.ndarray, noisy: np.ndarray) -> np.ndarray:
 
 
 def decibel(signal: float, noise: float) -> float:
-    """A ratio of powers.
+    """Expresses the ratio of two powers in decibels.
 
     Args:
-        signal: Power of the signal.
-        noise: Power of the noise.
+        signal: The power of the signal.
+        noise: The power of the noise.
 
     Returns:
-        In dB; infinite without noise, minus infinite without signal.
+        The ratio in dB: infinity without noise, minus infinity without signal.
 
     Example:
         >>> decibel(25.0, 0.25)
@@ -59,16 +59,16 @@ def decibel(signal: float, noise: float) -> float:
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
 
 
-class Sums:
-    """What one tensor's figures are made of, added up over all inputs.
+class NoiseSums:
+    """Sums over all inputs, from which the error of one layer is computed.
 
     Attributes:
-        whole: Powers of the float tensor, and of the int8 network's noise on it.
-        own: Powers of the layer's output on its rounded input, and of the noise of this layer.
-        input_noise: The part of the own noise that comes from rounding the input.
-        output_noise: The part that comes from rounding and clipping the output.
-        saturated: Number of values that are clipped.
-        input_peaks: Largest float value of each channel of the input.
+        whole: The powers of the float tensor and of the whole int8 network's noise on it.
+        own: The powers of the layer's exact output and of the noise that this layer alone adds.
+        input_noise: The part of the layer's own noise that comes from rounding its input.
+        output_noise: The part that comes from rounding and clipping its output.
+        saturated: The number of values that are clipped.
+        input_peaks: The largest magnitude in each channel of the float input.
     """
 
     def __init__(self) -> None:
@@ -80,85 +80,85 @@ class Sums:
         self.input_peaks = np.zeros(1)
 
     def observe(self, q: np.ndarray) -> None:
-        """Takes in int8 values.
+        """Counts the values of an int8 tensor and keeps their extremes.
 
         Args:
-            q: int8 array.
+            q: The values, an int8 array of any shape.
         """
         self.count += q.size
         self.low, self.high = min(self.low, int(q.min())), max(self.high, int(q.max()))
 
     @property
     def saturation_rate(self) -> float:
-        """Share of values that are clipped."""
+        """The share of values that are clipped, 0 to 1."""
         return self.saturated / self.count
 
     @property
     def range_use(self) -> float:
-        """Share of the 256 steps between the smallest and the largest value."""
+        """The share of the 256 int8 values between the smallest and the largest one observed."""
         return (self.high - self.low + 1) / 256
 
     @property
     def weight_noise(self) -> float:
-        """The part of the own noise that comes from the operator itself."""
+        """The part of the own noise that neither the input nor the output explains."""
         return max(0.0, float(self.own[1]) - self.input_noise - self.output_noise)
 
 
 class Measurement:
-    """The figures of all matched operators.
+    """Runs an int8 model beside its float model and sums up the noise of every operator.
 
     Args:
         graph: The int8 model.
-        float_graph: The float model, taken apart.
-        matches: What belongs together.
+        float_graph: The nodes of the float model, from `float_nodes`.
+        pairs: The operators and their float layers, from `align_operators`.
 
     Attributes:
-        sums: By operator index.
-        input_sums: Of the model's input.
-        agreeing: Number of inputs with the same largest output.
+        sums: The sums of each operator, by its index.
+        input_sums: The sums of the model's input.
+        agreeing: The number of inputs for which the largest output is the same.
     """
 
-    def __init__(self, graph: Graph, float_graph: FloatNodes, matches: tuple[Match, ...]):
+    def __init__(self, graph: Graph, float_graph: FloatNodes, pairs: tuple[AlignedOperator, ...]):
         self.graph = graph
         self.float_graph = float_graph
-        self.matches = matches
-        self.apart = operators_apart(graph, [match.operator for match in matches])
-        self.input_sums = Sums()
-        self.sums = {match.operator: Sums() for match in matches}
+        self.pairs = pairs
+        self.apart = operators_apart(graph, [pair.operator for pair in pairs])
+        self.input_sums = NoiseSums()
+        self.sums = {pair.operator: NoiseSums() for pair in pairs}
         self.agreeing = 0
 
-    def output_tensor(self, match: Match) -> Tensor:
-        """What a match's operator writes.
+    def output_tensor(self, pair: AlignedOperator) -> Tensor:
+        """Returns the int8 tensor that an operator writes.
 
         Args:
-            match: One of the matches.
+            pair: One of the aligned operators.
 
         Returns:
-            The tensor.
+            The operator's output tensor.
         """
-        return self.graph.tensors[self.graph.operators[match.operator].outputs[0]]
+        return self.graph.tensors[self.graph.operators[pair.operator].outputs[0]]
 
     def add(self, samples: np.ndarray) -> None:
-        """Runs a block of inputs.
+        """Runs a block of inputs through both models and adds its noise to the sums.
 
         Args:
-            samples: float32 array, (inputs, *input shape without the batch).
+            samples: A float32 array of shape (inputs, *input shape without the batch).
 
         Raises:
             ModelError: If a float layer and its operator write tensors of different shapes.
             InterpreterError: If LiteRT refuses the model.
         """
         steps = self._add_input(samples)
-        tensors = [self.output_tensor(match) for match in self.matches]
+        tensors = [self.output_tensor(pair) for pair in self.pairs]
         wanted = [*(tensor.index for tensor in tensors), self.graph.output.index]
         *through, result = run_litert_tensors(self.graph, steps.reshape(len(steps), -1), wanted)
         floats = self._floats(samples)
         self._count_agreement(floats[self.float_graph.result], result)
-        for match, tensor, q in zip(self.matches, tensors, through, strict=True):
-            sums = self.sums[match.operator]
-            sums.whole += powers(self._expected(match, floats, q), to_real(q, tensor))
+        for pair, tensor, q in zip(self.pairs, tensors, through, strict=True):
+            sums = self.sums[pair.operator]
+            sums.whole += powers(self._expected(pair, floats, q), to_real(q, tensor))
             sums.observe(q)
-            sums.saturated += _saturated(q, tensor, match.bounds)
+            sums.saturated += _saturated(q, tensor, pair.bounds)
         self._add_own(floats, len(samples))
 
     def _add_input(self, samples: np.ndarray) -> np.ndarray:
@@ -166,7 +166,7 @@ class Measurement:
         steps = to_int8(samples, tensor)
         sums.observe(steps)
         sums.whole += powers(samples, to_real(steps, tensor))
-        # Pixels fill their grid to its ends: only what lies beyond is lost.
+        # Pixels reach both ends of the int8 range, so only values beyond it count as clipped.
         (lowest, highest), half = real_range(tensor), 0.51 * scale_of(tensor)
         sums.saturated += int(((samples < lowest - half) | (samples > highest + half)).sum())
         return steps
@@ -188,63 +188,63 @@ class Measurement:
             )
         self.agreeing += int((ours.argmax(axis=1) == theirs.argmax(axis=1)).sum())
 
-    def _expected(self, match: Match, floats: Floats, q: np.ndarray) -> np.ndarray:
-        """The float tensor in the operator's shape, where only sides of one differ."""
-        expected = floats[match.result]
+    def _expected(self, pair: AlignedOperator, floats: Floats, q: np.ndarray) -> np.ndarray:
+        """Gives the float tensor the operator's shape, where only sides of length 1 differ."""
+        expected = floats[pair.result]
         ours, theirs = ([n for n in shape[1:] if n != 1] for shape in (expected.shape, q.shape))
-        if expected.size != q.size or (match.nodes and ours != theirs):
-            op = self.graph.operators[match.operator]
+        if expected.size != q.size or (pair.nodes and ours != theirs):
+            op = self.graph.operators[pair.operator]
             raise ModelError(
-                f"The int8 model and the float model part at layer {match.layer!r}: it writes "
+                f"The int8 model and the float model differ at layer {pair.layer!r}: it writes "
                 f"{expected.shape[1:]}, operator {op.index} ({op.opcode}) {q.shape[1:]}."
             )
         return expected.reshape(q.shape)
 
     def _add_own(self, floats: Floats, count: int) -> None:
-        """Every operator on its own float input."""
+        """Runs every operator alone, on its float input rounded to int8."""
         inputs: list[list[tuple[Tensor, np.ndarray, np.ndarray]]] = []
-        for match in self.matches:
-            op = self.graph.operators[match.operator]
+        for pair in self.pairs:
+            op = self.graph.operators[pair.operator]
             tensors = [self.graph.tensors[index] for index in activation_inputs(self.graph, op)]
             reals = [
                 floats[source].reshape(count, *tensor.shape[1:])
-                for source, tensor in zip(match.sources, tensors, strict=True)
+                for source, tensor in zip(pair.sources, tensors, strict=True)
             ]
             steps = [to_int8(real, tensor) for real, tensor in zip(reals, tensors, strict=True)]
             inputs.append(list(zip(tensors, reals, steps, strict=True)))
         row = [q.reshape(count, -1) for parts in inputs for _, _, q in parts]
         outputs = run_litert_tensors(self.apart, np.concatenate(row, axis=1), self.apart.outputs)
-        for match, parts, q in zip(self.matches, inputs, outputs, strict=True):
-            sums, tensor = self.sums[match.operator], self.output_tensor(match)
+        for pair, parts, q in zip(self.pairs, inputs, outputs, strict=True):
+            sums, tensor = self.sums[pair.operator], self.output_tensor(pair)
             first = np.abs(parts[0][1])
             peaks = first.reshape(-1, first.shape[-1]).max(axis=0)
             sums.input_peaks = np.maximum(sums.input_peaks, peaks)
-            # What the input's grid cuts off is the fault of the layer before.
+            # What the input's range clips is the error of the layer that made it.
             clipped = [np.clip(real, *real_range(source)) for source, real, _ in parts]
-            exact = _compute(match, clipped, floats).reshape(q.shape)
+            exact = _compute(pair, clipped, floats).reshape(q.shape)
             rounded = [to_real(stored, source) for source, _, stored in parts]
-            on_grid = _compute(match, rounded, floats).reshape(q.shape)
+            quantized = _compute(pair, rounded, floats).reshape(q.shape)
             sums.own += powers(exact, to_real(q, tensor))
-            sums.input_noise += powers(exact, on_grid)[1]
-            sums.output_noise += powers(on_grid, to_real(to_int8(on_grid, tensor), tensor))[1]
+            sums.input_noise += powers(exact, quantized)[1]
+            sums.output_noise += powers(quantized, to_real(to_int8(quantized, tensor), tensor))[1]
 
 
-def _compute(match: Match, arrays: list[np.ndarray], floats: Floats) -> np.ndarray:
-    if not match.nodes:
+def _compute(pair: AlignedOperator, arrays: list[np.ndarray], floats: Floats) -> np.ndarray:
+    if not pair.nodes:
         return arrays[0]
-    # The operator may read what a reshape of the float model has not touched yet.
+    # The float model may reshape this value before the node, where the operator does not.
     x = [
         array.reshape(floats[source].shape)
-        for array, source in zip(arrays, match.nodes[0].sources, strict=True)
+        for array, source in zip(arrays, pair.nodes[0].sources, strict=True)
     ]
     with signals.in_native_code():
-        for node in match.nodes:
+        for node in pair.nodes:
             x = [node.compute(*x)]
         return np.asarray(x[0])
 
 
 def _saturated(q: np.ndarray, tensor: Tensor, bounds: tuple[float, float]) -> int:
-    """Values at the ends of the grid, but for an end where the activation itself clamps."""
+    """Counts values at -128 and 127, except at an end where the activation itself clamps."""
     (lowest, highest), step = real_range(tensor), 1.01 * scale_of(tensor)
     count = 0
     if lowest > bounds[0] + step:

@@ -1,4 +1,4 @@
-"""What a comparison of a float and an int8 model found."""
+"""The result of comparing an int8 model with its float model."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class LayerError:
-    """What int8 does to one layer's output.
+    """The quantization error of one layer.
 
     Attributes:
-        operator: Index of the operator; -1 for the model's input.
+        operator: The index of the operator; -1 stands for the model's input.
         opcode: TFLite's name of the operator.
-        name: Of the output tensor, as in the .tflite.
+        name: The name of the output tensor in the .tflite.
         keras_layer: The Keras layer that the operator begins with; in a block `"block/layer"`.
-        sqnr_db: Signal to quantization noise of the int8 network up to here, in dB.
-        saturation_rate: Share of the int8 values at -128 or 127 that the activation's own clamp
-            does not explain.
-        range_use: Share of the 256 steps between the smallest and the largest value observed.
-        own_sqnr_db: Signal to noise that this operator alone brings about, in dB: on its float
-            input, rounded to int8, against the float layer on the same input. What the input's
-            grid cuts off counts where it was made, not here.
-        cause: What most of the own noise comes from: `"weights"`, `"input"` (the rounding of its
-            input) or `"output"` (the rounding and clipping of its output).
+        sqnr_db: The signal-to-quantization-noise ratio of the int8 network up to this layer, in dB.
+        saturation_rate: The share of the output's int8 values at -128 or 127 that the activation's
+            own clamp does not explain, 0 to 1.
+        range_use: The share of the 256 int8 values that lies between the smallest and the largest
+            value observed, 0 to 1.
+        own_sqnr_db: The signal-to-quantization-noise ratio of this operator alone, in dB: it reads
+            the float input rounded to int8, and is compared with the float layer on the same input.
+            What the input's range clips counts at the layer that made it, not here.
+        cause: Where most of the layer's own noise comes from: `"weights"`, `"input"` (rounding the
+            input) or `"output"` (rounding and clipping the output).
     """
 
     operator: int
@@ -38,17 +39,17 @@ class LayerError:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """An int8 model beside its float network.
+    """An int8 model compared with its float model, layer by layer.
 
     Attributes:
-        layers: The operators that have a float partner, in execution order.
-        output_agreement: Share of the inputs on which the largest output is the same.
-        advice: What to do first, most urgent first; empty if all is well.
-        input: The model's input: what rounding the inputs to int8 does.
-        unmatched: A sentence for each operator or Keras layer that has no partner.
-        input_count: Number of inputs.
-        is_random: Whether the inputs were noise, for want of data.
-        reference: What the int8 model was compared with, in words.
+        layers: The operators that have a float counterpart, in execution order.
+        output_agreement: The share of the inputs for which the largest output is the same, 0 to 1.
+        advice: Sentences that say what to do, the most urgent first; empty if no layer stands out.
+        input: The quantization error of the model's input.
+        unmatched: A sentence for each operator or Keras layer that has no counterpart.
+        input_count: The number of inputs that were run.
+        is_random: Whether the inputs were random noise because none were given.
+        reference: A phrase that names the float model.
     """
 
     layers: tuple[LayerError, ...]
@@ -62,5 +63,5 @@ class Comparison:
 
     @property
     def worst(self) -> LayerError:
-        """The layer that adds most noise of its own."""
+        """The layer with the most noise of its own."""
         return min(self.layers, key=lambda layer: layer.own_sqnr_db)

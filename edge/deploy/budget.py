@@ -9,8 +9,8 @@ from typing import Literal
 from edge.catalog.boards import Bank, Board
 from edge.errors import DoesNotFitError
 from edge.memory.arena import Arena, tensor_arena
-from edge.memory.planned_model import planned_graph
-from edge.memory.tflm_arena import NoArenaRuleError
+from edge.memory.offline_plan import planned_graph
+from edge.memory.tflm_arena import ArenaPlan, NoArenaRuleError
 from edge.runtimes.tflm_code_size import LibraryUse, library_use
 from edge.tflite.graph import Graph
 from edge.transforms.scale import NoScaleRuleError, ScaledModel, scaled_model
@@ -158,7 +158,12 @@ class Variant:
 
 
 def budget(
-    graph: Graph, board: Board, flash_margin_bytes: int = 0, ram_margin_bytes: int = 0
+    graph: Graph,
+    board: Board,
+    flash_margin_bytes: int = 0,
+    ram_margin_bytes: int = 0,
+    *,
+    predicted: ArenaPlan | None = None,
 ) -> Budget:
     """Adds up what a model takes of a board.
 
@@ -167,6 +172,7 @@ def budget(
         board: The board.
         flash_margin_bytes: Flash to leave to the rest of the firmware.
         ram_margin_bytes: RAM to leave to the rest of the firmware.
+        predicted: A prediction of the graph's arena that is at hand, see `tensor_arena`.
 
     Returns:
         The `Budget`: for TFLite Micro with the kernels of CMSIS-NN, the larger of the two sets.
@@ -179,7 +185,7 @@ def budget(
         >>> budget(graph, find_board("nucleo-f446re")).fits
         True
     """
-    arena = tensor_arena(graph, board)
+    arena = tensor_arena(graph, board, predicted=predicted)
     use = _budget(board, arena, graph.model_bytes, library_use(graph.op_names()))
     margins = (
         Item("flash", "margin for the firmware", flash_margin_bytes, "as asked"),
@@ -191,7 +197,12 @@ def budget(
 
 
 def require_fit(
-    graph: Graph, board: Board, where: str = "The model", more: Sequence[Item] = ()
+    graph: Graph,
+    board: Board,
+    where: str = "The model",
+    more: Sequence[Item] = (),
+    *,
+    predicted: ArenaPlan | None = None,
 ) -> Budget:
     """Refuses a model that a board cannot hold.
 
@@ -200,6 +211,7 @@ def require_fit(
         board: The board.
         where: The model's name for the message.
         more: What else takes memory.
+        predicted: A prediction of the graph's arena that is at hand, see `tensor_arena`.
 
     Returns:
         The `Budget`.
@@ -214,7 +226,7 @@ def require_fit(
         Traceback (most recent call last):
         edge.errors.DoesNotFitError: tiny.tflite does not fit. ...
     """
-    result = budget(graph, board)
+    result = budget(graph, board, predicted=predicted)
     result = dataclasses.replace(result, items=(*result.items, *more))
     if not result.fits:
         raise DoesNotFitError(f"{where} does not fit. {result.sentence()}", result, graph)
@@ -268,7 +280,7 @@ def budget_of(model: ScaledModel, board: Board) -> Budget:
         True
     """
     planned = planned_graph(model.graph, seconds=VARIANT_SECONDS)
-    arena = tensor_arena(planned.graph, board, may_measure=False)
+    arena = tensor_arena(planned.graph, board, may_measure=False, predicted=planned.arena)
     model_bytes = model.model_bytes
     if planned.graph is not model.graph:
         model_bytes += PLAN_FILE_BYTES + 4 * len(model.graph.tensors)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import re
 import tempfile
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from edge.catalog.boards import Board, find_board
 from edge.converter.model_source import read_model
 from edge.emit.camera.render import Camera, camera_for
-from edge.engine.compile import Engine, engine_for
+from edge.engine.compile import Engine, compile_engine
+from edge.engine.packing import instruction_set
 from edge.errors import DoesNotFitError, EdgeError
-from edge.firmware.build import BuildError, Firmware, build_firmware
-from edge.firmware.render import STACK_BYTES, render_firmware
+from edge.firmware.build import BuildError, Firmware
+from edge.firmware.image import build_image
+from edge.firmware.render import STACK_BYTES
 from edge.system.files import write_files
 from edge.tflite.graph import Graph
 from edge.tflite.validate import require_int8
@@ -106,29 +110,47 @@ def build(
     source = camera_for(graph, camera, camera_width, camera_height, preprocessing)
     if source is not None and is_frame:
         raise EdgeError("A camera's rows go into the model one by one: leave out the whole frame.")
-    engine = engine_for(graph, target, ram_bytes)
-    texts = render_firmware(engine, target, is_frame, camera=source)
+    engine = compile_engine(graph, instruction_set(target), ram_bytes)
     folder = pathlib.Path(out_dir)
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         work = pathlib.Path(name)
-        for file, text in texts.items():
-            (work / file).write_text(text, "utf-8")
-        try:
-            firmware = build_firmware(work)
-        except BuildError as error:
-            _raise_misfit(str(error), target, graph)
-            raise
-        contents = {file: text.encode("utf-8") for file, text in texts.items()}
-        contents |= {file: (work / "build" / file).read_bytes() for file in IMAGES}
-    write_files(folder, contents)
+        with fitting(target, graph):
+            firmware = build_image(engine, target, work, is_frame=is_frame, camera=source)
+        sources = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
+        images = {file: (work / "build" / file).read_bytes() for file in IMAGES}
+    write_files(folder, sources | images)
     firmware = dataclasses.replace(firmware, elf=folder / "firmware.elf")
-    return Build(graph, target, engine, firmware, folder, source)
+    return Build(
+        graph=graph, board=target, engine=engine, firmware=firmware, folder=folder, camera=source
+    )
 
 
-def _raise_misfit(message: str, board: Board, graph: Graph) -> None:
-    """The linker measures by how much a region is exceeded."""
-    over = re.search(r"region `(FLASH|RAM)' overflowed by (\d+) bytes", message)
-    if over is not None:
+@contextlib.contextmanager
+def fitting(board: Board, graph: Graph) -> Iterator[None]:
+    """Says what memory of a board is too small, where the linker finds that one is.
+
+    Args:
+        board: The board.
+        graph: The int8 model, as the file has it.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        DoesNotFitError: In place of the linker's `BuildError`.
+
+    Example:
+        >>> with fitting(find_board("nucleo-f446re"), graph):
+        ...     raise BuildError("region `RAM' overflowed by 16 bytes")
+        Traceback (most recent call last):
+        edge.errors.DoesNotFitError: The firmware does not fit ...: RAM of ... is over by 16.
+    """
+    try:
+        yield
+    except BuildError as error:
+        over = re.search(r"region `(FLASH|RAM)' overflowed by (\d+) bytes", str(error))
+        if over is None:
+            raise
         memory, has = {
             "FLASH": ("flash", max(bank.bytes for bank in board.flash)),
             "RAM": ("RAM", board.largest_ram_bank.bytes),
@@ -138,4 +160,4 @@ def _raise_misfit(message: str, board: Board, graph: Graph) -> None:
             f"{int(over.group(2)):,}.",
             None,
             graph,
-        )
+        ) from None

@@ -9,8 +9,9 @@ import tempfile
 from edge.catalog.boards import Bank, Board
 from edge.deploy.budget import BankUse, Item
 from edge.engine.compile import Engine
-from edge.firmware.build import Firmware, build_firmware
-from edge.firmware.render import STACK_BYTES, render_firmware
+from edge.firmware.build import Firmware
+from edge.firmware.image import build_image
+from edge.firmware.render import STACK_BYTES
 
 ROOMY_BYTES = 1 << 28
 
@@ -31,19 +32,16 @@ def measured_firmware(engine: Engine, board: Board) -> Firmware:
 
     Example:
         >>> from edge.catalog.boards import find_board
-        >>> from edge.engine.compile import engine_for
+        >>> from edge.engine.compile import compile_engine
         >>> board = find_board("nucleo-f446re")
-        >>> measured_firmware(engine_for(graph, board), board).weights_bytes
+        >>> measured_firmware(compile_engine(graph, "dsp"), board).weights_bytes
         1408
     """
     roomy = dataclasses.replace(
         board, flash=(_roomy(_flash_bank(board)),), ram=(_roomy(board.largest_ram_bank),)
     )
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
-        folder = pathlib.Path(name)
-        for file, text in render_firmware(engine, roomy).items():
-            (folder / file).write_text(text, "utf-8")
-        return build_firmware(folder)
+        return build_image(engine, roomy, pathlib.Path(name))
 
 
 def engine_bank_uses(engine: Engine, board: Board, firmware: Firmware | None) -> list[BankUse]:
@@ -60,8 +58,8 @@ def engine_bank_uses(engine: Engine, board: Board, firmware: Firmware | None) ->
 
     Example:
         >>> from edge.catalog.boards import find_board
-        >>> from edge.engine.compile import engine_of
-        >>> uses = engine_bank_uses(engine_of(graph), find_board("nucleo-f446re"), None)
+        >>> from edge.engine.compile import compile_engine
+        >>> uses = engine_bank_uses(compile_engine(graph), find_board("nucleo-f446re"), None)
         >>> uses[0].items[0].what
         'weights'
     """

@@ -1,4 +1,4 @@
-"""From a model to firmware sources for a named board, if it fits."""
+"""From a model to sources for a runtime, in the shape of an ecosystem."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge.catalog.boards import Board, find_board
-from edge.converter.model_source import model_name, read_model
+from edge.converter.model_source import message_name, model_name, read_model
 from edge.deploy.budget import Budget, Item, require_fit
 from edge.emit.camera.render import CODE_BYTES, Camera, camera_for
-from edge.emit.tflm.render import render
-from edge.memory.planned_model import planned_model
+from edge.emit.packages.contents import engine_contents, tflm_contents
+from edge.emit.packages.names import PackageName, package_name
+from edge.emit.packages.render import SHAPES, instruction_sets, render_package
+from edge.emit.tflm.render import larger_record_bytes, render
+from edge.engine.compile import Engine, compile_engines
+from edge.engine.packing import instruction_set
+from edge.errors import EdgeError
+from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import NoArenaRuleError
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.system.files import write_files
 from edge.tflite.graph import Graph
-from edge.tflite.validate import require_int8
 
 if TYPE_CHECKING:
     from keras_mobilenet.preprocessing.preprocessing import Preprocessing
+
+TFLM_BOARD = "nucleo-f446re"
+TFLM_FOLDER = "firmware"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,27 +38,41 @@ class Export:
     """What an export wrote and what it will take.
 
     Attributes:
-        graph: The int8 model.
-        board: The board.
-        budget: Flash and RAM.
-        folder: Where the files are.
-        files: Their names.
-        camera: What turns a camera's rows into the model's; None if none was asked for.
+        graph: The int8 model: for TFLite Micro with its memory plan, for the engine as the file
+            has it.
+        folder: The folder of the files.
+        files: The paths of the files below the folder.
+        runtime: What runs the model, `"tflm"` or `"engine"`.
+        shape: The ecosystem, one of `SHAPES`.
+        board: The board that the sources are for; None for the engine on any core.
+        budget: The flash and RAM of the board that TFLite Micro takes; None for the engine.
+        camera: The code that turns a camera's rows into the model's; None if none was asked for.
+        engines: The schedule, memory plan and packed weights by instruction set; empty for
+            TFLite Micro.
+        name: The package's name; None for TFLite Micro with CMake, whose files bear none.
     """
 
     graph: Graph
-    board: Board
-    budget: Budget
     folder: pathlib.Path
     files: tuple[str, ...]
+    runtime: str
+    shape: str
+    board: Board | None = None
+    budget: Budget | None = None
     camera: Camera | None = None
+    engines: dict[str, Engine] = dataclasses.field(default_factory=dict)
+    name: PackageName | None = None
 
 
 def export(
-    model_or_tflite: Any,
-    board: str = "nucleo-f446re",
-    out_dir: str | os.PathLike = "firmware",
-    representative_data: Any = None,
+    model: Any,
+    board: str | Board | None = None,
+    out_dir: str | os.PathLike | None = None,
+    *,
+    runtime: str = "tflm",
+    shape: str = "cmake",
+    name: str | None = None,
+    representative_dataset: Any = None,
     labels: Sequence[str] | None = None,
     offline_plan: bool = True,
     camera: str | None = None,
@@ -58,53 +80,191 @@ def export(
     camera_height: int | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> Export:
-    """Writes C++ sources that run a model on TFLite Micro.
+    """Writes sources that run a model on TFLite Micro or on the engine.
 
     Nothing is written unless the model fits the board, and a file is replaced only when all are
     ready.
 
     Args:
-        model_or_tflite: A Keras model, a path to a `.keras` or int8 `.tflite` file, or a .tflite's
-            bytes.
-        board: The board's name.
-        out_dir: Folder to write to; made if it is not there.
-        representative_data: For a Keras model that is not quantization-aware, see `edge.convert`.
-        labels: One name per output of the model; their numbers if None.
+        model: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's bytes, or a
+            `Graph`.
+        board: The board or its name. TFLite Micro's memory is budgeted for it, `"nucleo-f446re"`
+            if None. The engine's sources hold the kernels of its core, or those of all cores that
+            the shape supports if None.
+        out_dir: The folder to write to, which is made if it is not there; its other files stay.
+            `"firmware"` for TFLite Micro with CMake and the package's name otherwise, if None.
+        runtime: `"tflm"` for C++ that runs the model on TFLite Micro, or `"engine"` for plain C.
+        shape: The ecosystem that the folder is for: `"cmake"`, `"arduino"`, `"esp-idf"`,
+            `"zephyr"` or `"platformio"`.
+        name: The package's name; the model's, or its file's, if None.
+        representative_dataset: Typical inputs for a Keras model that is not quantization-aware, in
+            any form that `edge.convert` takes.
+        labels: One name per output of the model; their numbers if None. TFLite Micro only.
         offline_plan: Whether to write the smallest memory plan into the model where it beats
             TFLite Micro's own; unmodified TFLite Micro obeys it, and computes the same bytes. A
-            plan that the model brings is kept.
-        camera: Pixel format of a camera, one of `CAMERA_FORMATS`, for C that
-            fills the model's input from its rows as the model was trained.
-        camera_width: Of the camera's frames, in pixels.
-        camera_height: Of the camera's frames, in pixels.
-        preprocessing: For a model that does not say what it was trained with.
+            plan that the model brings is kept. TFLite Micro only.
+        camera: The pixel format of a camera, one of `CAMERA_FORMATS`, for C that fills the model's
+            input from its rows as the model was trained. TFLite Micro only.
+        camera_width: The width of the camera's frames, in pixels.
+        camera_height: The height of the camera's frames, in pixels.
+        preprocessing: The preprocessing of a model that does not say what it was trained with.
 
     Returns:
         The `Export`.
 
     Raises:
         DoesNotFitError: If the board's flash or RAM is too small.
-        EdgeError: If the model cannot be read or converted, the board is unknown, the folder
-            cannot be written, or the camera does not go with the model.
+        EdgeError: If the model cannot be read or converted, the runtime has no kernel for an
+            operator, there is no such board, runtime or shape, an option does not go with the
+            runtime, the folder cannot be written, or the camera does not go with the model.
 
     Example:
         >>> export("model.tflite", "nucleo-f446re", "firmware").files[:2]
         ('model_data.h', 'model_data.cc')
+        >>> export("model.tflite", runtime="engine", shape="arduino").files[0]
+        'src/model_mve.c'
     """
-    target = find_board(board)
-    where = model_name(model_or_tflite)
-    graph = read_model(model_or_tflite, representative_data)
-    require_tflm_operators(graph, where)
-    require_int8(graph, where)
+    _require_known(runtime, shape)
+    target = find_board(board) if isinstance(board, str) else board
+    if runtime == "engine":
+        _refuse_tflm_options(
+            labels=labels,
+            offline_plan=None if offline_plan else False,
+            camera=camera,
+            camera_width=camera_width,
+            camera_height=camera_height,
+            preprocessing=preprocessing,
+        )
+        spelled = _package_name(model, name)
+        graph = read_model(model, representative_dataset)
+        return _export_engine(graph, target, out_dir, shape, spelled)
+    if shape == "cmake" and name is not None:
+        raise EdgeError("TFLite Micro's sources for CMake bear no name: leave out the name.")
+    package = None if shape == "cmake" else _package_name(model, name)
+    graph = read_model(model, representative_dataset)
     source = camera_for(graph, camera, camera_width, camera_height, preprocessing)
+    return _export_tflm(
+        graph,
+        message_name(model),
+        find_board(TFLM_BOARD) if target is None else target,
+        out_dir=out_dir,
+        shape=shape,
+        name=package,
+        labels=labels,
+        offline_plan=offline_plan,
+        camera=source,
+    )
+
+
+def _require_known(runtime: str, shape: str) -> None:
+    if runtime not in ("tflm", "engine"):
+        raise EdgeError(f"Unknown runtime {runtime!r}; there are tflm and engine.")
+    if shape == "stm32cube":
+        raise EdgeError(
+            "STM32CubeIDE takes the package of `cmake`; the engine's README.md says how."
+        )
+    if shape not in SHAPES:
+        raise EdgeError(f"Unknown shape {shape!r}; there are {', '.join(SHAPES)}.")
+
+
+def _refuse_tflm_options(**options: object) -> None:
+    given = [option for option, value in options.items() if value is not None]
+    if given:
+        raise EdgeError(
+            f"The engine's sources take no {' and no '.join(given)}: leave it out, or choose the "
+            "runtime tflm."
+        )
+
+
+def _package_name(model: Any, name: str | None) -> PackageName:
+    if name is None:
+        name = model_name(model)
+        if isinstance(model, (str, os.PathLike)):
+            name = pathlib.Path(name).stem
+    return package_name(name)
+
+
+def _export_engine(
+    graph: Graph,
+    board: Board | None,
+    out_dir: str | os.PathLike | None,
+    shape: str,
+    name: PackageName,
+) -> Export:
+    sets = instruction_sets(shape)
+    if board is not None:
+        if instruction_set(board) not in sets:
+            raise EdgeError(
+                f"{board.name} runs {instruction_set(board)} kernels, which {shape} does not "
+                "take: leave out the board."
+            )
+        sets = (instruction_set(board),)
+    engines = compile_engines(graph, sets)
+    texts = render_package(shape, name, engine_contents(engines))
+    folder = _folder(out_dir, shape, name)
+    return Export(
+        graph=graph,
+        folder=folder,
+        files=_written(folder, texts),
+        runtime="engine",
+        shape=shape,
+        board=board,
+        engines=engines,
+        name=name,
+    )
+
+
+def _export_tflm(
+    graph: Graph,
+    where: str,
+    board: Board,
+    *,
+    out_dir: str | os.PathLike | None,
+    shape: str,
+    name: PackageName | None,
+    labels: Sequence[str] | None,
+    offline_plan: bool,
+    camera: Camera | None,
+) -> Export:
+    require_tflm_operators(graph, where)
+    predicted = None
     if offline_plan and graph.offline_offsets is None:
         with contextlib.suppress(NoArenaRuleError):
-            graph = planned_model(graph).graph
-    fit = require_fit(graph, target, where, () if source is None else _camera_items(source))
-    texts = render(graph, target, fit.arena, labels, source)
-    folder = pathlib.Path(out_dir)
-    write_files(folder, {name: text.encode("utf-8") for name, text in texts.items()})
-    return Export(graph, target, fit, folder, tuple(texts), source)
+            planned = planned_model(graph)
+            graph, predicted = planned.graph, planned.arena
+    more = () if camera is None else _camera_items(camera)
+    # The CMake project sets TF_LITE_STATIC_MEMORY, ecosystems may not.
+    extra = 0 if name is None else larger_record_bytes(graph)
+    if extra:
+        more += (Item("RAM", "tensor arena: larger records", extra, "at most"),)
+    fit = require_fit(graph, board, where, more, predicted=predicted)
+    texts = render(graph, board, fit.arena, labels=labels, camera=camera, extra_bytes=extra)
+    folder = pathlib.Path(TFLM_FOLDER if out_dir is None else out_dir)
+    if name is not None:
+        contents = tflm_contents(graph, texts, flash_bytes=fit.flash_bytes, ram_bytes=fit.ram_bytes)
+        texts = render_package(shape, name, contents)
+        folder = _folder(out_dir, shape, name)
+    return Export(
+        graph=graph,
+        folder=folder,
+        files=_written(folder, texts),
+        runtime="tflm",
+        shape=shape,
+        board=board,
+        budget=fit,
+        camera=camera,
+        name=name,
+    )
+
+
+def _folder(out_dir: str | os.PathLike | None, shape: str, name: PackageName) -> pathlib.Path:
+    default = name.camel if shape in ("arduino", "platformio") else name.snake
+    return pathlib.Path(default if out_dir is None else out_dir)
+
+
+def _written(folder: pathlib.Path, texts: dict[str, str]) -> tuple[str, ...]:
+    write_files(folder, {path: text.encode("utf-8") for path, text in texts.items()})
+    return tuple(texts)
 
 
 def _camera_items(camera: Camera) -> tuple[Item, ...]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
+from typing import Any
 
 import numpy as np
 
+from edge.converter.model_source import message_name, read_model
 from edge.errors import EdgeError
 from edge.runtimes.interpreters import InterpreterError, run_litert, run_tflm
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.tflite.graph import Graph
 from edge.tflite.quantize import to_int8
-from edge.tflite.reader import read_graph
-from edge.tflite.validate import require_int8
 
 MOST_INPUT_BYTES = 1 << 30
 """Inputs lie in memory and in a file, here and in each interpreter."""
@@ -22,14 +21,14 @@ MOST_INPUT_BYTES = 1 << 30
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """The outcome of running both on the same inputs.
+    """The outcome of running both runtimes on the same inputs.
 
     Attributes:
-        input_count: Number of inputs.
-        equal_count: Inputs on which all output bytes agree.
-        max_difference: Largest difference of two output bytes, in steps of the output's scale.
+        input_count: The number of inputs.
+        equal_count: The number of inputs on which all output bytes agree.
+        max_difference: The largest difference of two output bytes, in steps of the output's scale.
         outputs: LiteRT's outputs, int8, (count, output elements).
-        host_arena_bytes: TFLite Micro's arena in its 64-bit build on this machine.
+        host_arena_bytes: The size of TFLite Micro's arena in its 64-bit build on this machine.
     """
 
     input_count: int
@@ -58,66 +57,69 @@ class Verification:
 
 
 def verify(
-    model: str | os.PathLike | bytes | Graph,
+    model: Any,
     inputs: np.ndarray | None = None,
+    *,
+    representative_dataset: Any = None,
     count: int = 100,
     seed: int = 0,
 ) -> Verification:
-    """Runs an int8 .tflite on LiteRT's reference kernels and on TFLite Micro.
+    """Runs an int8 model on LiteRT's reference kernels and on TFLite Micro.
 
     Args:
-        model: A path, the file's bytes, or a `Graph`.
+        model: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's bytes, or a
+            `Graph`.
         inputs: int8 array, (count, *input shape without the batch); random bytes if None.
-        count: How many random inputs.
-        seed: Of the random inputs.
+        representative_dataset: Typical inputs for a Keras model that is not quantization-aware, in
+            any form that `edge.convert` takes.
+        count: The number of random inputs.
+        seed: The seed of the random inputs.
 
     Returns:
         The `Verification`.
 
     Raises:
-        EdgeError: If the model is not a pure int8 .tflite, if an interpreter refuses it, or if
-            TFLite Micro is not installed.
+        EdgeError: If the model cannot be read or converted or is not int8, if an interpreter
+            refuses it, or if TFLite Micro is not installed.
 
     Example:
         >>> verify("model.tflite").sentence()
         'LiteRT reference == TFLM on 100 of 100 inputs'
     """
-    graph = model if isinstance(model, Graph) else read_graph(model)
-    where = os.fspath(model) if isinstance(model, (str, os.PathLike)) else "The model"
-    require_tflm_operators(graph, where)
-    require_int8(graph, where)
+    graph = read_model(model, representative_dataset)
+    require_tflm_operators(graph, message_name(model))
     if inputs is None:
         inputs = random_inputs(graph, count, seed)
     expected = run_litert(graph, inputs)
     actual, arena_bytes = run_tflm(graph, inputs)
     difference = np.abs(expected.astype(np.int32) - actual.astype(np.int32))
     return Verification(
-        len(inputs),
-        int((difference.max(axis=1) == 0).sum()),
-        int(difference.max()),
-        expected,
-        arena_bytes,
+        input_count=len(inputs),
+        equal_count=int((difference.max(axis=1) == 0).sum()),
+        max_difference=int(difference.max()),
+        outputs=expected,
+        host_arena_bytes=arena_bytes,
     )
 
 
-def verify_plan(before: Graph, after: Graph, count: int = 20, seed: int = 0) -> int:
+def verify_plan(before: Graph, after: Graph, *, count: int = 20, seed: int = 0) -> int:
     """Proves on real TFLite Micro that a memory plan changes no byte of the output.
 
     Args:
-        before: A model.
+        before: The model as it was.
         after: The same model with a memory plan.
-        count: How many random inputs.
-        seed: Of the random inputs.
+        count: The number of random inputs.
+        seed: The seed of the random inputs.
 
     Returns:
-        `count`.
+        The number of inputs on which the bytes agree, which is all of them.
 
     Raises:
         InterpreterError: If an output differs.
         MissingToolError: If TFLite Micro is not installed.
 
     Example:
-        >>> from edge.memory.planned_model import planned_model
+        >>> from edge.memory.offline_plan import planned_model
         >>> verify_plan(graph, planned_model(graph).graph)
         20
     """
@@ -133,12 +135,12 @@ def verify_plan(before: Graph, after: Graph, count: int = 20, seed: int = 0) -> 
 
 
 def random_inputs(graph: Graph, count: int, seed: int) -> np.ndarray:
-    """Random bytes for a model to read.
+    """Draws random bytes for a model to read.
 
     Args:
         graph: The model.
-        count: How many inputs.
-        seed: The same seed gives the same bytes.
+        count: The number of inputs.
+        seed: The seed; the same seed gives the same bytes.
 
     Returns:
         int8 array, (count, *input shape without the batch).

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import os
 import pathlib
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from edge.catalog.boards import Board, boards
+from edge.catalog.boards import Board, find_board
+from edge.catalog.boards import boards as catalogue
 from edge.converter.model_source import read_model
-from edge.deploy.build import build
+from edge.deploy.build import fitting
 from edge.deploy.verify import random_inputs
-from edge.engine.compile import engine_for
+from edge.engine.compile import Engine, compile_engine, compile_engines
+from edge.engine.packing import instruction_set
 from edge.firmware.emulate import Emulation, emulate
 from edge.firmware.host import run_on_host
+from edge.firmware.image import build_image
 from edge.runtimes.interpreters import run_litert, run_tflm
 from edge.tflite.graph import Graph
 from edge.tflite.validate import require_int8
@@ -71,20 +74,22 @@ HOST_NAME = "engine, this machine, sanitizers on"
 
 
 def verify_engine(
-    model: str | os.PathLike | bytes | Graph,
+    model: Any,
     inputs: np.ndarray | None = None,
+    *,
     count: int = 20,
     seed: int = 0,
-    targets: Sequence[Board] | None = None,
+    boards: Sequence[str | Board] | None = None,
 ) -> EngineVerification:
     """Runs a model on LiteRT, on the engine on this machine and on emulated cores, and on TFLM.
 
     Args:
-        model: An int8 .tflite: a path, its bytes, or a `Graph`.
+        model: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's bytes, or a
+            `Graph`.
         inputs: int8 array, (count, *input shape without the batch); random bytes if None.
-        count: How many random inputs.
-        seed: Of the random inputs.
-        targets: Boards that QEMU knows; all of them if None.
+        count: The number of random inputs.
+        seed: The seed of the random inputs.
+        boards: The names of boards that QEMU knows, or `Board` objects; all of them if None.
 
     Returns:
         The `EngineVerification`.
@@ -94,20 +99,24 @@ def verify_engine(
         EdgeError: If the model has an operator without a kernel, or a run fails.
 
     Example:
-        >>> from edge.catalog.boards import find_board
-        >>> verify_engine("model.tflite", targets=[find_board("mps2-an386")]).is_equal
+        >>> verify_engine("model.tflite", boards=["mps2-an386"]).is_equal
         True
     """
-    graph = model if isinstance(model, Graph) else read_model(model)
+    graph = read_model(model)
     require_int8(graph)
     if inputs is None:
         inputs = random_inputs(graph, count, seed)
+    known = [board for board in catalogue() if board.qemu_machine]
+    wanted = known if boards is None else boards
+    targets = [find_board(board) if isinstance(board, str) else board for board in wanted]
+    # Boards with the same instruction set run the same engine.
+    kernel_sets = {"portable", *map(instruction_set, targets)}
+    engines = compile_engines(graph, sorted(kernel_sets))
     expected = run_litert(graph, inputs)
-    emulated = [board for board in boards() if board.qemu_machine]
-    portable = engine_for(graph, next(board for board in emulated if not board.dsp))
-    runners = [_runner(HOST_NAME, expected, run_on_host(portable, inputs))]
-    for board in emulated if targets is None else targets:
-        emulation, code_bytes = run_emulated(graph, board, inputs)
+    runners = [_runner(HOST_NAME, expected, run_on_host(engines["portable"], inputs))]
+    for board in targets:
+        engine = engines[instruction_set(board)]
+        emulation, code_bytes = emulate_engine(engine, board, inputs)
         runner = _runner(f"engine, {board.core} on QEMU", expected, emulation.outputs)
         runners.append(
             dataclasses.replace(
@@ -125,7 +134,7 @@ def verify_engine(
 def run_emulated(
     graph: Graph, board: Board, inputs: np.ndarray, is_frame: bool = False
 ) -> tuple[Emulation, int]:
-    """Builds a firmware and runs it on QEMU.
+    """Compiles a model for a board's core and runs its firmware on QEMU.
 
     Args:
         graph: An int8 model with one input and one output.
@@ -140,17 +149,47 @@ def run_emulated(
         EdgeError: If the firmware cannot be built or does not run to its end.
 
     Example:
-        >>> from edge.catalog.boards import find_board
         >>> inputs = np.zeros((1, 8, 8, 3), "int8")
         >>> run_emulated(graph, find_board("mps2-an386"), inputs)[0].outputs
         array([[ 113, -113]], dtype=int8)
     """
+    engine = compile_engine(graph, instruction_set(board))
+    return emulate_engine(engine, board, inputs, is_frame=is_frame)
+
+
+def emulate_engine(
+    engine: Engine, board: Board, inputs: np.ndarray, *, is_frame: bool = False
+) -> tuple[Emulation, int]:
+    """Builds a firmware of an engine and runs it on QEMU.
+
+    Args:
+        engine: The model's engine, for the board's instruction set.
+        board: A board that QEMU knows.
+        inputs: int8 array, (count, *input shape without the batch).
+        is_frame: Whether a whole image is kept in RAM, in place of one row.
+
+    Returns:
+        The `Emulation`, and the flash beside the weights, in bytes.
+
+    Raises:
+        DoesNotFitError: If the board's flash or RAM is too small.
+        EdgeError: If the firmware cannot be built or does not run to its end.
+
+    Example:
+        >>> from edge.engine.compile import compile_engine
+        >>> inputs = np.zeros((1, 8, 8, 3), "int8")
+        >>> engine, board = compile_engine(graph, "dsp"), find_board("mps2-an386")
+        >>> emulate_engine(engine, board, inputs)[0].outputs
+        array([[ 113, -113]], dtype=int8)
+    """
     assert board.qemu_machine is not None, "the caller picks a board that QEMU knows"
+    graph = engine.network.graph
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
-        built = build(graph, board.id, pathlib.Path(name), is_frame)
+        with fitting(board, graph):
+            firmware = build_image(engine, board, pathlib.Path(name), is_frame=is_frame)
         outputs = graph.output.element_count
-        emulation = emulate(built.firmware.elf, board.qemu_machine, inputs, outputs)
-        return emulation, built.firmware.code_bytes
+        emulation = emulate(firmware.elf, board.qemu_machine, inputs, outputs)
+        return emulation, firmware.code_bytes
 
 
 def _runner(name: str, expected: np.ndarray, actual: np.ndarray) -> Runner:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from edge.catalog.boards import Board
-from edge.engine.layers import Network, network_of
-from edge.engine.packing import Kernel, instruction_set, kernel_for
-from edge.engine.schedule import StreamPlan, plan_stream
+from edge.engine.layers import network_of
+from edge.engine.network import Network
+from edge.engine.packing import Kernel, kernel_for
+from edge.engine.schedule import Scheduler
+from edge.engine.stream_plan import StreamPlan
 from edge.tflite.graph import Graph
 from edge.transforms.constant_channels import without_constant_channels
 
@@ -20,10 +22,10 @@ class Engine:
 
     Attributes:
         network: The layers.
-        plan: Their schedule and memory.
-        kernels: One per layer.
+        plan: The schedule of their rows, and the memory.
+        kernels: The kernel of each layer.
         weights: All that the kernels read, in one piece of little-endian words.
-        first_words: Where each layer's part starts.
+        first_words: Where each layer's part of the weights starts, in words; at last their end.
     """
 
     network: Network
@@ -34,23 +36,26 @@ class Engine:
 
     @property
     def weights_bytes(self) -> int:
-        """Flash that the weights take, in bytes."""
+        """The flash that the weights take, in bytes."""
         return int(self.weights.nbytes)
 
     @property
     def state_bytes(self) -> int:
-        """RAM that one state takes on a 32-bit core, in bytes."""
+        """The RAM that one state takes on a 32-bit core, in bytes."""
         tensors = len(self.plan.stores)
         counters = 4 + 2 * tensors + 2 * tensors + 2
         return self.plan.memory_bytes + (counters + 3) // 4 * 4
 
 
-def engine_of(graph: Graph, instructions: str = "portable", ram_bytes: int | None = None) -> Engine:
-    """Plans and packs a model for a core.
+def compile_engine(
+    graph: Graph, instructions: str = "portable", ram_bytes: int | None = None
+) -> Engine:
+    """Compiles a model for a core.
 
     Args:
         graph: An int8 model with one input and one output.
-        instructions: `"portable"`, `"dsp"` or `"mve"`.
+        instructions: The core's instruction set, `"portable"`, `"dsp"` or `"mve"`; that of a board
+            is `instruction_set(board)`.
         ram_bytes: If given, speed comes first as long as the plan keeps within it.
 
     Returns:
@@ -61,37 +66,75 @@ def engine_of(graph: Graph, instructions: str = "portable", ram_bytes: int | Non
         InfeasibleError: If no schedule keeps within `ram_bytes`.
 
     Example:
-        >>> engine_of(graph, "dsp").plan.memory_bytes
+        >>> compile_engine(graph, "dsp").plan.memory_bytes
         400
     """
-    network = network_of(graph)
-    kernels = tuple(kernel_for(network, layer, instructions) for layer in network.layers)
-    plan = plan_stream(network, lambda layer: kernels[layer.index].scratch_bytes, ram_bytes)
-    starts = np.cumsum([0, *(len(kernel.weights) for kernel in kernels)])
-    # C has no empty array: a word stands for the weights of a network that has none.
-    words = [kernel.weights for kernel in kernels if len(kernel.weights)] or [np.zeros(1, int)]
-    weights = np.concatenate(words) & 0xFFFFFFFF
-    return Engine(network, plan, kernels, weights.astype("<u4"), tuple(int(n) for n in starts))
+    return compile_engines(graph, [instructions], ram_bytes)[instructions]
 
 
-def engine_for(graph: Graph, board: Board, ram_bytes: int | None = None) -> Engine:
-    """Plans and packs a model for a board's core, constant channels taken out.
+def compile_engines(
+    graph: Graph, instruction_sets: Iterable[str], ram_bytes: int | None = None
+) -> dict[str, Engine]:
+    """Compiles a model for several cores, and does once what is the same for all.
 
     Args:
         graph: An int8 model with one input and one output.
-        board: The board.
-        ram_bytes: See `build`.
+        instruction_sets: Some of `INSTRUCTION_SETS`.
+        ram_bytes: As in `compile_engine`.
 
     Returns:
-        The `Engine`.
+        The `Engine` of each instruction set.
 
     Raises:
         ModelError: If the engine has no kernel for an operator.
+        InfeasibleError: If no schedule keeps within `ram_bytes`.
 
     Example:
-        >>> engine_for(graph, find_board("nucleo-f446re")).state_bytes
-        440
+        >>> engines = compile_engines(graph, ["portable", "dsp"])
+        >>> engines["portable"].network is engines["dsp"].network
+        True
     """
-    # First of all: what is missing is named as the file names it.
+    # Before any channel goes: what is missing is named as the file names it.
     network_of(graph)
-    return engine_of(without_constant_channels(graph), instruction_set(board), ram_bytes)
+    network = network_of(without_constant_channels(graph))
+    return schedule_and_pack(network, instruction_sets, ram_bytes)
+
+
+def schedule_and_pack(
+    network: Network, instruction_sets: Iterable[str], ram_bytes: int | None = None
+) -> dict[str, Engine]:
+    """The last passes alone: plans and packs layers as they are, constant channels included.
+
+    Args:
+        network: The layers.
+        instruction_sets: Some of `INSTRUCTION_SETS`.
+        ram_bytes: As in `compile_engine`.
+
+    Returns:
+        The `Engine` of each instruction set.
+
+    Raises:
+        InfeasibleError: If no schedule keeps within `ram_bytes`.
+
+    Example:
+        >>> schedule_and_pack(network_of(graph), ["mve"])["mve"].kernels[0].name
+        'conv_mve'
+    """
+    scheduler = Scheduler(network)
+    engines = {}
+    for instructions in instruction_sets:
+        kernels = tuple(kernel_for(network, layer, instructions) for layer in network.layers)
+        plan = scheduler.plan([kernel.scratch_bytes for kernel in kernels], ram_bytes)
+        weights, first_words = _joined([kernel.weights for kernel in kernels])
+        engines[instructions] = Engine(
+            network=network, plan=plan, kernels=kernels, weights=weights, first_words=first_words
+        )
+    return engines
+
+
+def _joined(words: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[int, ...]]:
+    """All weights in one piece, and where each layer's part starts."""
+    starts = np.cumsum([0, *(len(part) for part in words)])
+    # C has no empty array: a word stands for the weights of a network that has none.
+    joined = np.concatenate(words) if starts[-1] else np.zeros(1, np.int64)
+    return (joined & 0xFFFFFFFF).astype("<u4"), tuple(int(start) for start in starts)

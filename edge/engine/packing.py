@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 from edge.catalog.boards import Board
-from edge.engine.layers import Layer, Network
+from edge.engine.network import Layer, Network
 from edge.tflite.fixed_point import exp_table, quantized_multiplier
 from edge.tflite.graph import Graph
 from edge.tflite.requantization import (
@@ -25,6 +26,8 @@ STRIP_PIXELS = 16
 MVE_CHUNK_CHANNELS = 32
 MVE_LANES = 16
 BLOCK_WORDS = 4
+ROW, WHOLE = "&in, row, out", "&in, out"
+"""Arguments of kernels that make one row of several, and of those that make all there is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +35,11 @@ class Kernel:
     """A kernel bound to a layer.
 
     Attributes:
-        name: The C function is `engine_<name>`.
-        source: The C file it is in.
-        arguments: What it takes after the layer.
-        weights: What it reads, little-endian words.
-        scratch_bytes: Memory it needs while it runs.
+        name: The name of the C function without its `engine_`.
+        source: The C file that it is in.
+        arguments: The arguments that it takes after the layer.
+        weights: The words that it reads, int64 array of one dimension; 32 bits of each count.
+        scratch_bytes: The memory that it needs while it runs.
     """
 
     name: str
@@ -69,9 +72,9 @@ def kernel_for(network: Network, layer: Layer, instructions: str) -> Kernel:
     """The kernel of a layer.
 
     Args:
-        network: The layers.
-        layer: One of them.
-        instructions: `"portable"`, `"dsp"` or `"mve"`.
+        network: The network.
+        layer: One of its layers.
+        instructions: The instruction set, `"portable"`, `"dsp"` or `"mve"`.
 
     Returns:
         The `Kernel`.
@@ -82,35 +85,50 @@ def kernel_for(network: Network, layer: Layer, instructions: str) -> Kernel:
         >>> kernel_for(network, network.layers[0], "dsp").name
         'conv_dsp'
     """
-    graph, op = network.graph, layer.op
-    row, once = "&in, row, out", "&in, out"
-    if op.opcode == "CONV_2D":
-        return _conv(network, layer, instructions)
-    if op.opcode == "DEPTHWISE_CONV_2D":
-        return _depthwise(network, layer, instructions)
-    if op.opcode == "FULLY_CONNECTED":
-        kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
-        blocks = np.concatenate([_channel_words(graph, layer, kernel), _as_words(kernel)], axis=1)
-        return Kernel("fully_connected", "conv.c", once, blocks.reshape(-1))
-    if op.opcode == "ADD":
-        first, second, last = add_multipliers(graph, op)
-        points = [zero_point_of(graph.tensors[index]) for index in layer.inputs]
-        numbers = [points[0], *_right(first), points[1], *_right(second), *_right(last)]
-        return Kernel("add", "elementwise.c", "&in, &other, row, out", _words(numbers))
-    if op.opcode == "MEAN":
-        return Kernel("mean", "pool.c", once, _words(_right(mean_multiplier(graph, op))))
-    if op.opcode == "QUANTIZE":
-        ratio = scale_of(graph.tensors[op.inputs[0]]) / scale_of(graph.tensors[op.outputs[0]])
-        return Kernel("quantize", "elementwise.c", row, _words(_right(quantized_multiplier(ratio))))
-    if op.opcode == "SOFTMAX":
-        table = exp_table(scale_of(graph.tensors[op.inputs[0]]), op.options.get("beta", 1.0))
-        return Kernel("softmax", "softmax.c", once, _words(table))
-    name, source = {
-        "AVERAGE_POOL_2D": ("average_pool", "pool.c"),
-        "MAX_POOL_2D": ("max_pool", "pool.c"),
-        "PAD": ("pad", "elementwise.c"),
-    }[op.opcode]
-    return Kernel(name, source, row, _words([]))
+    return KERNELS[layer.op.opcode](network, layer, instructions)
+
+
+def _add(network: Network, layer: Layer, instructions: str) -> Kernel:
+    graph = network.graph
+    first, second, last = add_multipliers(graph, layer.op)
+    points = [zero_point_of(graph.tensors[index]) for index in layer.inputs]
+    numbers = [points[0], *_right(first), points[1], *_right(second), *_right(last)]
+    return Kernel("add", "elementwise.c", "&in, &other, row, out", _words(numbers))
+
+
+def _average_pool(network: Network, layer: Layer, instructions: str) -> Kernel:
+    return Kernel("average_pool", "pool.c", ROW, _words([]))
+
+
+def _fully_connected(network: Network, layer: Layer, instructions: str) -> Kernel:
+    kernel = network.graph.tensors[layer.op.inputs[1]].values().astype(np.int64)
+    headers = _channel_words(network.graph, layer, kernel)
+    blocks = np.concatenate([headers, _as_words(kernel)], axis=1)
+    return Kernel("fully_connected", "conv.c", WHOLE, blocks.reshape(-1))
+
+
+def _max_pool(network: Network, layer: Layer, instructions: str) -> Kernel:
+    return Kernel("max_pool", "pool.c", ROW, _words([]))
+
+
+def _mean(network: Network, layer: Layer, instructions: str) -> Kernel:
+    return Kernel("mean", "pool.c", WHOLE, _words(_right(mean_multiplier(network.graph, layer.op))))
+
+
+def _pad(network: Network, layer: Layer, instructions: str) -> Kernel:
+    return Kernel("pad", "elementwise.c", ROW, _words([]))
+
+
+def _quantize(network: Network, layer: Layer, instructions: str) -> Kernel:
+    source, output = (network.graph.tensors[t] for t in (layer.op.inputs[0], layer.output))
+    multiplier = quantized_multiplier(scale_of(source) / scale_of(output))
+    return Kernel("quantize", "elementwise.c", ROW, _words(_right(multiplier)))
+
+
+def _softmax(network: Network, layer: Layer, instructions: str) -> Kernel:
+    source = network.graph.tensors[layer.op.inputs[0]]
+    table = exp_table(scale_of(source), layer.op.options.get("beta", 1.0))
+    return Kernel("softmax", "softmax.c", WHOLE, _words(table))
 
 
 def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
@@ -118,12 +136,11 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
     kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
     taps = kernel.reshape(len(kernel), -1)
     headers = _channel_words(graph, layer, taps)
-    row = "&in, row, out, scratch"
     if instructions == "portable" or not _shifts_right(headers, taps):
         blocks = np.concatenate([headers, _as_words(taps)], axis=1)
         # A pointer to each row of the window, of eight bytes on a computer.
         scratch = 8 * kernel.shape[1]
-        return Kernel("conv", "conv.c", row, blocks.reshape(-1), scratch)
+        return _scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
     run_bytes = kernel.shape[2] * kernel.shape[3]
     if instructions == "mve":
         body = _as_words(taps.reshape(1, -1))[0]
@@ -131,7 +148,7 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
         behind = np.zeros(MVE_LANES // 4, np.int64)
         words = np.concatenate([_in_lanes(headers, 4).reshape(-1), body, behind])
         scratch = TILE_PIXELS * (MVE_CHUNK_CHANNELS * 4 + taps.shape[1]) + 4 * kernel.shape[1]
-        return Kernel("conv_mve", "conv_mve.c", row, words, scratch)
+        return _scratch_kernel("conv_mve", "conv_mve.c", words, scratch)
     runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
     # The loop takes eight taps a turn, and two channels at a time.
     padded = _padded(runs.reshape(len(runs), -1), 2, 8)
@@ -143,8 +160,8 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
     sparse = _without_zero_blocks(heads, body)
     # The sparse loop takes three instructions more for each block: only fewer words pay.
     if len(sparse) < len(dense):
-        return Kernel("conv_sparse_dsp", "conv_sparse_dsp.c", row, sparse, scratch)
-    return Kernel("conv_dsp", "conv_dsp.c", row, dense, scratch)
+        return _scratch_kernel("conv_sparse_dsp", "conv_sparse_dsp.c", sparse, scratch)
+    return _scratch_kernel("conv_dsp", "conv_dsp.c", dense, scratch)
 
 
 def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
@@ -162,7 +179,7 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
         words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
         scratch = 4 * kernel.shape[2]
-        return Kernel("depthwise", "conv.c", "&in, row, out, scratch", words, scratch)
+        return _scratch_kernel("depthwise", "conv.c", words, scratch)
     # (row, column, block, channel) -> of each block and column: rows 0 and 1 of two channels,
     # of the other two, and row 2 of all four.
     blocks = kernel.reshape(3, 3, -1, 4).transpose(2, 1, 0, 3)
@@ -172,12 +189,16 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     words = np.concatenate([_in_blocks(headers, 4), body], axis=1)
     pixels = min(STRIP_PIXELS, network.rows[layer.output].width)
     scratch = ((pixels - 1) * layer.stride[1] + 3) * 24
+    return _scratch_kernel("depthwise_dsp", "depthwise_dsp.c", words.reshape(-1), scratch)
+
+
+def _scratch_kernel(name: str, source: str, weights: np.ndarray, scratch_bytes: int) -> Kernel:
     return Kernel(
-        "depthwise_dsp",
-        "depthwise_dsp.c",
-        "&in, row, out, scratch",
-        words.reshape(-1),
-        scratch,
+        name=name,
+        source=source,
+        arguments="&in, row, out, scratch",
+        weights=weights,
+        scratch_bytes=scratch_bytes,
     )
 
 
@@ -198,8 +219,7 @@ def _depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
         [heads.reshape(len(heads), -1), _as_words(body.reshape(len(body), -1))], axis=1
     )
     scratch = 4 * (len(kernel) + len(taps)) + channels + MVE_LANES
-    row = "&in, row, out, scratch"
-    return Kernel("depthwise_mve", "depthwise_mve.c", row, blocks.reshape(-1), scratch)
+    return _scratch_kernel("depthwise_mve", "depthwise_mve.c", blocks.reshape(-1), scratch)
 
 
 def _in_lanes(headers: np.ndarray, lanes: int) -> np.ndarray:
@@ -274,3 +294,20 @@ def _as_words(table: np.ndarray) -> np.ndarray:
 
 def _words(numbers: list[int] | np.ndarray) -> np.ndarray:
     return np.asarray(numbers, np.int64).reshape(-1)
+
+
+PackLayer = Callable[[Network, Layer, str], Kernel]
+
+KERNELS: dict[str, PackLayer] = {
+    "ADD": _add,
+    "AVERAGE_POOL_2D": _average_pool,
+    "CONV_2D": _conv,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "FULLY_CONNECTED": _fully_connected,
+    "MAX_POOL_2D": _max_pool,
+    "MEAN": _mean,
+    "PAD": _pad,
+    "QUANTIZE": _quantize,
+    "SOFTMAX": _softmax,
+}
+"""By operator: what picks its kernel for an instruction set, and packs its weights."""

@@ -2,85 +2,58 @@
 
 from __future__ import annotations
 
-from edge.engine.layers import Layer, Network
+from edge.engine.network import Layer, Network
 
 
-class Flow:
-    """Which rows are there, which are still needed, and what can be made next.
+class RowFlow:
+    """The rows of a network's tensors, from a layer on, while they are made and used up.
 
     Args:
-        network: The layers.
-        span: Index of the first layer, and of the one after the last.
+        network: The network.
+        first_layer: The index of a layer at which one tensor carries all that is needed.
+
+    Attributes:
+        made: By tensor, the number of rows that are there.
+        oldest: By tensor, the first row that some layer has still to read: the tensor's height if
+            all have read it, 0 of the last one, which stays whole.
     """
 
-    def __init__(self, network: Network, span: tuple[int, int]):
-        self.network = network
-        self.layers = network.layers[span[0] : span[1]]
-        self.source = network.input if span[0] == 0 else network.layers[span[0] - 1].output
-        self.result = network.layers[span[1] - 1].output
-        self.is_streamed = span[0] == 0
-        self.height = {t: network.rows[t].height for layer in self.layers for t in layer.inputs}
-        self.height[self.result] = network.rows[self.result].height
-        self.made = dict.fromkeys(self.height, 0)
-        self.next_row = {layer.index: 0 for layer in self.layers}
-        self.readers = {
-            t: [layer for layer in self.layers if t in layer.inputs] for t in self.height
+    def __init__(self, network: Network, first_layer: int = 0):
+        self.layers = network.layers[first_layer:]
+        self.is_streamed = first_layer == 0
+        before = network.layers[first_layer - 1].output
+        self.source = network.input if self.is_streamed else before
+        tensors = {t: None for layer in self.layers for t in (*layer.inputs, layer.output)}
+        self.height = {t: network.rows[t].height for t in tensors}
+        self.made = dict.fromkeys(tensors, 0)
+        self.oldest = dict.fromkeys(tensors, 0)
+        self.readers = {t: [layer for layer in self.layers if t in layer.inputs] for t in tensors}
+        self._first_layer = first_layer
+        self._last_read = {
+            layer.index: [(t, network.reads[layer.index, t].last) for t in layer.inputs]
+            for layer in self.layers
         }
+        self._first_read = {
+            t: [(reader.output, network.reads[reader.index, t].first) for reader in readers]
+            for t, readers in self.readers.items()
+        }
+        # No layer behind this one can run.
+        self._deepest = -1
         if not self.is_streamed:
             self.made[self.source] = self.height[self.source]
-
-    def oldest_needed(self, tensor: int) -> int:
-        """The first row of a tensor that some layer has still to read.
-
-        Args:
-            tensor: Index of a tensor of the segment.
-
-        Returns:
-            Its number: the tensor's height if all have read it, 0 of the result, which stays whole.
-        """
-        if tensor == self.result:
-            return 0
-        height = self.height[tensor]
-        needed = height
-        for layer in self.readers[tensor]:
-            row = self.next_row[layer.index]
-            if row < self.network.rows[layer.output].height:
-                needed = min(needed, layer.first_row(row, height))
-        return needed
-
-    def live(self, tensor: int) -> int:
-        """How many rows of a tensor some layer has still to read.
-
-        Args:
-            tensor: Index of a tensor of the segment.
-
-        Returns:
-            Rows made and still needed.
-        """
-        return max(0, self.made[tensor] - self.oldest_needed(tensor))
+            self._deepest = len(self.layers) - 1
 
     def can_make(self, layer: Layer) -> bool:
         """Whether all is there that a layer's next row needs.
 
         Args:
-            layer: A layer of the segment.
+            layer: A layer of the network.
 
         Returns:
             False as well where the layer is done.
         """
-        row = self.next_row[layer.index]
-        return row < self.network.rows[layer.output].height and all(
-            self.made[t] > layer.last_row(row, self.height[t]) for t in layer.inputs
-        )
-
-    def make(self, layer: Layer) -> None:
-        """Counts a layer's next row as made.
-
-        Args:
-            layer: A layer of the segment whose `can_make` is true.
-        """
-        self.next_row[layer.index] += 1
-        self.made[layer.output] += 1
+        row = self.made[layer.output]
+        return all(self.made[tensor] > last[row] for tensor, last in self._last_read[layer.index])
 
     def latest_ready(self) -> Layer | None:
         """The deepest layer that can run: rows are used up before new ones are made.
@@ -89,11 +62,29 @@ class Flow:
             The layer; None if all wait for the input. Nothing runs before the caller's first row,
             not even a layer whose first rows are padding: that row starts the program.
         """
-        if self.is_streamed and self.made[self.source] == 0:
-            return None
-        return next((layer for layer in reversed(self.layers) if self.can_make(layer)), None)
+        while self._deepest >= 0:
+            layer = self.layers[self._deepest]
+            if self.can_make(layer):
+                return layer
+            self._deepest -= 1
+        return None
 
-    @property
-    def is_done(self) -> bool:
-        """Whether the result is whole."""
-        return self.made[self.result] == self.height[self.result]
+    def make_row(self, layer: Layer) -> None:
+        """Makes a layer's next row.
+
+        Args:
+            layer: A layer of the network whose `can_make` is true.
+        """
+        self.made[layer.output] += 1
+        for tensor in layer.inputs:
+            self.oldest[tensor] = min(
+                first[self.made[output]] for output, first in self._first_read[tensor]
+            )
+        # Only the layer itself, or who reads the new row, can run now and could not before.
+        deepest = max([layer, *self.readers[layer.output]], key=lambda other: other.index)
+        self._deepest = deepest.index - self._first_layer
+
+    def await_row(self) -> None:
+        """Takes the caller's next row of the input."""
+        self.made[self.source] += 1
+        self._deepest = len(self.layers) - 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from edge.engine.row_flow import Flow
-from edge.engine.schedule import Store, StreamPlan
+from edge.engine.row_flow import RowFlow
+from edge.engine.stream_plan import Await, Keep, Store, StreamPlan
 
 Kind = Literal["whole", "ring", "new row", "scratch"]
 
@@ -82,7 +82,7 @@ def stream_timeline(plan: StreamPlan, scratch_bytes: tuple[int, ...]) -> tuple[S
         [3, 4, 5, 6]
     """
     network = plan.network
-    flow = Flow(network, (0, len(network.layers)))
+    flow = RowFlow(network)
     segment_of = {
         layer: number
         for number, segment in enumerate(plan.segments)
@@ -97,17 +97,17 @@ def stream_timeline(plan: StreamPlan, scratch_bytes: tuple[int, ...]) -> tuple[S
     head_row: dict[int, int] = {}
     moments = []
     for step in plan.steps:
-        if step.kind == "await":
+        if isinstance(step, Await):
             head_row[network.input] = flow.made[network.input]
-            flow.made[network.input] += 1
+            flow.await_row()
             continue
-        if step.kind == "keep":
-            head_row.pop(step.index, None)
+        if isinstance(step, Keep):
+            head_row.pop(step.tensor, None)
             continue
-        layer = network.layers[step.index]
+        layer = network.layers[step.layer]
         row = flow.made[layer.output]
-        needed = {t: flow.oldest_needed(t) for t in plan.stores}
-        flow.make(layer)
+        needed = dict(flow.oldest)
+        flow.make_row(layer)
         if plan.stores[layer.output].head_offset is not None:
             head_row[layer.output] = row
         segment = segment_of[layer.index]

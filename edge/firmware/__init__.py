@@ -1,1 +1,1 @@
-"""The engine as a firmware: start-up, linking, emulation."""
+"""Builds an engine as a firmware, runs it on an emulated core, and programs boards with it."""

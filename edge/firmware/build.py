@@ -1,4 +1,4 @@
-"""Compiles a firmware with CMake and arm-none-eabi-gcc, and measures what it takes."""
+"""Compiles a firmware with CMake and arm-none-eabi-gcc, and measures its flash and RAM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOOLS = {
 
 
 class BuildError(EdgeError):
-    """Sources that the compiler or the linker refused."""
+    """The compiler or the linker refused the sources."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Firmware:
     """A firmware that was built.
 
     Attributes:
-        elf: The image.
-        flash_bytes: What it takes of the flash.
-        weights_bytes: Of these, the model's weights.
-        static_ram_bytes: What it takes of the RAM beside the stack.
+        elf: The path of the linked image.
+        flash_bytes: The flash that the image takes.
+        weights_bytes: The part of it that the model's weights take.
+        static_ram_bytes: The RAM that data takes beside the stack.
     """
 
     elf: pathlib.Path
@@ -40,7 +40,7 @@ class Firmware:
 
     @property
     def code_bytes(self) -> int:
-        """All of the flash but the weights: kernels, tables, start-up and main."""
+        """The flash without the weights: kernels, tables, start-up and main."""
         return self.flash_bytes - self.weights_bytes
 
 
@@ -48,7 +48,8 @@ def build_firmware(folder: pathlib.Path) -> Firmware:
     """Builds the firmware whose sources lie in a folder.
 
     Args:
-        folder: From `render_firmware`; the build goes to its subfolder `build`.
+        folder: The folder with the files of `render_firmware`; the build goes to its subfolder
+            `build`.
 
     Returns:
         The `Firmware`.
@@ -78,25 +79,26 @@ def build_firmware(folder: pathlib.Path) -> Firmware:
     if weights is None:
         raise BuildError(f"{elf} holds no model.")
     size = {name: int(count) for name, count in sections.items()}
+    in_flash = (".text", ".init_array", ".ARM.exidx", ".data")
     return Firmware(
-        elf,
-        sum(size.get(name, 0) for name in (".text", ".init_array", ".ARM.exidx", ".data")),
-        int(weights.group(1), 16),
-        size.get(".data", 0) + size.get(".bss", 0),
+        elf=elf,
+        flash_bytes=sum(size.get(name, 0) for name in in_flash),
+        weights_bytes=int(weights.group(1), 16),
+        static_ram_bytes=size.get(".data", 0) + size.get(".bss", 0),
     )
 
 
 def require_tool(name: str) -> str:
-    """Finds a tool.
+    """Finds a program, or says how to install it.
 
     Args:
-        name: The command.
+        name: The name of the command.
 
     Returns:
-        Its path.
+        The path of the program.
 
     Raises:
-        MissingToolError: If it is not installed.
+        MissingToolError: If the program is not installed.
 
     Example:
         >>> require_tool("no-such-tool")
@@ -114,7 +116,7 @@ def _run(command: list[str]) -> str:
     done = run_tool(command, text=True, errors="replace")
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).splitlines()
-        # The linker's measure of an overflow says more than the error that follows from it.
+        # The size of an overflow tells more than the linker's error after it.
         lines.sort(key=lambda line: "overflowed" not in line)
         errors = [line for line in lines if "overflowed" in line or "error" in line.lower()]
         raise BuildError(f"{command[0]} failed: {(errors or lines or ['no output'])[0].strip()}")

@@ -1,4 +1,4 @@
-"""Runs a firmware on QEMU: outputs, instructions, stack."""
+"""Runs a firmware on QEMU, and reads its outputs, its instructions and its use of the stack."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from edge.firmware.build import require_tool
 from edge.system.subprocesses import run_tool
 
 CALIBRATION_INSTRUCTIONS = 200_000
-"""Of the loop in main.c: two in each of its turns."""
+"""The instructions of the calibration loop in main.c, two for each iteration."""
 
 
 class EmulationError(EdgeError):
-    """A firmware that did not run to its end."""
+    """The firmware did not run to its end."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Emulation:
-    """What a firmware did on QEMU.
+    """The result of a firmware's run on QEMU.
 
     Attributes:
-        outputs: int8 array, (count, output bytes).
-        instructions: Of the first inference, counted by the emulator's clock.
-        stack_bytes: The most that the stack ever held.
-        state_bytes: Of the model's state.
-        image_bytes: Of the buffer that holds a row, or the frame; with a camera its row, its state
-            and a row of the model.
+        outputs: The outputs of the model, an int8 array of shape (count, output bytes).
+        instructions: The instructions of the first inference, counted by the emulator's clock.
+        stack_bytes: The largest depth of the stack.
+        state_bytes: The size of the model's state.
+        image_bytes: The size of the buffer that holds a row, or the frame; with a camera the
+            camera's row, its state and a row of the model.
     """
 
     outputs: np.ndarray
@@ -43,21 +43,21 @@ class Emulation:
 
     @property
     def ram_bytes(self) -> int:
-        """State, image buffer, a copy of the output, and the peak of the stack."""
+        """The RAM in use: state, image buffer, a copy of the output, and the peak of the stack."""
         return self.state_bytes + self.image_bytes + self.outputs.shape[1] + self.stack_bytes
 
 
 def emulated_board(board: Board) -> Board:
-    """A board with the same core that QEMU knows.
+    """Finds a board with the same core that QEMU emulates.
 
     Args:
         board: Any board.
 
     Returns:
-        The board itself, or one with its core.
+        The board itself if QEMU emulates it, otherwise another one with the same core.
 
     Raises:
-        EdgeError: If QEMU has none.
+        EdgeError: If QEMU emulates no board with that core.
 
     Example:
         >>> from edge.catalog.boards import find_board
@@ -79,11 +79,11 @@ def emulate(elf: pathlib.Path, machine: str, inputs: np.ndarray, output_bytes: i
     """Runs a firmware on images.
 
     Args:
-        elf: The image, built for a board that QEMU knows.
+        elf: The path of the firmware, built for a board that QEMU emulates.
         machine: QEMU's name of the board.
-        inputs: int8 array, (count, height, width, channels); of a firmware with a camera its
-            frames, uint8 array, (count, bytes of a frame).
-        output_bytes: Of one inference.
+        inputs: The images, an int8 array of shape (count, height, width, channels); for a firmware
+            with a camera the camera's frames, a uint8 array of shape (count, bytes of a frame).
+        output_bytes: The size of the output of one inference.
 
     Returns:
         The `Emulation`.
@@ -111,26 +111,26 @@ def emulate(elf: pathlib.Path, machine: str, inputs: np.ndarray, output_bytes: i
         )
     per_tick = CALIBRATION_INSTRUCTIONS / said["calibration_ticks"]
     return Emulation(
-        np.frombuffer(written, np.int8).reshape(len(inputs), output_bytes),
-        round(said["ticks"] * per_tick),
-        said["stack_bytes"],
-        said["state_bytes"],
-        said["image_bytes"],
+        outputs=np.frombuffer(written, np.int8).reshape(len(inputs), output_bytes),
+        instructions=round(said["ticks"] * per_tick),
+        stack_bytes=said["stack_bytes"],
+        state_bytes=said["state_bytes"],
+        image_bytes=said["image_bytes"],
     )
 
 
 def run_qemu(folder: pathlib.Path, machine: str) -> dict[str, int]:
-    """Runs `firmware.elf` in a folder, where it finds and leaves its files.
+    """Runs `firmware.elf` on QEMU in a folder, which also holds the files that it reads and writes.
 
     Args:
-        folder: Holds the image, and `inputs.bin` for it to read.
+        folder: The folder with `firmware.elf`, and with `inputs.bin` for it to read.
         machine: QEMU's name of the board.
 
     Returns:
-        What it printed: numbers by name.
+        The numbers that the firmware printed, by name.
 
     Raises:
-        EmulationError: If QEMU fails or the firmware says something else.
+        EmulationError: If QEMU fails, or the firmware prints anything else.
 
     Example:
         >>> from edge.deploy.build import build

@@ -1,13 +1,14 @@
-"""Hands an image over to the tool that programs a board."""
+"""Programs a board: runs the tool that does it, or copies the image to the board's drive."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import shutil
 import struct
 
-from edge.catalog.boards import Board
+from edge.catalog.boards import Board, find_board
 from edge.errors import EdgeError, MissingToolError
 from edge.system.subprocesses import run_tool
 
@@ -26,21 +27,22 @@ HOW_TO_INSTALL = {
 
 @dataclasses.dataclass(frozen=True)
 class FlashPlan:
-    """What will be done to program a board.
+    """The one step that programs a board: a command, or the copy of a file.
 
     Attributes:
-        command: To run; empty for a copy.
-        copy: Image and drive of a copy; None where a command does it.
+        command: The command to run; empty where a file is copied.
+        copy: The image to copy, and the drive to copy it to (None while it is not mounted); None
+            where a command programs the board.
     """
 
     command: tuple[str, ...]
     copy: tuple[pathlib.Path, pathlib.Path | None] | None = None
 
     def sentence(self) -> str:
-        """The plan in one line.
+        """Describes the step in one line.
 
         Returns:
-            A command as one would type it, or what is copied where.
+            The command as one would type it, or a sentence that says what is copied where.
 
         Example:
             >>> FlashPlan(("pyocd", "flash", "firmware.elf")).sentence()
@@ -52,30 +54,71 @@ class FlashPlan:
         return f"copy {image.with_suffix('.uf2')} to {drive or 'the drive of the board'}"
 
 
-def flash_plan(
-    board: Board, folder: pathlib.Path, drives: pathlib.Path = pathlib.Path("/media")
+def flash(
+    folder: str | os.PathLike,
+    board: str | Board = "nucleo-f446re",
+    *,
+    drives: str | os.PathLike = "/media",
 ) -> FlashPlan:
-    """What programs a board with the firmware of a folder.
+    """Programs a board with the firmware that `edge.build` wrote into a folder.
 
     Args:
-        board: The board.
-        folder: Holds `firmware.elf`, `firmware.bin` and `firmware.hex`.
-        drives: Where drives are mounted, for boards that show up as one.
+        folder: The folder with `firmware.elf`, `firmware.bin` and `firmware.hex`.
+        board: The name of the board, or a `Board`.
+        drives: The folder below which drives are mounted, for boards that show up as one.
 
     Returns:
-        The `FlashPlan`; nothing has been done.
+        The `FlashPlan` that was carried out.
+
+    Raises:
+        MissingToolError: If the tool that programs the board is not installed.
+        EdgeError: If the folder holds no firmware, the board cannot be programmed with it, the tool
+            fails, or the board's drive is not mounted.
+
+    Example:
+        >>> folder, drive = pathlib.Path("firmware"), pathlib.Path("media/RP2350")
+        >>> folder.mkdir(), drive.mkdir(parents=True)
+        (None, None)
+        >>> (folder / "firmware.elf").touch()
+        >>> (folder / "firmware.bin").write_bytes(bytes(300))
+        300
+        >>> (drive / "INFO_UF2.TXT").touch()
+        >>> flash(folder, "raspberry-pi-pico-2", drives="media").sentence()
+        'copy firmware/firmware.uf2 to media/RP2350'
+        >>> (drive / "firmware.uf2").stat().st_size
+        1024
+    """
+    plan = flash_plan(folder, board, drives=drives)
+    program(plan, board)
+    return plan
+
+
+def flash_plan(
+    folder: str | os.PathLike,
+    board: str | Board = "nucleo-f446re",
+    *,
+    drives: str | os.PathLike = "/media",
+) -> FlashPlan:
+    """Decides how a board is programmed, and does nothing yet.
+
+    Args:
+        folder: The folder with `firmware.elf`, `firmware.bin` and `firmware.hex`.
+        board: The name of the board, or a `Board`.
+        drives: The folder below which drives are mounted, for boards that show up as one.
+
+    Returns:
+        The `FlashPlan`.
 
     Raises:
         EdgeError: If the folder holds no firmware, or the board cannot be programmed with it.
 
     Example:
-        >>> from edge.catalog.boards import find_board
         >>> from edge.deploy.build import build
-        >>> board = find_board("nucleo-f446re")
-        >>> folder = build("model.tflite", board.id, "firmware").folder
-        >>> flash_plan(board, folder).sentence()
+        >>> folder = build("model.tflite", "nucleo-f446re", "firmware").folder
+        >>> flash_plan(folder, "nucleo-f446re").sentence()
         'pyocd flash --target stm32f446retx firmware/firmware.elf'
     """
+    folder, board = pathlib.Path(folder), find_board(board)
     elf, binary = folder / "firmware.elf", folder / "firmware.bin"
     if not elf.is_file() or not binary.is_file():
         raise EdgeError(
@@ -96,11 +139,11 @@ def flash_plan(
     if board.flash_method in commands:
         return FlashPlan(commands[board.flash_method])
     if board.flash_method == "uf2" and board.uf2_family is not None:
-        return FlashPlan((), (binary, _drive(drives)))
+        return FlashPlan((), (binary, _drive(pathlib.Path(drives))))
     if board.flash_method == "none":
         raise EdgeError(
-            f"{board.name} is emulated, it has no flash: keras-mobilenet run MODEL --emulate "
-            f"--board {board.id}"
+            f"{board.name} is emulated, it has no flash: keras-mobilenet run MODEL --board "
+            f"{board.id}"
         )
     raise EdgeError(
         f"{board.name} starts from a boot header of its maker's, which this image does not have. "
@@ -108,26 +151,26 @@ def flash_plan(
     )
 
 
-def flash(plan: FlashPlan, board: Board) -> None:
-    """Programs a board.
+def program(plan: FlashPlan, board: str | Board) -> None:
+    """Carries out a plan.
 
     Args:
-        plan: From `flash_plan`.
-        board: The board.
+        plan: The plan from `flash_plan`.
+        board: The name of the board that the plan was made for, or a `Board`.
 
     Raises:
         MissingToolError: If the tool is not installed.
-        EdgeError: If the tool fails, or the board's drive is not there.
+        EdgeError: If the tool fails, or the board's drive is not mounted.
 
     Example:
-        >>> from edge.catalog.boards import find_board
         >>> image, drive = pathlib.Path("firmware.bin"), pathlib.Path("RP2350")
         >>> image.write_bytes(bytes(300)), drive.mkdir()
         (300, None)
-        >>> flash(FlashPlan((), (image, drive)), find_board("raspberry-pi-pico-2"))
+        >>> program(FlashPlan((), (image, drive)), "raspberry-pi-pico-2")
         >>> (drive / "firmware.uf2").stat().st_size
         1024
     """
+    board = find_board(board)
     if plan.copy is not None:
         image, drive = plan.copy
         if drive is None:
@@ -135,7 +178,7 @@ def flash(plan: FlashPlan, board: Board) -> None:
                 f"No drive with {UF2_DRIVE_FILE} is mounted: hold the BOOTSEL button of "
                 f"{board.name} while you plug it in."
             )
-        assert board.uf2_family is not None, "flash_plan has looked"
+        assert board.uf2_family is not None, "flash_plan copies only to boards that take UF2 files"
         content = uf2(image.read_bytes(), board.flash[0].address, board.uf2_family)
         (drive / image.with_suffix(".uf2").name).write_bytes(content)
         return
@@ -149,15 +192,15 @@ def flash(plan: FlashPlan, board: Board) -> None:
 
 
 def uf2(image: bytes, address: int, family: int) -> bytes:
-    """An image as blocks that a boot loader's drive takes in any order.
+    """Packs an image into UF2 blocks, which a boot loader's drive takes in any order.
 
     Args:
-        image: What goes to the flash.
-        address: Where it starts.
-        family: Number of the microcontroller's family.
+        image: The bytes to write to the flash.
+        address: The address of the first byte.
+        family: The UF2 number of the microcontroller's family.
 
     Returns:
-        512 bytes for each 256 of the image.
+        The bytes of a `.uf2` file: 512 for each 256 of the image.
 
     Example:
         >>> len(uf2(bytes(300), 0x10000000, 0xE48BFF59))
@@ -180,7 +223,7 @@ def uf2(image: bytes, address: int, family: int) -> bytes:
 
 
 def _drive(drives: pathlib.Path) -> pathlib.Path | None:
-    """The first mounted drive of a boot loader."""
+    """Finds the first mounted drive of a boot loader."""
     found = sorted(drives.glob(f"*/{UF2_DRIVE_FILE}")) + sorted(
         drives.glob(f"*/*/{UF2_DRIVE_FILE}")
     )

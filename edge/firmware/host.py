@@ -1,4 +1,4 @@
-"""Runs an engine on this machine, with gcc's sanitizers watching."""
+"""Runs an engine on this machine under gcc's sanitizers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def run_on_host(engine: Engine, inputs: np.ndarray) -> np.ndarray:
     """Compiles an engine for this machine and runs it, row by row and by whole frames.
 
     Args:
-        engine: For the instruction set `"portable"`.
-        inputs: int8 array, (count, *input shape without the batch).
+        engine: The engine, compiled for the instruction set `"portable"`.
+        inputs: An int8 array of shape (count, *input shape without the batch).
 
     Returns:
-        int8 array, (count, output elements).
+        The outputs, an int8 array of shape (count, output elements).
 
     Raises:
         MissingToolError: If gcc is not installed.
@@ -34,8 +34,8 @@ def run_on_host(engine: Engine, inputs: np.ndarray) -> np.ndarray:
         EmulationError: If a sanitizer finds a fault, or rows and frames differ.
 
     Example:
-        >>> from edge.engine.compile import engine_of
-        >>> run_on_host(engine_of(graph), np.zeros((1, 8, 8, 3), "int8"))
+        >>> from edge.engine.compile import compile_engine
+        >>> run_on_host(compile_engine(graph), np.zeros((1, 8, 8, 3), "int8"))
         array([[ 113, -113]], dtype=int8)
     """
     require_tool("gcc")

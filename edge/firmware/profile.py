@@ -9,8 +9,7 @@ import tempfile
 import numpy as np
 
 from edge.catalog.boards import Board
-from edge.engine.compile import Engine, engine_for
-from edge.firmware.build import build_firmware
+from edge.engine.compile import Engine
 from edge.firmware.emulate import (
     CALIBRATION_INSTRUCTIONS,
     Emulation,
@@ -19,8 +18,7 @@ from edge.firmware.emulate import (
     emulated_board,
     run_qemu,
 )
-from edge.firmware.render import render_firmware
-from edge.tflite.graph import Graph
+from edge.firmware.image import build_image
 
 PROFILE_FILE = "profile.bin"
 WORDS_PER_STEP = 3
@@ -70,17 +68,17 @@ class Profile:
         }
 
 
-def profile(graph: Graph, board: Board, seed: int = 0) -> Profile:
-    """Counts the instructions of each layer of a model on the engine.
+def profile(engine: Engine, board: Board, *, seed: int = 0) -> Profile:
+    """Counts the instructions of each layer of an engine.
 
     The clock of QEMU's boards ticks once in many instructions. The firmware waits for the next tick
     after every step, in a loop of known length, so that a step's count is exact to one turn of that
     loop; the cost of the probe is measured as well, and subtracted.
 
     Args:
-        graph: An int8 model with one input and one output.
+        engine: The model's engine, for the board's instruction set.
         board: The board; one with the same core stands for it if QEMU does not know it.
-        seed: Of the random image.
+        seed: The seed of the random image.
 
     Returns:
         The `Profile`.
@@ -88,24 +86,27 @@ def profile(graph: Graph, board: Board, seed: int = 0) -> Profile:
     Raises:
         MissingToolError: If CMake, the Arm compiler or QEMU is not installed.
         EmulationError: If a firmware stops before its end, or its counts are incomplete.
-        EdgeError: If QEMU has no such core, or the engine no kernel for an operator.
+        EdgeError: If QEMU has no such core.
 
     Example:
         >>> from edge.catalog.boards import find_board
-        >>> counted = profile(graph, find_board("nucleo-f446re"))
+        >>> from edge.engine.compile import compile_engine
+        >>> counted = profile(compile_engine(graph, "dsp"), find_board("nucleo-f446re"))
         >>> counted.board.id, sorted(counted.by_operator())
         ('mps2-an386', [0, 1, 2, 3, 4, 5, 6])
     """
     target = emulated_board(board)
     assert target.qemu_machine is not None, "emulated_board returns no other"
-    engine = engine_for(graph, target)
+    graph = engine.network.graph
     shape = (1, *graph.input.shape[1:])
     image = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         plain, probed = pathlib.Path(name) / "plain", pathlib.Path(name) / "probed"
-        elf = _build(engine, target, plain, is_profiled=False)
+        plain.mkdir()
+        probed.mkdir()
+        elf = build_image(engine, target, plain).elf
         emulation = emulate(elf, target.qemu_machine, image, graph.output.element_count)
-        elf = _build(engine, target, probed, is_profiled=True)
+        elf = build_image(engine, target, probed, is_profiled=True).elf
         elf.rename(probed / elf.name)
         (probed / "inputs.bin").write_bytes(image.tobytes())
         said = run_qemu(probed, target.qemu_machine)
@@ -126,10 +127,3 @@ def profile(graph: Graph, board: Board, seed: int = 0) -> Profile:
         round(kept[engine.network.input]),
         emulation,
     )
-
-
-def _build(engine: Engine, board: Board, folder: pathlib.Path, is_profiled: bool) -> pathlib.Path:
-    folder.mkdir()
-    for file, text in render_firmware(engine, board, is_profiled=is_profiled).items():
-        (folder / file).write_text(text, "utf-8")
-    return build_firmware(folder).elf

@@ -1,4 +1,4 @@
-"""Firmware around an engine: start-up, linker script, main, self-test, CMake; text in memory."""
+"""Renders the files of a firmware: engine, start-up, linker script, main, self-test and CMake."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ STACK_BYTES = 2048
 def render_firmware(
     engine: Engine,
     board: Board,
+    *,
     is_frame: bool = False,
     is_profiled: bool = False,
     camera: Camera | None = None,
@@ -26,19 +27,19 @@ def render_firmware(
     """Renders all source files of a firmware that runs a model on a board.
 
     Args:
-        engine: The model's engine, for the board's instruction set.
-        board: The board.
-        is_frame: Whether a whole image is kept in RAM, in place of one row.
-        is_profiled: Whether it counts the instructions of every step.
-        camera: If given, the images are a camera's frames.
+        engine: The model's engine, compiled for the board's instruction set.
+        board: The board to build for.
+        is_frame: Whether the firmware keeps a whole image in RAM instead of one row.
+        is_profiled: Whether the firmware counts the instructions of every step.
+        camera: The camera whose frames are the images; None where images come as rows.
 
     Returns:
-        Text by file name.
+        The text of each file, by its name.
 
     Example:
         >>> from edge.catalog.boards import find_board
-        >>> from edge.engine.compile import engine_of
-        >>> "link.ld" in render_firmware(engine_of(graph), find_board("nucleo-f446re"))
+        >>> from edge.engine.compile import compile_engine
+        >>> "link.ld" in render_firmware(compile_engine(graph), find_board("nucleo-f446re"))
         True
     """
     folders = [BOARD_FOLDER, *([PROBE_FOLDER] if is_profiled else [])]
@@ -49,7 +50,7 @@ def render_firmware(
     }
     if camera is not None:
         files |= render_camera(camera, "engine")
-    # main.c takes the image and the output from the header: whole frames have a test as well.
+    # main.c reads the image and the output from this header, with whole frames as well.
     files["self_test.h"] = render_self_test(engine, camera)["self_test.h"]
     values = {
         "banner": BANNER,
@@ -66,14 +67,14 @@ def render_firmware(
 
 
 def link_script(board: Board, stack_bytes: int = STACK_BYTES) -> str:
-    """The linker script of a board: code in its largest flash, data and stack in its largest RAM.
+    """Renders a linker script: code in the board's largest flash bank, data and stack in its RAM.
 
     Args:
-        board: The board.
-        stack_bytes: What is set aside for the stack.
+        board: The board to link for; data and stack go to its largest RAM bank.
+        stack_bytes: The RAM that is set aside for the stack.
 
     Returns:
-        Text for GNU ld.
+        The linker script for GNU ld.
 
     Example:
         >>> from edge.catalog.boards import find_board

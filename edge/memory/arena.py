@@ -8,13 +8,18 @@ import numpy as np
 
 from edge.catalog.boards import Board
 from edge.memory.greedy import align_up
-from edge.memory.planned_model import plan_overlaps
-from edge.memory.tflm_arena import NoArenaRuleError, cmsis_nn_scratch_bytes, predict_arena
+from edge.memory.tflm_arena import (
+    ArenaPlan,
+    Kernels,
+    NoArenaRuleError,
+    cmsis_nn_scratch_bytes,
+    predict_arena,
+)
 from edge.runtimes.interpreters import run_tflm
 from edge.tflite.graph import Graph
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Arena:
     """The tensor arena of TFLite Micro.
 
@@ -35,13 +40,21 @@ class Arena:
     is_exact: bool
 
 
-def tensor_arena(graph: Graph, board: Board, may_measure: bool = True) -> Arena:
+def tensor_arena(
+    graph: Graph,
+    board: Board,
+    *,
+    may_measure: bool = True,
+    predicted: ArenaPlan | None = None,
+) -> Arena:
     """Computes the tensor arena of a model on a board.
 
     Args:
         graph: An int8 model.
         board: The board; its core's extensions decide on CMSIS-NN's scratch memory.
         may_measure: Whether a model with an operator without a rule may be run to see.
+        predicted: A prediction of this graph's arena, as planning leaves it in `PlannedModel`; it
+            is not computed again where it is one of those needed.
 
     Returns:
         The `Arena`: predicted to the byte, or an upper bound measured with the tflite-micro
@@ -57,24 +70,46 @@ def tensor_arena(graph: Graph, board: Board, may_measure: bool = True) -> Arena:
         2560
     """
     try:
-        reference = predict_arena(graph)
-        if plan_overlaps(graph):
+        reference = _prediction(graph, board, "reference", predicted)
+        if graph.offline_offsets is not None and reference.has_overlap:
             return Arena(
-                reference.arena_bytes, reference.used_bytes, None, reference.head_bytes, True
+                bytes=reference.arena_bytes,
+                reference_bytes=reference.used_bytes,
+                cmsis_nn_bytes=None,
+                head_bytes=reference.head_bytes,
+                is_exact=True,
             )
-        cmsis_nn = predict_arena(graph, "cmsis_nn", board.dsp, board.mve)
+        cmsis_nn = _prediction(graph, board, "cmsis_nn", predicted)
     except NoArenaRuleError:
         if not may_measure:
             raise
         return _measured(graph, board)
     larger = max(reference, cmsis_nn, key=lambda plan: plan.arena_bytes)
     return Arena(
-        larger.arena_bytes, reference.used_bytes, cmsis_nn.used_bytes, larger.head_bytes, True
+        bytes=larger.arena_bytes,
+        reference_bytes=reference.used_bytes,
+        cmsis_nn_bytes=cmsis_nn.used_bytes,
+        head_bytes=larger.head_bytes,
+        is_exact=True,
     )
+
+
+def _prediction(
+    graph: Graph, board: Board, kernels: Kernels, predicted: ArenaPlan | None
+) -> ArenaPlan:
+    has_dsp, has_mve = board.dsp, board.mve
+    if predicted is not None and predicted.is_for(kernels, has_dsp=has_dsp, has_mve=has_mve):
+        return predicted
+    return predict_arena(graph, kernels, has_dsp=has_dsp, has_mve=has_mve)
 
 
 def _measured(graph: Graph, board: Board) -> Arena:
     _, used = run_tflm(graph, np.zeros((1, *graph.input.shape[1:]), np.int8))
     scratch = sum(cmsis_nn_scratch_bytes(graph, board.dsp, board.mve))
-    total = align_up(used + scratch)
-    return Arena(total, used, used + scratch, None, False)
+    return Arena(
+        bytes=align_up(used + scratch),
+        reference_bytes=used,
+        cmsis_nn_bytes=used + scratch,
+        head_bytes=None,
+        is_exact=False,
+    )

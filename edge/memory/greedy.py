@@ -21,7 +21,7 @@ def greedy_offsets(
 
     Args:
         sizes: Bytes to reserve for each buffer.
-        buffers: Their lifetimes.
+        buffers: Their live ranges.
         fixed: Offsets that a file prescribes; those buffers come first, unchecked.
 
     Returns:

@@ -1,4 +1,4 @@
-"""When each activation of a graph is alive."""
+"""The live range of each activation of a graph: from its first use to its last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge.tflite.graph import Graph
 
 @dataclasses.dataclass(frozen=True)
 class Buffer:
-    """Memory that is needed for a while.
+    """A piece of memory with its size and its live range.
 
     Attributes:
         bytes: Its size.
@@ -25,10 +25,10 @@ class Buffer:
     tensor: int | None = None
 
     def overlaps(self, other: Buffer) -> bool:
-        """Whether both are alive at some time.
+        """Whether the live ranges of two buffers meet.
 
         Args:
-            other: Another buffer.
+            other: The other buffer.
 
         Returns:
             True if they cannot share memory.
@@ -41,7 +41,7 @@ class Buffer:
 
 
 def activation_buffers(graph: Graph) -> tuple[Buffer, ...]:
-    """The lifetimes of the tensors that are not constant.
+    """The live ranges of the tensors that are not constant.
 
     An operator's inputs and outputs are all alive while it runs; the model's output stays alive
     to the end.

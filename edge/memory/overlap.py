@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge.memory.arena_rules import ARENA_RULES
 from edge.memory.live_ranges import Buffer
 from edge.tflite.graph import Graph, Operator
-
-ELEMENTWISE = ("ADD", "RELU", "RELU6", "RESHAPE", "SOFTMAX")
-"""Operators that read an element for the last time no later than they write the one at its place;
-SOFTMAX's earlier passes only read."""
+from edge.tflite.operators import padding_of
 
 
 def reference_overlaps(graph: Graph, buffers: tuple[Buffer, ...]) -> dict[tuple[int, int], int]:
@@ -54,27 +52,22 @@ def reference_overlaps(graph: Graph, buffers: tuple[Buffer, ...]) -> dict[tuple[
 def _gap(graph: Graph, op: Operator, index: int) -> int | None:
     """Bytes that an input must start above the output, None if they may not overlap."""
     source, output = graph.tensors[index], graph.tensors[op.outputs[0]]
-    if op.opcode in ELEMENTWISE:
-        return 0 if source.bytes == output.bytes else None
-    if op.opcode not in ("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"):
+    rule = ARENA_RULES.get(op.opcode)
+    if rule is None or rule.overlap is None:
         return None
+    if rule.overlap == "element":
+        return 0 if source.bytes == output.bytes else None
     if index != op.inputs[0] or source.shape[0] != 1:
         return None
-    window = op.options.get("filter") or graph.tensors[op.inputs[1]].shape[1:3]
-    rows = _first_read(source.shape[1], output.shape[1], window[0], op, 0)
-    columns = _first_read(source.shape[2], output.shape[2], window[1], op, 1)
+    rows, columns = (
+        # The first row and column of the input that each row and column of the output reads.
+        np.maximum(np.arange(sides, dtype=np.int64) * stride - before, 0)
+        for sides, stride, before in zip(
+            output.shape[1:3], op.options["stride"], padding_of(graph, op), strict=True
+        )
+    )
     first = (rows[:, None] * source.shape[2] + columns[None, :]).reshape(-1) * source.shape[3]
     # What this pixel or any later one still reads.
     still_read = np.minimum.accumulate(first[::-1])[::-1]
     written = (np.arange(len(first), dtype=np.int64) + 1) * output.shape[3]
     return max(0, int((written - still_read).max()))
-
-
-def _first_read(in_side: int, out_side: int, taps: int, op: Operator, axis: int) -> np.ndarray:
-    """The first row or column of the input that each row or column of the output reads."""
-    stride, dilation = op.options["stride"][axis], op.options.get("dilation", (1, 1))[axis]
-    before = 0
-    if op.options["padding"] == "SAME":
-        reach = (taps - 1) * dilation + 1
-        before = max(0, (out_side - 1) * stride + reach - in_side) // 2
-    return np.maximum(np.arange(out_side, dtype=np.int64) * stride - before, 0)

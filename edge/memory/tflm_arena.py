@@ -4,24 +4,23 @@ TFLite Micro lays the arena out when it starts: activations and scratch memory a
 by a greedy planner, and the interpreter's own records at the tail, allocated downward. Both follow
 from the graph, the kernels and the sizes of C++ structures, so no board is needed to know the sum.
 
-Source: tflite-micro at commit 90b983c (micro_allocator.cc, greedy_memory_planner.cc, the Prepare
-functions of the kernels), structures measured with arm-none-eabi-gcc 12.2.
+Source: tflite-micro at commit 90b983c (micro_allocator.cc, greedy_memory_planner.cc), structures
+measured with arm-none-eabi-gcc 12.2.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Literal
 
 from edge.errors import EdgeError
+from edge.memory.arena_rules import ARENA_RULES
 from edge.memory.greedy import ALIGNMENT, align_up, greedy_offsets
 from edge.memory.live_ranges import Buffer, activation_buffers
-from edge.memory.tflm_structures import CMSIS_NN_USER_DATA, CORTEX_M, Structures
+from edge.memory.tflm_structures import CORTEX_M, Structures
 from edge.tflite.graph import Graph, Operator
 
 MAX_SCRATCH_PER_OPERATOR = 12
-SCRATCH_REQUEST_BYTES = {4: 12, 8: 16}
 PLANNER_BYTES_PER_BUFFER = 40
 
 Kernels = Literal["reference", "cmsis_nn"]
@@ -31,11 +30,14 @@ class NoArenaRuleError(EdgeError):
     """An operator whose memory in TFLite Micro this module does not know."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ArenaPlan:
     """What TFLite Micro does with its tensor arena.
 
     Attributes:
+        kernels: The kernels that it was predicted for.
+        has_dsp: Whether for a core with the DSP extension.
+        has_mve: Whether for a core with Helium.
         head_bytes: Activations and scratch memory.
         tail_bytes: The interpreter's records, kept for as long as it lives.
         planning_bytes: What start-up needs beside the tail, before the head is in use.
@@ -43,6 +45,9 @@ class ArenaPlan:
         offsets: Where each of `buffers` starts in the arena.
     """
 
+    kernels: Kernels
+    has_dsp: bool
+    has_mve: bool
     head_bytes: int
     tail_bytes: int
     planning_bytes: int
@@ -60,10 +65,38 @@ class ArenaPlan:
         needed = self.tail_bytes + max(self.head_bytes, self.planning_bytes)
         return align_up(needed, ALIGNMENT)
 
+    @property
+    def has_overlap(self) -> bool:
+        """Whether two tensors share memory while both are alive.
+
+        The model's own plan asks for it, and runs with TFLite Micro's reference kernels only.
+        """
+        placed = list(zip(self.buffers, self.offsets, strict=True))
+        return any(
+            first.overlaps(second) and at < other + second.bytes and other < at + first.bytes
+            for n, (first, at) in enumerate(placed)
+            for second, other in placed[:n]
+        )
+
+    def is_for(self, kernels: Kernels, *, has_dsp: bool, has_mve: bool) -> bool:
+        """Whether the prediction is the one for certain kernels on a certain core.
+
+        Args:
+            kernels: TFLite Micro's reference kernels, or those of CMSIS-NN.
+            has_dsp: Whether the core has the DSP extension.
+            has_mve: Whether the core has Helium.
+
+        Returns:
+            True if so; the core makes no difference to the reference kernels.
+        """
+        is_same_core = (self.has_dsp, self.has_mve) == (has_dsp, has_mve)
+        return self.kernels == kernels and (kernels == "reference" or is_same_core)
+
 
 def predict_arena(
     graph: Graph,
     kernels: Kernels = "reference",
+    *,
     has_dsp: bool = True,
     has_mve: bool = False,
     structures: Structures = CORTEX_M,
@@ -88,7 +121,7 @@ def predict_arena(
         132
     """
     for op in graph.operators:
-        if op.opcode not in structures.user_data:
+        if op.opcode not in ARENA_RULES:
             raise NoArenaRuleError(f"No rule for the arena of {op.opcode} (operator {op.index}).")
     buffers = list(activation_buffers(graph))
     scratch = [
@@ -102,15 +135,23 @@ def predict_arena(
     offsets = greedy_offsets(sizes, buffers, fixed)
     head = max((offset + size for offset, size in zip(offsets, sizes, strict=True)), default=0)
     tail = _tail_bytes(graph, kernels, len(scratch), structures)
-    word = structures.word_bytes
-    requests = SCRATCH_REQUEST_BYTES[word] * (len(scratch) + MAX_SCRATCH_PER_OPERATOR)
+    requests = structures.scratch_request * (len(scratch) + MAX_SCRATCH_PER_OPERATOR)
     planning = (
         align_up(requests, ALIGNMENT)
-        + align_up(word, ALIGNMENT)
+        + align_up(structures.word_bytes, ALIGNMENT)
         + align_up(structures.allocation_info * (len(graph.tensors) + len(scratch)), ALIGNMENT)
         + PLANNER_BYTES_PER_BUFFER * len(buffers)
     )
-    return ArenaPlan(head, tail, planning, tuple(buffers), tuple(offsets))
+    return ArenaPlan(
+        kernels=kernels,
+        has_dsp=has_dsp,
+        has_mve=has_mve,
+        head_bytes=head,
+        tail_bytes=tail,
+        planning_bytes=planning,
+        buffers=tuple(buffers),
+        offsets=tuple(offsets),
+    )
 
 
 def _offline_offset(graph: Graph, buffer: Buffer) -> int | None:
@@ -136,10 +177,11 @@ def cmsis_nn_scratch_bytes(graph: Graph, has_dsp: bool, has_mve: bool) -> list[i
         >>> cmsis_nn_scratch_bytes(Graph((), (), (), (), b""), True, False)
         []
     """
+    rules = ((op, ARENA_RULES.get(op.opcode)) for op in graph.operators)
     sizes = (
-        rule(graph, op, has_dsp, has_mve)
-        for op in graph.operators
-        if (rule := _CMSIS_NN_SCRATCH.get(op.opcode)) is not None
+        rule.cmsis_nn_scratch(graph, op, has_dsp, has_mve)
+        for op, rule in rules
+        if rule is not None and rule.cmsis_nn_scratch is not None
     )
     return [align_up(size, ALIGNMENT) for size in sizes if size]
 
@@ -147,7 +189,6 @@ def cmsis_nn_scratch_bytes(graph: Graph, has_dsp: bool, has_mve: bool) -> list[i
 def _tail_bytes(graph: Graph, kernels: Kernels, scratch_count: int, sizes: Structures) -> int:
     """Walks the allocations of the tail, each aligned down from the one before."""
     word = sizes.word_bytes
-    user_data = sizes.user_data | (CMSIS_NN_USER_DATA if kernels == "cmsis_nn" else {})
     position = 0
 
     def take(size: int, alignment: int) -> None:
@@ -159,12 +200,14 @@ def _tail_bytes(graph: Graph, kernels: Kernels, scratch_count: int, sizes: Struc
         take(size, word)
     take(sizes.eval_tensor * len(graph.tensors), word)
     take(sizes.node * len(graph.operators), word)
-    for op in graph.operators:
-        take(*sizes.options[op.opcode])
-    for op in graph.operators:
-        take(user_data[op.opcode], ALIGNMENT)
-    for op in graph.operators:
-        if op.opcode in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+    rules = [ARENA_RULES[op.opcode] for op in graph.operators]
+    for rule in rules:
+        take(rule.records[word].options_bytes, rule.records[word].options_alignment)
+    for rule in rules:
+        own = rule.cmsis_nn_data_bytes if kernels == "cmsis_nn" else None
+        take(rule.records[word].data_bytes if own is None else own, ALIGNMENT)
+    for op, rule in zip(graph.operators, rules, strict=True):
+        if rule.has_channel_multipliers:
             # The multiplier and the shift of each output channel.
             channels = graph.tensors[op.outputs[0]].shape[-1]
             take(4 * channels, ALIGNMENT)
@@ -185,43 +228,8 @@ def _scratch_bytes(
     graph: Graph, op: Operator, kernels: Kernels, has_dsp: bool, has_mve: bool
 ) -> list[int]:
     """Scratch memory of one operator, in the order in which its kernel asks."""
-    if op.opcode == "MEAN":
-        rank = len(graph.tensors[op.inputs[0]].shape)
-        axes = graph.tensors[op.inputs[1]].element_count
-        return [4 * graph.tensors[op.outputs[0]].element_count, 4 * rank, 4 * axes]
-    rule = _CMSIS_NN_SCRATCH.get(op.opcode) if kernels == "cmsis_nn" else None
-    size = rule(graph, op, has_dsp, has_mve) if rule else 0
-    return [size] if size else []
-
-
-def _cmsis_nn_conv(graph: Graph, op: Operator, has_dsp: bool, has_mve: bool) -> int:
-    _, height, width, in_channels = graph.tensors[op.inputs[1]].shape
-    if (height, width) == (1, 1) and op.options["dilation"] == (1, 1):
-        return 0
-    taps = height * width * in_channels
-    if has_mve:
-        return 4 * align_up(taps, 16)
-    return 2 * align_up(taps, 4) * 2
-
-
-def _cmsis_nn_depthwise(graph: Graph, op: Operator, has_dsp: bool, has_mve: bool) -> int:
-    _, height, width, _ = graph.tensors[op.inputs[1]].shape
-    in_shape, out_shape = graph.tensors[op.inputs[0]].shape, graph.tensors[op.outputs[0]].shape
-    if in_shape[-1] != out_shape[-1] or in_shape[0] != 1 or op.options["dilation"] != (1, 1):
-        return 0
-    if has_mve:
-        return 4 * 124 * height * width
-    if not has_dsp or (height, width) == (3, 3):
-        return 0
-    return in_shape[-1] * height * width * 2
-
-
-def _cmsis_nn_average_pool(graph: Graph, op: Operator, has_dsp: bool, has_mve: bool) -> int:
-    return 4 * graph.tensors[op.inputs[0]].shape[-1] if has_dsp and not has_mve else 0
-
-
-_CMSIS_NN_SCRATCH: dict[str, Callable[[Graph, Operator, bool, bool], int]] = {
-    "CONV_2D": _cmsis_nn_conv,
-    "DEPTHWISE_CONV_2D": _cmsis_nn_depthwise,
-    "AVERAGE_POOL_2D": _cmsis_nn_average_pool,
-}
+    rule = ARENA_RULES[op.opcode]
+    sizes = [] if rule.scratch is None else rule.scratch(graph, op)
+    if kernels == "cmsis_nn" and rule.cmsis_nn_scratch is not None:
+        sizes.append(rule.cmsis_nn_scratch(graph, op, has_dsp, has_mve))
+    return [size for size in sizes if size]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Structures:
     """Sizes in bytes of TFLite Micro's C++ structures on one platform.
+
+    The records of each operator are in `edge.memory.arena_rules`.
 
     Attributes:
         word_bytes: Size of a pointer.
@@ -17,9 +19,8 @@ class Structures:
         tensor: `TfLiteTensor`, one per input and output of the model.
         affine: `TfLiteAffineQuantization`.
         allocation_info: `AllocationInfo`, needed while planning.
+        scratch_request: What a kernel's request for scratch memory takes while planning.
         scratch_handle: `ScratchBufferHandle`.
-        options: Size and alignment of an operator's parsed options.
-        user_data: Size of an operator's own record, for the reference kernels.
     """
 
     word_bytes: int
@@ -29,9 +30,8 @@ class Structures:
     tensor: int
     affine: int
     allocation_info: int
+    scratch_request: int
     scratch_handle: int
-    options: dict[str, tuple[int, int]]
-    user_data: dict[str, int]
 
 
 CORTEX_M = Structures(
@@ -42,33 +42,8 @@ CORTEX_M = Structures(
     tensor=32,
     affine=12,
     allocation_info=24,
+    scratch_request=12,
     scratch_handle=4,
-    options={
-        "CONV_2D": (28, 4),
-        "DEPTHWISE_CONV_2D": (28, 4),
-        "AVERAGE_POOL_2D": (40, 4),
-        "MAX_POOL_2D": (40, 4),
-        "FULLY_CONNECTED": (5, 1),
-        "MEAN": (1, 1),
-        "RESHAPE": (36, 4),
-        "SOFTMAX": (4, 4),
-        "ADD": (2, 1),
-        "PAD": (0, 1),
-        "QUANTIZE": (0, 1),
-    },
-    user_data={
-        "CONV_2D": 56,
-        "DEPTHWISE_CONV_2D": 56,
-        "AVERAGE_POOL_2D": 32,
-        "MAX_POOL_2D": 32,
-        "FULLY_CONNECTED": 48,
-        "MEAN": 44,
-        "RESHAPE": 0,
-        "SOFTMAX": 56,
-        "ADD": 60,
-        "PAD": 56,
-        "QUANTIZE": 32,
-    },
 )
 """Any Cortex-M: 32-bit pointers, one-byte enumerations."""
 PYTHON_WHEEL = Structures(
@@ -79,41 +54,8 @@ PYTHON_WHEEL = Structures(
     tensor=64,
     affine=24,
     allocation_info=32,
+    scratch_request=16,
     scratch_handle=8,
-    options={
-        "CONV_2D": (28, 4),
-        "DEPTHWISE_CONV_2D": (28, 4),
-        "AVERAGE_POOL_2D": (40, 4),
-        "MAX_POOL_2D": (40, 4),
-        "FULLY_CONNECTED": (36, 4),
-        "MEAN": (1, 1),
-        "RESHAPE": (36, 4),
-        "SOFTMAX": (4, 4),
-        "ADD": (8, 4),
-        "PAD": (0, 1),
-        "QUANTIZE": (0, 1),
-    },
-    user_data={
-        "CONV_2D": 80,
-        "DEPTHWISE_CONV_2D": 80,
-        "AVERAGE_POOL_2D": 32,
-        "MAX_POOL_2D": 32,
-        "FULLY_CONNECTED": 72,
-        "MEAN": 44,
-        "RESHAPE": 0,
-        "SOFTMAX": 80,
-        "ADD": 60,
-        "PAD": 56,
-        "QUANTIZE": 32,
-    },
 )
 """The tflite-micro Python package on x86-64, with its recording allocator: what tests run. It
-is two months younger than the commit above; fitted to what it reports of ten networks."""
-CMSIS_NN_USER_DATA = {
-    "CONV_2D": 60,
-    "DEPTHWISE_CONV_2D": 60,
-    "AVERAGE_POOL_2D": 36,
-    "MAX_POOL_2D": 36,
-    "FULLY_CONNECTED": 72,
-    "SOFTMAX": 64,
-}
+is two months younger than the commit of the rules; fitted to what it reports of ten networks."""

@@ -6,7 +6,7 @@ import dataclasses
 
 from edge.memory.greedy import align_up
 from edge.memory.live_ranges import Buffer
-from edge.memory.tflm_arena import predict_arena
+from edge.memory.tflm_arena import ArenaPlan, predict_arena
 from edge.tflite.graph import Graph
 
 
@@ -59,14 +59,15 @@ class Timeline:
         return sorted(alive, key=lambda pair: -pair[0].bytes)
 
 
-def memory_timeline(graph: Graph) -> Timeline:
+def memory_timeline(graph: Graph, arena: ArenaPlan | None = None) -> Timeline:
     """Follows a model's memory through one inference, under the plan that TFLite Micro will use.
 
     Args:
         graph: The model, with or without a plan of its own.
+        arena: The prediction of its arena to follow; computed if None.
 
     Returns:
-        The `Timeline`, for the reference kernels.
+        The `Timeline`, for the reference kernels if no prediction was given.
 
     Raises:
         NoArenaRuleError: If an operator's memory is not known.
@@ -75,7 +76,7 @@ def memory_timeline(graph: Graph) -> Timeline:
         >>> memory_timeline(graph).peak.operator
         0
     """
-    arena = predict_arena(graph)
+    arena = predict_arena(graph) if arena is None else arena
     moments = []
     for op in graph.operators:
         alive = [
@@ -85,9 +86,9 @@ def memory_timeline(graph: Graph) -> Timeline:
         ]
         moments.append(
             Moment(
-                op.index,
-                sum(size for size, _ in alive),
-                max((offset + size for size, offset in alive), default=0),
+                operator=op.index,
+                alive_bytes=sum(size for size, _ in alive),
+                top_bytes=max((offset + size for size, offset in alive), default=0),
             )
         )
     return Timeline(tuple(moments), arena.buffers, arena.offsets)

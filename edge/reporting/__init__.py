@@ -1,1 +1,1 @@
-"""All that is known of a model, on one page."""
+"""Reports what a model costs on a board and what it loses in int8, as one HTML page."""

@@ -1,4 +1,4 @@
-"""The figures of a report."""
+"""The figures that a report shows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edge.tflite.graph import Graph
 
 @dataclasses.dataclass(frozen=True)
 class Absent:
-    """A part of a report that could not be had.
+    """Stands in a report for a part that could not be measured.
 
     Attributes:
-        reason: Why, and what to do.
+        reason: A sentence that says why, and what to do about it.
     """
 
     reason: str
@@ -28,11 +28,11 @@ class Runtime:
     """One way to run the model on the board.
 
     Attributes:
-        id: A short word for the page.
-        name: What it is.
-        memory: Memory over time.
-        banks: What it takes of the board's banks.
-        note: What the figures leave out, empty if nothing.
+        id: A short word that names the runtime within the page.
+        name: The name of the runtime that the page shows.
+        memory: The memory over one inference.
+        banks: The use of each of the board's memory banks.
+        note: A sentence that says what the figures leave out; empty if nothing.
     """
 
     id: str
@@ -43,20 +43,22 @@ class Runtime:
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerCost:
-    """What an operator costs.
+class LayerFigures:
+    """The cost of one operator.
 
     Attributes:
-        operator: Its index.
-        opcode: TFLite's name of it.
-        name: Of the tensor that it makes.
-        shape: Of that tensor.
-        macs: Multiply-accumulates, as the file has it.
-        weights_bytes: Of its constants in the file.
-        engine_macs: What the engine is left with once constant channels are gone; None where it
-            does not run the model, or the operator costs nothing.
-        engine_weights_bytes: What the engine's kernel reads; None likewise.
-        instructions: Measured; None likewise, or where they could not be counted.
+        operator: The index of the operator.
+        opcode: TFLite's name of the operator.
+        name: The name of the tensor that the operator writes.
+        shape: The shape of that tensor.
+        macs: The multiply-accumulates of the operator as it is in the file.
+        weights_bytes: The size of the operator's constants in the file.
+        engine_macs: The multiply-accumulates that the engine computes without constant channels;
+            None where the engine does not run the model, or has no step for the operator.
+        engine_weights_bytes: The size of the packed weights that the engine's kernel reads; None in
+            the same cases.
+        instructions: The instructions counted on QEMU; None in the same cases, and where they could
+            not be counted.
     """
 
     operator: int
@@ -72,12 +74,12 @@ class LayerCost:
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """How often the model is right.
+    """The accuracy on held-out images.
 
     Attributes:
-        image_count: Number of held-out images.
-        int8: Share of them that LiteRT's reference kernels get right, 0 to 1.
-        float: The same of the float model; None where it was not given.
+        image_count: The number of held-out images.
+        int8: The accuracy of the int8 model on LiteRT's reference kernels, 0 to 1.
+        float: The accuracy of the float model, 0 to 1; None where it was not given.
     """
 
     image_count: int
@@ -87,24 +89,24 @@ class Accuracy:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """All that a report shows.
+    """The figures of a model on a board.
 
     Attributes:
-        name: The model's name.
+        name: The name of the model.
         graph: The int8 model.
         board: The board.
-        runtimes: TFLite Micro with its own plan, with the smallest, and the engine.
-        layers: Cost per operator.
-        profile: Instructions.
-        accuracy: On held-out images.
-        comparison: The int8 model beside the float one, layer by layer.
+        runtimes: TFLite Micro with its own memory plan, with the smallest plan, and the engine.
+        layers: The cost of each operator.
+        profile: The instructions of one inference, step by step.
+        accuracy: The accuracy on held-out images.
+        comparison: The int8 model compared with its float model, layer by layer.
     """
 
     name: str
     graph: Graph
     board: Board
     runtimes: tuple[Runtime, ...]
-    layers: tuple[LayerCost, ...]
+    layers: tuple[LayerFigures, ...]
     profile: Profile | Absent
     accuracy: Accuracy | Absent
     comparison: Comparison | Absent

@@ -187,8 +187,8 @@ def engine_memory(engine: Engine) -> MemoryView:
         The `MemoryView`.
 
     Example:
-        >>> from edge.engine.compile import engine_of
-        >>> engine_memory(engine_of(graph)).peak_bytes
+        >>> from edge.engine.compile import compile_engine
+        >>> engine_memory(compile_engine(graph)).peak_bytes
         144
     """
     scratch = tuple(kernel.scratch_bytes for kernel in engine.kernels)

@@ -1,4 +1,4 @@
-"""A report's figures as a picture, for a README."""
+"""Draws the figures of a report as a picture, for a README."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from edge.errors import EdgeError
-from edge.reporting.figures import Absent, LayerCost, Report, Runtime
+from edge.reporting.figures import Absent, LayerFigures, Report, Runtime
 from edge.reporting.memory import Box, MemoryView
 
 KIB = 1024
@@ -16,14 +16,14 @@ SCRATCH, PEAK, INK = "#a7adb5", "#b3400c", "#191c20"
 
 
 def render_picture(report: Report, suffix: str = ".png") -> bytes:
-    """Draws memory over time, what the board's memory holds, and the cost of each layer.
+    """Draws memory over time, the use of the board's memory, and the cost of each layer.
 
     Args:
-        report: The report.
-        suffix: Of the file that it is for: it names the format.
+        report: The figures to draw.
+        suffix: The suffix of the picture's file name, which names the format.
 
     Returns:
-        The file's bytes.
+        The bytes of the picture's file.
 
     Raises:
         EdgeError: If matplotlib does not know the format.
@@ -33,7 +33,7 @@ def render_picture(report: Report, suffix: str = ".png") -> bytes:
         >>> render_picture(collect("model.tflite", "raspberry-pi-pico"))[1:4]
         b'PNG'
     """
-    # The figure's own canvas: no display, and no global state of pyplot.
+    # A figure of its own needs no display and leaves pyplot's global state alone.
     from matplotlib.figure import Figure
 
     views = [r for r in report.runtimes if isinstance(r.memory, MemoryView)]
@@ -47,7 +47,7 @@ def render_picture(report: Report, suffix: str = ".png") -> bytes:
     budget_axes, layers_axes = lower_row.subplots(1, 2, width_ratios=(1, 1.25))
     _draw_budget(budget_axes, report)
     _draw_layers(layers_axes, report)
-    # A name's dollar signs are no mathematics.
+    # Dollar signs in a name do not begin a formula.
     figure.suptitle(
         f"{report.name} on {report.board.name}", fontsize=15, fontweight="bold", parse_math=False
     )
@@ -61,7 +61,7 @@ def render_picture(report: Report, suffix: str = ".png") -> bytes:
 
 def _draw_memory(axes: Any, runtime: Runtime) -> None:
     memory = runtime.memory
-    assert isinstance(memory, MemoryView), "the caller leaves out what is not known"
+    assert isinstance(memory, MemoryView), "the caller leaves out runtimes without a view"
     numbers = memory.tensor_numbers()
     for box in memory.boxes:
         color = SCRATCH if box.kind == "scratch" else COLORS[numbers[box.name] % len(COLORS)]
@@ -120,7 +120,7 @@ def _draw_budget(axes: Any, report: Report) -> None:
 
 
 def _draw_layers(axes: Any, report: Report) -> None:
-    """Instructions where they were counted, else multiply-accumulates."""
+    """Draws instructions where they were counted, otherwise multiply-accumulates."""
     layers = report.layers
     if isinstance(report.profile, Absent):
         title, values = "MACs of each layer (instructions were not counted)", _macs(layers)
@@ -132,7 +132,7 @@ def _draw_layers(axes: Any, report: Report) -> None:
         values = [layer.instructions or 0 for layer in layers]
     rows = range(len(layers))
     axes.barh(rows, [value / 1e6 for value in values], color=COLORS[0])
-    # 40 names are as many as can be read.
+    # More than 40 names cannot be read.
     shown = rows[:: max(1, -(-len(layers) // 40))]
     axes.set_yticks(
         shown, [f"{layers[n].operator} {layers[n].opcode.lower()}" for n in shown], fontsize=7
@@ -145,5 +145,5 @@ def _draw_layers(axes: Any, report: Report) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _macs(layers: tuple[LayerCost, ...]) -> list[int]:
+def _macs(layers: tuple[LayerFigures, ...]) -> list[int]:
     return [layer.macs for layer in layers]

@@ -1,1 +1,1 @@
-"""LiteRT and TFLite Micro, each in a process of its own."""
+"""LiteRT and TFLite Micro in child processes, and what TFLite Micro supports and takes."""

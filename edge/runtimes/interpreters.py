@@ -21,22 +21,22 @@ TENSORS_FILE = "tensors.npy"
 ARENA_FILE = "arena_bytes.txt"
 
 ARENA_RESERVE_BYTES = 8 << 20
-"""The host has memory to spare: all activations side by side, and this for the records."""
+"""The room for TFLite Micro's own structures, beside all activations at once."""
 
 
 class InterpreterError(EdgeError):
-    """A model that an interpreter refused, or on which it crashed."""
+    """An interpreter refused the model, or crashed on it."""
 
 
 def run_litert(graph: Graph, inputs: np.ndarray) -> np.ndarray:
-    """Runs a model on LiteRT with its reference kernels, the definition of the result.
+    """Runs a model on LiteRT's reference kernels, which define the right result.
 
     Args:
         graph: An int8 model with one input and one output.
-        inputs: int8 array, (count, *input shape without the batch).
+        inputs: An int8 array of shape (count, *input shape without the batch).
 
     Returns:
-        int8 array, (count, output elements).
+        The outputs, an int8 array of shape (count, output elements).
 
     Raises:
         InterpreterError: If LiteRT refuses the model.
@@ -54,15 +54,17 @@ def run_litert(graph: Graph, inputs: np.ndarray) -> np.ndarray:
 def run_litert_tensors(
     graph: Graph, inputs: np.ndarray, tensors: Sequence[int]
 ) -> list[np.ndarray]:
-    """Runs a model on LiteRT with its reference kernels and keeps what flows through it.
+    """Runs a model on LiteRT's reference kernels and returns tensors from inside the network.
 
     Args:
         graph: An int8 model with one input or several.
-        inputs: int8 array, (count, elements of all inputs together), one input after the other.
-        tensors: Indices of int8 tensors to keep.
+        inputs: An int8 array of shape (count, elements of all inputs together), in which the inputs
+            follow one another.
+        tensors: The indices of the int8 tensors to return.
 
     Returns:
-        int8 arrays, (count, *shape of the tensor without the batch), in the order of `tensors`.
+        One int8 array of shape (count, *shape of the tensor without the batch) for each of
+        `tensors`.
 
     Raises:
         InterpreterError: If LiteRT refuses the model.
@@ -93,15 +95,15 @@ def run_tflm(graph: Graph, inputs: np.ndarray) -> tuple[np.ndarray, int]:
 
     Args:
         graph: An int8 model with one input and one output.
-        inputs: int8 array, (count, *input shape without the batch).
+        inputs: An int8 array of shape (count, *input shape without the batch).
 
     Returns:
-        int8 array, (count, output elements), and the tensor arena's bytes in this 64-bit build:
-        never fewer than a Cortex-M takes with the same kernels.
+        The outputs, an int8 array of shape (count, output elements), and the size of the tensor
+        arena in bytes in this 64-bit build, never less than on a Cortex-M with the same kernels.
 
     Raises:
         InterpreterError: If TFLite Micro refuses the model or aborts.
-        MissingToolError: If the package is not installed.
+        MissingToolError: If the package `tflite-micro` is not installed.
 
     Example:
         >>> outputs, arena_bytes = run_tflm(graph, np.zeros((1, 8, 8, 3), "int8"))

@@ -1,4 +1,4 @@
-"""LiteRT's reference kernels, in a process of their own."""
+"""Runs a model on LiteRT's reference kernels, as a child process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from edge.runtimes.interpreters import INPUTS_FILE, MODEL_FILE, OUTPUTS_FILE, TE
 
 
 def main(folder: pathlib.Path) -> None:
-    """Runs every input of a job.
+    """Runs the model on every input and writes the outputs.
 
     Args:
-        folder: Holds the model, the inputs and, where more than the outputs are wanted, the indices
-            of the tensors; gets these tensors, side by side.
+        folder: The folder with the model, the inputs and, where other tensors than the outputs are
+            wanted, their indices; the tensors are written there, one row per input.
     """
     wanted = folder / TENSORS_FILE
     interpreter = Interpreter(

@@ -1,4 +1,4 @@
-"""TFLite Micro, in a process of its own, for it aborts."""
+"""Runs a model on TFLite Micro, as a child process because TFLite Micro may abort."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from edge.runtimes.interpreters import ARENA_FILE, INPUTS_FILE, MODEL_FILE, OUTP
 
 
 def main(folder: pathlib.Path) -> None:
-    """Runs every input of a job, and prints the arena's use on the standard error.
+    """Runs the model on every input, and prints the use of the arena on the standard error.
 
     Args:
-        folder: Holds the model, the inputs and the arena's size, gets the outputs.
+        folder: The folder with the model, the inputs and the size of the arena; the outputs are
+            written there.
     """
     interpreter = runtime.Interpreter.from_file(
         str(folder / MODEL_FILE), arena_size=int((folder / ARENA_FILE).read_text())

@@ -1,4 +1,4 @@
-"""What TFLite Micro itself takes of flash and RAM, measured.
+"""Knows the flash and RAM that TFLite Micro itself takes, as measured.
 
 Method: tflite-micro at commit 90b983c and CMSIS-NN at 99f736a6, arm-none-eabi-gcc 12.2,
 `-mcpu=cortex-m4 -mfloat-abi=hard -O2 -DNDEBUG -DTF_LITE_STRIP_ERROR_STRINGS`, newlib-nano,
@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Collection
 
 BASE_BYTES = 14_034
-"""The interpreter, the C library and start-up code, with no operator."""
+"""The flash of the interpreter, the C library and start-up code, without any operator."""
 
 OPERATOR_BYTES = {
     "ADD": (12_568, 14_508),
@@ -39,18 +39,18 @@ OPERATOR_BYTES = {
     "SUB": (12_600, 12_600),
     "TRANSPOSE": (2_124, 2_476),
 }
-"""Flash of one operator alone, in bytes: reference kernels, CMSIS-NN's kernels."""
+"""The flash of one operator alone, in bytes: with reference kernels, with CMSIS-NN's kernels."""
 
 _MOBILENET_MEAN = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "RESHAPE", "SOFTMAX"})
 _MOBILENET_POOL = frozenset(
     {"AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "RESHAPE", "SOFTMAX"}
 )
 SET_BYTES = {_MOBILENET_MEAN: (41_062, 74_094), _MOBILENET_POOL: (44_062, 86_918)}
-"""Flash of whole sets with the base, in bytes: operators share code, so a set takes less than the
-sum of its parts."""
+"""The flash of whole sets of operators with the base, in bytes. Operators share code, so that a set
+takes less than the sum of its parts."""
 
 STACK_BYTES = (704, 1_276)
-"""Deepest stack from start-up through one inference, in bytes: reference kernels, CMSIS-NN."""
+"""The deepest stack from start-up through one inference, in bytes, for the same two."""
 
 STATIC_BASE_BYTES = 360
 STATIC_BYTES_PER_OPERATOR = 36
@@ -58,14 +58,14 @@ STATIC_BYTES_PER_OPERATOR = 36
 
 @dataclasses.dataclass(frozen=True)
 class LibraryUse:
-    """Memory that TFLite Micro takes beside the model and the tensor arena.
+    """The memory that TFLite Micro takes beside the model and the tensor arena.
 
     Attributes:
-        reference_flash_bytes: Code with the reference kernels, at most.
-        cmsis_nn_flash_bytes: Code with CMSIS-NN's kernels, at most.
-        static_ram_bytes: Interpreter, operator resolver and the C library's data.
-        stack_bytes: Deepest stack measured.
-        unmeasured: Operators in no figure above.
+        reference_flash_bytes: An upper bound of the code with the reference kernels.
+        cmsis_nn_flash_bytes: An upper bound of the code with CMSIS-NN's kernels.
+        static_ram_bytes: The data of the interpreter, the operator resolver and the C library.
+        stack_bytes: The deepest stack that was measured.
+        unmeasured: The operators whose code was not measured and is missing above.
     """
 
     reference_flash_bytes: int
@@ -76,14 +76,14 @@ class LibraryUse:
 
 
 def library_use(opcodes: Collection[str]) -> LibraryUse:
-    """Sums up what the operators of a model take.
+    """Sums up the memory that TFLite Micro takes for the operators of a model.
 
     Args:
-        opcodes: TFLite operator names, each once.
+        opcodes: TFLite's names of the operators, each once.
 
     Returns:
-        The `LibraryUse`. Its flash is an upper bound: the smallest measured set that holds all
-        operators, or the sum of the single ones.
+        The `LibraryUse`. Its flash is an upper bound: that of the smallest measured set that holds
+        all operators, or the sum of the single operators.
 
     Example:
         >>> library_use(["CONV_2D", "RESHAPE"]).reference_flash_bytes
@@ -99,9 +99,9 @@ def library_use(opcodes: Collection[str]) -> LibraryUse:
         for kernels in (0, 1)
     )
     return LibraryUse(
-        reference,
-        cmsis_nn,
-        STATIC_BASE_BYTES + STATIC_BYTES_PER_OPERATOR * len(opcodes),
-        max(STACK_BYTES),
-        tuple(sorted(set(opcodes) - known)),
+        reference_flash_bytes=reference,
+        cmsis_nn_flash_bytes=cmsis_nn,
+        static_ram_bytes=STATIC_BASE_BYTES + STATIC_BYTES_PER_OPERATOR * len(opcodes),
+        stack_bytes=max(STACK_BYTES),
+        unmeasured=tuple(sorted(set(opcodes) - known)),
     )

@@ -1,4 +1,4 @@
-"""TFLite Micro's own compression of weights: lookup tables, and what they cost."""
+"""Compresses weights with TFLite Micro's own lookup tables."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from edge.errors import MissingToolError, ModelError
 from edge.tflite.graph import Graph, Tensor
 
 LARGEST_INDEX_BITS = 7
-"""Of TFLite Micro's lookup tables."""
+"""The widest index that TFLite Micro's lookup tables support."""
 
 
 def index_bits(tensor: Tensor) -> int:
-    """The bits that tell a channel's different weights apart.
+    """Counts the bits that are needed to index the different weights of a channel.
 
     Args:
-        tensor: A constant int8 tensor, output channels first.
+        tensor: A constant int8 tensor with the output channels as its first axis.
 
     Returns:
-        At least 1.
+        The number of bits for the channel with the most different weights, at least 1.
 
     Example:
         >>> data = np.array([0, 0, 9, 1, 2, 3], np.int8)
@@ -46,18 +46,18 @@ def _compressed_bytes(tensor: Tensor) -> float:
 def compress_weights(graph: Graph) -> bytes:
     """Replaces kernels with few different weights by lookup tables that TFLite Micro decodes.
 
-    Of the three methods in TFLite Micro's tools only the lookup table is there; Huffman coding and
-    pruning are announced and raise. At run time each kernel is decoded whole into the tensor arena,
-    so that what flash saves, RAM pays for: measure both.
+    Of the three methods in TFLite Micro's tools only the lookup table is implemented; Huffman
+    coding and pruning raise an error. TFLite Micro decodes each whole kernel into the tensor arena
+    before it runs, so the saved flash costs RAM; measure both.
 
     Args:
-        graph: An int8 model, pruned or clustered.
+        graph: An int8 model whose weights were pruned or clustered.
 
     Returns:
         The bytes of a `.tflite` with DECODE operators.
 
     Raises:
-        ModelError: If no kernel gets smaller.
+        ModelError: If no kernel would become smaller.
         MissingToolError: If the package tflite_micro is not installed.
 
     Example:

@@ -1,4 +1,4 @@
-"""The operators of TFLite Micro, and the method of its resolver that registers each."""
+"""Knows the operators of TFLite Micro, and the resolver's method that registers each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from edge.errors import ModelError
 from edge.tflite.graph import Graph
 
 SOFTMAX_SCALE = 2.0**-26
-"""TFLite Micro's SOFTMAX checks that scale * 2**26 is above one. Source: softmax_common.cc."""
+"""The input scale of TFLite Micro's SOFTMAX must be above this. Source: softmax_common.cc."""
 
 _IRREGULAR = {
     "BATCH_MATMUL": "AddBatchMatMul",
@@ -35,13 +35,13 @@ the tensor arena (variables, control flow) and signal processing are left out.""
 
 
 def resolver_method(opcode: str) -> str:
-    """The method of `tflite::MicroMutableOpResolver` that registers an operator.
+    """Returns the method of `tflite::MicroMutableOpResolver` that registers an operator.
 
     Args:
-        opcode: TFLite's operator name.
+        opcode: TFLite's name of the operator.
 
     Returns:
-        The method's name.
+        The name of the method.
 
     Raises:
         ModelError: If TFLite Micro has no such operator.
@@ -63,11 +63,12 @@ def require_tflm_operators(graph: Graph, where: str = "The model") -> None:
     """Refuses a model that TFLite Micro cannot run, or on which it aborts.
 
     Args:
-        graph: The model.
-        where: Its name for the message.
+        graph: The model to check.
+        where: The name of the model, with which the error message begins.
 
     Raises:
-        ModelError: If there is one; the message names it and the tensor it makes.
+        ModelError: If TFLite Micro lacks an operator or would abort on one; the message names the
+            operator and the tensor that it writes.
 
     Example:
         >>> require_tflm_operators(Graph((), (), (), (), b""))

@@ -1,1 +1,1 @@
-"""The search for the best network that fits a board."""
+"""Searches for the best MobileNetV1 that fits a board."""

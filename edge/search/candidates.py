@@ -1,4 +1,4 @@
-"""Which MobileNetV1 fits a board: every width and resolution planned, none trained."""
+"""Plans MobileNetV1 at every width and resolution for a board, without training any of them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ SIDE_STEP = 8
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """One MobileNetV1 that could be trained, and what it will take.
+    """A MobileNetV1 that could be trained, and the memory that it will need.
 
     Attributes:
-        alpha: Width multiplier.
-        side: Height and width of the input, in pixels.
-        macs: Multiply-accumulates of one inference.
-        flash_bytes: As in `edge.deploy.budget.Budget`.
-        ram_bytes: As in `edge.deploy.budget.Budget`.
-        fits: Whether the board holds it.
+        alpha: The width multiplier.
+        side: The height and width of the input, in pixels.
+        macs: The multiply-accumulates of one inference.
+        flash_bytes: The flash that the model and TFLite Micro take.
+        ram_bytes: The RAM that the model and TFLite Micro take.
+        fits: Whether both fit the board.
     """
 
     alpha: float
@@ -50,21 +50,23 @@ def plan_candidates(
     side: int,
     channels: int,
     class_count: int,
+    *,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Candidate]:
     """Plans MobileNetV1 at every width and resolution.
 
-    One network, the widest, is converted; the others follow from its graph.
+    Only the widest network is converted; the graphs of all others are scaled from it.
 
     Args:
-        board: The board.
-        side: The largest input side, in pixels; rho takes it down to 32.
-        channels: 1 (gray) or 3 (RGB).
-        class_count: Number of classes.
-        advance: Is told how many of how many are planned.
+        board: The board that the networks must fit.
+        side: The largest height and width of the input, in pixels; smaller ones go down to 32.
+        channels: The number of color channels: 1 (gray) or 3 (RGB).
+        class_count: The number of classes.
+        advance: A function that is called with the number of candidates planned so far and with
+            their total.
 
     Returns:
-        All candidates, by width and side.
+        All candidates, sorted by width and side.
 
     Example:
         >>> candidates = plan_candidates(find_board("nucleo-f446re"), 48, 1, 10)  # doctest: +SKIP
@@ -82,18 +84,21 @@ def plan_candidates(
 
 
 def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates that fit and that no other beats.
+    """Keeps the candidates that fit and that no other candidate beats.
 
-    One beats another if it computes at least as much in no more flash and no more RAM.
+    A candidate beats another if it computes at least as much in no more flash and no more RAM.
 
     Args:
-        candidates: All of them.
+        candidates: All candidates.
 
     Returns:
-        The front, the most MACs first.
+        The Pareto front, the most multiply-accumulates first.
 
     Example:
-        >>> small, wasteful = Candidate(0.1, 32, 9, 5, 5, True), Candidate(0.1, 40, 9, 5, 6, True)
+        >>> small = Candidate(
+        ...     alpha=0.1, side=32, macs=9, flash_bytes=5, ram_bytes=5, fits=True
+        ... )
+        >>> wasteful = dataclasses.replace(small, side=40, ram_bytes=6)
         >>> pareto_front([small, wasteful]) == [small]
         True
     """
@@ -112,20 +117,25 @@ def _candidate(reference: Graph, board: Board, alpha: float, side: int) -> Candi
     model = scaled_model(reference, alpha, side)
     use = budget_of(model, board)
     return Candidate(
-        alpha, side, model.graph.total_macs(), use.flash_bytes, use.ram_bytes, use.fits
+        alpha=alpha,
+        side=side,
+        macs=model.graph.total_macs(),
+        flash_bytes=use.flash_bytes,
+        ram_bytes=use.ram_bytes,
+        fits=use.fits,
     )
 
 
 def widest_mobilenet(side: int, channels: int, class_count: int) -> Graph:
-    """Converts MobileNetV1 at alpha 1 with some weights: only its shapes matter.
+    """Converts MobileNetV1 at alpha 1 with random weights, because only its shapes matter.
 
     Args:
-        side: Height and width of the input, in pixels.
-        channels: 1 (gray) or 3 (RGB).
-        class_count: Number of classes.
+        side: The height and width of the input, in pixels.
+        channels: The number of color channels: 1 (gray) or 3 (RGB).
+        class_count: The number of classes.
 
     Returns:
-        The graph, from which `scaled_model` makes every narrower and smaller one.
+        The graph, from which `scaled_model` makes all narrower and smaller ones.
 
     Example:
         >>> widest_mobilenet(32, 1, 2).output.shape
@@ -136,7 +146,7 @@ def widest_mobilenet(side: int, channels: int, class_count: int) -> Graph:
     shape = (side, side, channels)
     model = keras_mobilenet.MobileNetV1(shape, 1.0, classes=class_count)
     quantized = keras_mobilenet.quantize_model(model)
-    # A batch of noise sets the ranges.
+    # A batch of noise sets the activation ranges.
     noise = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype("float32")
     quantized(noise, training=True)
     return read_graph(convert(quantized))

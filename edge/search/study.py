@@ -1,4 +1,4 @@
-"""Trains the best candidates of a search: successive halving, resumable, shared by processes."""
+"""The study of a search: the trials and their results, shared by processes and machines."""
 
 from __future__ import annotations
 
@@ -6,80 +6,47 @@ import contextlib
 import dataclasses
 import hashlib
 import pathlib
-import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import keras
-import numpy as np
 import optuna
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 from edge.catalog.boards import Board
-from edge.converter.convert import convert
-from edge.converter.keras_files import keras_bytes, load_keras
-from edge.deploy.export import Export, export
-from edge.deploy.verify import Verification, quantize_inputs, verify
 from edge.errors import EdgeError
 from edge.search.candidates import Candidate
-from edge.system import signals
 from edge.system.files import write_files
-from edge.tflite.reader import read_graph
-from keras_mobilenet.training.data import load_images
-from keras_mobilenet.training.train import train
 
 FLOAT_EPOCHS = 30
 QAT_EPOCHS = 8
 STUDY_FILE = "study.db"
 FIRST_RUNG_EPOCH = 16
-"""Before, batch normalization's averages have not settled, and the accuracy says nothing."""
+"""No trial is stopped earlier, because batch normalization's averages have not settled before."""
 
-PATIENCE_EPOCHS = 3
 HEARTBEAT_SECONDS = 2
 OPEN_ATTEMPTS = 3
 GRACE_SECONDS = 10
-"""A process that has not been heard of for so long is dead, and its trial is given out again."""
-
-
-@dataclasses.dataclass(frozen=True)
-class SearchResult:
-    """The model that a search ended with.
-
-    Attributes:
-        candidate: What it is.
-        validation_accuracy: On the images that chose it, computed as int8.
-        int8_accuracy: On the held-out images, on LiteRT's reference kernels.
-        verification: LiteRT against TFLite Micro on the held-out images.
-        export: The firmware sources.
-        trials: State and best accuracy of every trial, by name.
-    """
-
-    candidate: Candidate
-    validation_accuracy: float
-    int8_accuracy: float
-    verification: Verification
-    export: Export
-    trials: dict[str, tuple[str, float | None]]
+"""A process without a heartbeat for so long is taken for dead, and its trial is given out again."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a search trains.
+    """The candidates to train, and where and how long.
 
     Attributes:
-        source: As in `keras_mobilenet.training.data.load_images`.
-        channels: 1 or 3.
-        board: The board.
-        candidates: What to train, the most promising first.
-        folder: Gets the study, the trained models and the sources. Machines that share a study
-            share it too: a trial counts where its model is.
+        source: The images, as `keras_mobilenet.data.load_images` takes them.
+        channels: The number of color channels: 1 (gray) or 3 (RGB).
+        board: The board that the candidates fit.
+        candidates: The candidates to train, the most promising first.
+        folder: The folder for the study, the trained models and the sources. Machines that share a
+            study share the folder too: a trial counts only where its model is.
         storage: Optuna's storage URL; several processes and machines may share one.
-        seconds: Time limit.
-        float_epochs: Epochs in float.
-        qat_epochs: Epochs with fake quantization.
+        seconds: The time limit in seconds.
+        float_epochs: The number of epochs in float.
+        qat_epochs: The number of epochs with fake quantization.
     """
 
     source: str
@@ -94,94 +61,31 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """The same search has the same digest, so that it goes on where it was."""
+        """A digest of what is trained: by it, a search that is run again finds its study."""
         names = [candidate.name for candidate in self.candidates]
         what = (self.source, self.channels, self.board.id, self.float_epochs, self.qat_epochs)
         return hashlib.sha256(repr((what, names)).encode()).hexdigest()[:8]
 
     def model_path(self, number: int) -> pathlib.Path:
-        """Where a trial's trained model is kept.
+        """Returns the path of a trial's trained model.
 
         Args:
-            number: The trial's number.
+            number: The number of the trial.
 
         Returns:
-            A `.keras` file.
+            The path of a `.keras` file, which may not exist yet.
         """
         return self.folder / "trials" / f"{self.digest}-{number:03d}.keras"
 
 
-class _Report(keras.callbacks.Callback):
-    """Tells the study of every epoch, and stops where going on does not pay."""
-
-    def __init__(self, trial: optuna.Trial, job: Job, deadline: float, advance: Callable):
-        super().__init__()
-        self.trial, self.job, self.deadline, self.advance = trial, job, deadline, advance
-        self.best, self.best_epoch = -1.0, 0
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        accuracy = float((logs or {})["val_accuracy"])
-        self.trial.report(accuracy, epoch + 1)
-        self.advance(epoch + 1)
-        if time.monotonic() > self.deadline:
-            raise OutOfTimeError
-        if epoch < self.job.float_epochs:
-            if self.trial.should_prune():
-                raise optuna.TrialPruned
-        elif accuracy > self.best:
-            self.best, self.best_epoch = accuracy, epoch
-        elif epoch - self.best_epoch >= PATIENCE_EPOCHS:
-            self.model.stop_training = True
-
-
-class OutOfTimeError(Exception):
-    """The time limit passed in the middle of a trial, which is given back."""
-
-
-def run_search(
-    job: Job, advance: Callable[[str, int], None] = lambda name, epoch: None
-) -> SearchResult:
-    """Trains the candidates of a job until all are done or time is up.
-
-    A trial that was interrupted is trained anew, here or by another process that shares the
-    storage; none is lost and none is trained twice.
-
-    Args:
-        job: What to train.
-        advance: Is told the candidate's name and how many epochs are done.
-
-    Returns:
-        The `SearchResult`.
-
-    Raises:
-        EdgeError: If no trial ended within the time, or the storage cannot be used.
-
-    Example:
-        >>> from edge.catalog.boards import find_board
-        >>> from edge.search.candidates import plan_candidates
-        >>> board, folder = find_board("arduino-zero"), pathlib.Path("found")
-        >>> candidates = plan_candidates(board, 32, 1, 10)  # doctest: +SKIP
-        >>> best = [candidate for candidate in candidates if candidate.fits][-1:]  # doctest: +SKIP
-        >>> job = Job("digits", 1, board, best, folder, study_url(folder), 600)  # doctest: +SKIP
-        >>> run_search(job).verification.sentence()  # doctest: +SKIP
-        'LiteRT reference == TFLM on 360 of 360 inputs'
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        return _run(job, advance)
-    except optuna.exceptions.StorageInternalError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise EdgeError(f"The study at {job.storage} takes no more: {reason}") from error
-
-
 def study_url(folder: pathlib.Path) -> str:
-    """Where a search keeps its study if it shares none.
+    """Returns the storage URL of a study that lies in a folder.
 
     Args:
-        folder: Gets the file `study.db`.
+        folder: The folder for the file `study.db`.
 
     Returns:
-        A storage URL, whatever letters the folder's name has.
+        The URL, in which special characters of the folder's name are escaped.
 
     Example:
         >>> study_url(pathlib.Path("/tmp/which one?"))
@@ -190,50 +94,67 @@ def study_url(folder: pathlib.Path) -> str:
     return URL.create("sqlite", database=str(folder.resolve() / STUDY_FILE)).render_as_string()
 
 
-def _run(job: Job, advance: Callable[[str, int], None]) -> SearchResult:
-    study = _study(job)
-    deadline = time.monotonic() + job.seconds
-    by_name = {candidate.name: candidate for candidate in job.candidates}
+def open_storage(url: str) -> optuna.storages.RDBStorage:
+    """Opens the storage of a study.
 
-    def objective(trial: optuna.Trial) -> float:
-        if _is_surplus(study, trial):
-            raise optuna.TrialPruned
-        name = trial.suggest_categorical("candidate", list(by_name))
-        data = load_images(job.source, by_name[name].side, job.channels).without_test_images()
-        report = _Report(trial, job, deadline, lambda epoch: advance(name, epoch))
-        # Ended there, the trial falls silent and is taken up again, as after a kill.
-        with signals.in_native_code():
-            trained = train(
-                data,
-                by_name[name].alpha,
-                job.float_epochs,
-                job.qat_epochs,
-                verbose=0,
-                callbacks=[report],
+    Args:
+        url: Optuna's storage URL.
+
+    Returns:
+        The storage.
+
+    Raises:
+        EdgeError: If the storage cannot be opened.
+
+    Example:
+        >>> open_storage("sqlite://").get_all_studies()  # in memory
+        []
+    """
+    # Without heartbeats the trial of a killed process would never be given out again.
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    attempt = 1
+    while True:
+        try:
+            return optuna.storages.RDBStorage(
+                url,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
             )
-        path = job.model_path(trial.number)
-        write_files(path.parent, {path.name: keras_bytes(trained.model)})
-        return trained.qat_accuracy
-
-    while time.monotonic() < deadline:
-        optuna.storages.fail_stale_trials(study)
-        states = [trial.state for trial in study.get_trials(deepcopy=False)]
-        if TrialState.WAITING in states:
-            try:
-                study.optimize(objective, n_trials=1)
-            except OutOfTimeError:
-                break
-        elif TrialState.RUNNING in states:
-            # Another process's: wait for its end, or for its silence.
+        except (ArgumentError, ImportError) as error:
+            raise EdgeError(f"{url!r} is no storage of Optuna's: {error}") from error
+        except Exception as error:
+            # Of two processes that create the tables at the same moment, one is refused.
+            if attempt == OPEN_ATTEMPTS:
+                reason = str(error).splitlines()[0]
+                raise EdgeError(f"Cannot open the study at {url}: {reason}") from error
+            attempt += 1
             time.sleep(HEARTBEAT_SECONDS)
-        else:
-            break
-    return _result(job, study, by_name)
 
 
-def _study(job: Job) -> optuna.Study:
+def job_study(job: Job) -> optuna.Study:
+    """Opens the study of a job, and queues the candidates that no trial stands for yet.
+
+    Args:
+        job: The candidates to train.
+
+    Returns:
+        The study, the same for every process that runs this job.
+
+    Raises:
+        EdgeError: If the storage cannot be opened.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> job = Job(
+        ...     source="digits", channels=1, board=find_board("arduino-zero"), candidates=[],
+        ...     folder=pathlib.Path("found"), storage="sqlite://", seconds=60,
+        ... )
+        >>> job_study(job).get_trials()
+        []
+    """
     is_new = job.storage == study_url(job.folder) and not (job.folder / STUDY_FILE).exists()
-    # SQLite makes a file, no folder.
+    # SQLite creates the file, but not its folder.
     write_files(job.folder, {})
     try:
         return _open_study(job)
@@ -256,7 +177,7 @@ def _open_study(job: Job) -> optuna.Study:
             min_resource=FIRST_RUNG_EPOCH, reduction_factor=2
         ),
     )
-    # A trial that failed (time was up, Ctrl-C) is queued anew.
+    # A trial that failed, because time was up or after Ctrl-C, is queued again.
     trials = study.get_trials(deepcopy=False)
     alive = {t.user_attrs.get("queued_as") for t in trials if t.state != TrialState.FAIL}
     for candidate in job.candidates:
@@ -265,46 +186,24 @@ def _open_study(job: Job) -> optuna.Study:
     return study
 
 
-def open_storage(url: str) -> optuna.storages.RDBStorage:
-    """Opens what keeps a study.
+def is_surplus(study: optuna.Study, trial: optuna.Trial) -> bool:
+    """Says whether another trial already stands for the same candidate.
+
+    This happens when another process took the last trial in the queue, or when two processes queued
+    the same candidate at the same moment.
 
     Args:
-        url: Optuna's storage URL.
+        study: The study.
+        trial: The trial that was just given out.
 
     Returns:
-        The storage.
-
-    Raises:
-        EdgeError: If it cannot be opened.
+        True if the trial is not to be trained.
 
     Example:
-        >>> open_storage("sqlite://").get_all_studies()  # in memory
-        []
+        >>> study = optuna.create_study()
+        >>> is_surplus(study, study.ask())
+        True
     """
-    # Heartbeats are what makes a killed process's trial come back.
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    attempt = 1
-    while True:
-        try:
-            return optuna.storages.RDBStorage(
-                url,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
-            )
-        except (ArgumentError, ImportError) as error:
-            raise EdgeError(f"{url!r} is no storage of Optuna's: {error}") from error
-        except Exception as error:
-            # Of two processes that make the tables at the same moment, one is refused.
-            if attempt == OPEN_ATTEMPTS:
-                reason = str(error).splitlines()[0]
-                raise EdgeError(f"Cannot open the study at {url}: {reason}") from error
-            attempt += 1
-            time.sleep(HEARTBEAT_SECONDS)
-
-
-def _is_surplus(study: optuna.Study, trial: optuna.Trial) -> bool:
-    """Whether another process took the last in the queue, or both queued the same at once."""
     name = trial.user_attrs.get("queued_as")
     return name is None or any(
         twin.number < trial.number
@@ -312,44 +211,3 @@ def _is_surplus(study: optuna.Study, trial: optuna.Trial) -> bool:
         and twin.state != TrialState.FAIL
         for twin in study.get_trials(deepcopy=False)
     )
-
-
-def _result(job: Job, study: optuna.Study, by_name: dict[str, Candidate]) -> SearchResult:
-    trials = study.get_trials(deepcopy=False)
-    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    done = [trial for trial in done if job.model_path(trial.number).is_file()]
-    if not done:
-        raise EdgeError(
-            f"No candidate was trained within {job.seconds / 60:g} minutes. Run the same command "
-            "again: the search goes on where it is."
-        )
-    best = max(done, key=lambda trial: trial.value or 0.0)
-    candidate = by_name[best.params["candidate"]]
-    model = load_keras(job.model_path(best.number))
-    data = load_images(job.source, candidate.side, job.channels)
-    graph = read_graph(convert(model))
-    proof = verify(graph, quantize_inputs(graph, data.test_inputs()))
-    accuracy = float(np.mean(proof.outputs.argmax(axis=1) == data.test_labels))
-    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
-        # Elsewhere first: the folder gets all of it or nothing.
-        staging = pathlib.Path(name)
-        written = export(graph.content, job.board.id, staging, labels=data.class_names)
-        contents = {f"firmware/{file}": (staging / file).read_bytes() for file in written.files}
-    contents |= {"model.tflite": written.graph.content, "model.keras": keras_bytes(model)}
-    write_files(job.folder, contents)
-    written = dataclasses.replace(written, folder=job.folder / "firmware")
-    return SearchResult(
-        candidate, float(best.value or 0.0), accuracy, proof, written, _summary(trials)
-    )
-
-
-def _summary(trials: Sequence[optuna.trial.FrozenTrial]) -> dict[str, tuple[str, float | None]]:
-    """A line per candidate; of a trial that was given out twice, the last word."""
-    summary = {}
-    for trial in trials:
-        name = trial.user_attrs.get("queued_as")
-        if name is not None and (name not in summary or "candidate" in trial.params):
-            reported = trial.intermediate_values
-            value = trial.value if trial.value is not None else max(reported.values(), default=None)
-            summary[str(name)] = (trial.state.name.lower(), value)
-    return summary

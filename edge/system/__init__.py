@@ -1,1 +1,1 @@
-"""Files, subprocesses and signals."""
+"""Files that are written whole or not at all, child processes, and signals."""

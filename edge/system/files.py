@@ -1,4 +1,4 @@
-"""Writes files all or none: whatever happens, earlier ones stay as they were."""
+"""Writes files all or none: if anything fails, the earlier files stay as they were."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
     """Writes files so that a failure or a signal leaves everything as it was.
 
     Args:
-        folder: Made if it is not there; its other files stay.
-        contents: Bytes by file name, which may name a subfolder: `"firmware/main.c"`.
+        folder: The folder to write to; it is created if missing, and its other files stay.
+        contents: The bytes of each file, by a name that may include a subfolder, such as
+            `"firmware/main.c"`.
 
     Raises:
         EdgeError: If the folder cannot be written.
@@ -39,7 +40,7 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
             made = _missing({(folder / name).parent for name in contents} | {folder})
             for path in made:
                 path.mkdir(exist_ok=True)
-            # Inside the folder: on the same file system, renaming cannot fail half way.
+            # On the same file system as the folder, so that renaming cannot fail half way.
             staging = pathlib.Path(tempfile.mkdtemp(prefix=".keras-mobilenet-", dir=folder))
         for name, content in contents.items():
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
@@ -56,22 +57,22 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
             if staging is not None:
                 shutil.rmtree(staging, ignore_errors=True)
             for path in reversed(made):
-                # Not there yet, or another process has put something into it.
+                # It was not created yet, or another process has put something into it.
                 with contextlib.suppress(OSError):
                     path.rmdir()
 
 
 def read_file(path: pathlib.Path) -> bytes:
-    """Reads a file, and no device or pipe, which may never end.
+    """Reads a file, but refuses devices and pipes, which may never end.
 
     Args:
-        path: Of the file.
+        path: The path of the file to read.
 
     Returns:
-        Its bytes.
+        The bytes of the file.
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read, or is no regular file.
 
     Example:
         >>> read_file(pathlib.Path("/dev/zero"))
@@ -84,11 +85,11 @@ def read_file(path: pathlib.Path) -> bytes:
 
 
 def require_writable(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
-    """Says that files cannot be written before minutes of work, not after.
+    """Checks that files can be written, so that an error comes before minutes of work.
 
     Args:
-        folder: Where they shall be; nothing is made.
-        names: Of the files.
+        folder: The folder for the files; it is not created.
+        names: The names of the files.
 
     Raises:
         EdgeError: If the folder cannot be written, the disk is full, or a file's name is taken by
@@ -101,7 +102,7 @@ def require_writable(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
     """
     try:
         nearest = next(path for path in (folder, *folder.parents) if _is_there(path))
-        # Without a name: nothing is left behind, whatever happens.
+        # A temporary file without a name leaves nothing behind, whatever happens.
         with tempfile.TemporaryFile(dir=nearest) as probe:
             probe.write(bytes(PROBE_BYTES))
         _require_no_folder(folder / name for name in names)
@@ -110,7 +111,7 @@ def require_writable(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
 
 
 def _missing(folders: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-    """Those folders and their parents that are not there, outermost first."""
+    """Lists the folders and parents that do not exist yet, outermost first."""
     every = {path for folder in folders for path in (folder, *folder.parents)}
     return sorted((p for p in every if not p.is_dir()), key=lambda p: len(p.parts))
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, and a polite kill: where they may end the program, and where they wait."""
+"""Handles SIGINT (Ctrl-C), SIGTERM and SIGHUP: where they end the program, and where they wait."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WORDS = {signal.SIGINT: "Interrupted.", signal.SIGTERM: "Terminated.", signal.SIGHUP: "Hung up."}
 
 PATIENCE_SECONDS = 5.0
-"""So long a clean-up may take before the same signal counts again."""
+"""A second signal within this time is ignored, so that it cannot interrupt the clean-up."""
 
 SHOW_CURSOR = b"\x1b[?25h"
-"""A progress bar hides it."""
+"""The escape sequence that shows the cursor again, which a progress bar hides."""
 
 _last_raised = -PATIENCE_SECONDS
 _scratch: list[str] = []
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal that asks the program to end.
+    """Raised where a signal asks the program to end.
 
     Args:
-        number: Of the signal.
+        number: The number of the signal.
 
     Example:
         >>> Interrupted(signal.SIGINT).exit_code, str(Interrupted(signal.SIGTERM))
@@ -43,7 +43,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def raise_interrupted() -> None:
-    """Makes every such signal an `Interrupted`, raised wherever the main thread is.
+    """Turns each of these signals into an `Interrupted`, raised wherever the main thread is.
 
     Example:
         >>> raise_interrupted()
@@ -57,12 +57,12 @@ def raise_interrupted() -> None:
 
 
 def end_at_once(stderr: int = 2) -> None:
-    """Makes every such signal end the process on the spot: while nothing is there to clean up.
+    """Lets each of these signals end the process at once, while there is nothing to clean up.
 
-    An exception in the middle of importing native code would be taken for something else.
+    An exception in the middle of importing native code would be taken for another error.
 
     Args:
-        stderr: File descriptor for the one line.
+        stderr: The file descriptor to which the error message is written.
 
     Example:
         >>> import subprocess, sys
@@ -75,13 +75,13 @@ def end_at_once(stderr: int = 2) -> None:
 
 @contextlib.contextmanager
 def ending_at_once(stderr: int = 2) -> Iterator[None]:
-    """`end_at_once` for a block.
+    """Lets each of these signals end the process at once while a block runs.
 
     Args:
-        stderr: File descriptor for the one line.
+        stderr: The file descriptor to which the error message is written.
 
     Yields:
-        Nothing; the handlers of before are back when the block ends.
+        Nothing; the earlier signal handlers are restored when the block ends.
 
     Example:
         >>> before = signal.getsignal(signal.SIGTERM)
@@ -100,13 +100,13 @@ def ending_at_once(stderr: int = 2) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_native_code() -> Iterator[None]:
-    """`ending_at_once` for a block that runs TensorFlow, if this process is the command line.
+    """Lets signals end the process at once while a block runs TensorFlow in the command line.
 
-    An exception between two of TensorFlow's calls can leave its memory damaged: the process may
-    abort before anything is cleaned up. In a caller's own session nothing changes.
+    An exception between two of TensorFlow's calls can leave its memory damaged, and the process may
+    abort before anything is cleaned up. Outside the command line the block changes nothing.
 
     Yields:
-        Nothing; the block makes no files but in the folder of `make_scratch`.
+        Nothing; the block must write files only to the folder of `make_scratch`.
 
     Example:
         >>> before = signal.getsignal(signal.SIGTERM)
@@ -122,9 +122,9 @@ def in_native_code() -> Iterator[None]:
 
 
 def make_scratch() -> None:
-    """Gives this process's temporary files a folder of their own, for `remove_scratch`.
+    """Creates a folder for all temporary files of this process, which `remove_scratch` removes.
 
-    TensorFlow writes modules there, and Python their bytecode beside them.
+    TensorFlow writes Python modules there, and Python writes their bytecode beside them.
 
     Example:
         >>> make_scratch()
@@ -136,7 +136,7 @@ def make_scratch() -> None:
 
 
 def remove_scratch() -> None:
-    """Removes the scratch folder, if there is one: the process is ending.
+    """Removes the folder of `make_scratch`, if there is one, before the process ends.
 
     Example:
         >>> remove_scratch()
@@ -147,7 +147,7 @@ def remove_scratch() -> None:
 
 
 def ignore() -> None:
-    """Lets no such signal through any more: the outcome stands, the process is ending.
+    """Ignores these signals from now on, because the result stands and the process is ending.
 
     Example:
         >>> ignore()
@@ -159,10 +159,10 @@ def ignore() -> None:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Holds such signals back until the block is done; for steps that belong together.
+    """Delays these signals until a block is done, for steps that must not be separated.
 
     Yields:
-        Nothing; a signal that came meanwhile is raised after the block.
+        Nothing; a signal that arrived meanwhile is raised after the block.
 
     Example:
         >>> with contextlib.suppress(KeyboardInterrupt), uninterrupted():
@@ -185,7 +185,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _handle(handler: signal._HANDLER) -> dict[int, signal._HANDLER]:
-    """Sets a handler, except where the caller had a signal ignored: nohup, a shell's `&`."""
+    """Sets a handler, except for signals that the caller ignores, as nohup and a shell's `&` do."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     kept: dict[int, signal._HANDLER] = {
         number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)
@@ -203,7 +203,7 @@ def _restore(handlers: dict[int, signal._HANDLER]) -> None:
 def _raise(number: int, frame: FrameType | None) -> None:
     global _last_raised
     now = time.monotonic()
-    # A second Ctrl-C, or a shell's beside the terminal's, must not cut the clean-up short.
+    # A second Ctrl-C, from the user or from a shell, must not interrupt the clean-up.
     if now - _last_raised >= PATIENCE_SECONDS:
         _last_raised = now
         raise Interrupted(number)

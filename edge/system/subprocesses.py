@@ -1,4 +1,4 @@
-"""Runs tools, and native code that may abort, in processes of their own that end with this one."""
+"""Runs tools, and native code that may abort, in child processes that end with this process."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ KILL_SECONDS = 2.0
 
 
 def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
-    """Runs a program to its end; if this one is interrupted, it and its children are killed.
+    """Runs a program to its end, and kills it with its children if this process is interrupted.
 
-    A compiler's driver has children of its own. They form a process group, so that none goes on
-    writing into a folder that is being removed, and a terminal's Ctrl-C reaches this process alone.
+    A compiler's driver starts children of its own. They form one process group, so that none keeps
+    writing into a folder that is being removed, and Ctrl-C in a terminal reaches only this process.
 
     Args:
-        command: Program and arguments.
-        options: As of `subprocess.Popen`; also `input`, what the program reads.
+        command: The program and its arguments.
+        options: Options of `subprocess.Popen`, and `input`, the text or bytes that the program
+            reads from its standard input.
 
     Returns:
-        Exit code and what it printed.
+        The exit code and the output of the program.
 
     Raises:
         OSError: If the program cannot be started.
@@ -43,7 +44,7 @@ def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProc
     sent = options.pop("input", None)
     options.setdefault("stdin", subprocess.DEVNULL if sent is None else subprocess.PIPE)
     process = None
-    # What a killed compiler leaves behind goes with the folder.
+    # The temporary files of a killed compiler are removed with this folder.
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as scratch:
         environment = (options.pop("env", None) or os.environ) | {"TMPDIR": scratch}
         try:
@@ -70,29 +71,29 @@ def _kill_group(process: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        # Its children are not this process's to wait for.
+        # This process cannot wait for grandchildren, so it asks whether the group is gone.
         while time.monotonic() < deadline:
             os.killpg(process.pid, 0)
             time.sleep(0.01)
 
 
 def run_child(module: str, folder: pathlib.Path, failure: type[EdgeError], what: str) -> str:
-    """Runs `python -m module folder` and turns its end into a result or one clear error.
+    """Runs `python -m module folder` and turns a failure into one clear error.
 
-    The child reads and writes files in `folder`. An error that it can name it writes to
-    `error.txt`; when it dies without a word, the signal and its last line stand in.
+    The child reads and writes files in `folder`. It writes an error that it can explain to
+    `error.txt`; otherwise the signal or the last line that it printed explains the failure.
 
     Args:
-        module: Module with a `main` guard.
-        folder: Working folder, also the child's only argument.
-        failure: The error to raise.
-        what: Name of the work, for the message.
+        module: The name of the module to run.
+        folder: The folder for input and output files, the child's only argument.
+        failure: The type of the error to raise.
+        what: The name of the work, with which the error message begins.
 
     Returns:
-        What the child printed on its standard error.
+        The text that the child printed on its standard error.
 
     Raises:
-        EdgeError: Of type `failure`, if the child ends with other than 0.
+        EdgeError: An error of type `failure`, if the child's exit code is not 0.
 
     Example:
         >>> run_child("edge.no_such", pathlib.Path("."), EdgeError, "Testing")

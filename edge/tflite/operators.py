@@ -1,140 +1,236 @@
-"""One entry per operator: options, output shape, padding, which input is the kernel."""
+"""One entry per operator: how its options are read, its output's shape, its window, its weights."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-from edge.tflite.graph import Operator, Tensor
+from edge.errors import ModelError
+from edge.tflite.options import (
+    add_options,
+    convolution_options,
+    dense_options,
+    depthwise_options,
+    mean_options,
+    pool_options,
+    softmax_options,
+)
+from edge.tflite.shapes import (
+    averaged_axes,
+    averaged_shape,
+    broadcast_shape,
+    convolved_shape,
+    dense_shape,
+    depthwise_shape,
+    kept_shape,
+    leading_padding,
+    padded_shape,
+    pooled_shape,
+    reshaped_shape,
+)
+from edge.tflite.tensors import Operator, Tensor
 
-LARGEST_STEP = 1 << 15
-"""No window, stride or dilation of a microcontroller's network comes near."""
+
+class HasTensors(Protocol):
+    """What a rule needs of a `Graph`, which itself counts its operations by these rules."""
+
+    @property
+    def tensors(self) -> Sequence[Tensor]:
+        """All tensors, by index."""
 
 
-def slid_sides(source: Sequence[int], window: Sequence[int], op: Operator) -> tuple[int, int]:
-    """Height and width after an operator's window has slid over an image.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OperatorRule:
+    """What the package knows of one operator of TFLite.
+
+    Attributes:
+        shape: The shape of the output, from the operator, its inputs and the shape that the file
+            states; checking and scaling use the same.
+        options: Reads the operator's options from the flatbuffer; None if it has none that matter.
+        kernel: Which input holds the weights; None if it has no weights.
+        channel_axis: The axis of the kernel along which the output's channels lie.
+        is_windowed: Whether a window slides over an image, with stride and padding.
+        is_channelwise: Whether a channel of the output depends on the same channel of the inputs
+            alone, where both have as many.
+    """
+
+    shape: Callable[[Operator, Sequence[Tensor], tuple[int, ...]], tuple[int, ...]]
+    options: Callable[[Any], dict[str, Any]] | None = None
+    kernel: int | None = None
+    channel_axis: int = 0
+    is_windowed: bool = False
+    is_channelwise: bool = False
+
+
+_POOL = OperatorRule(
+    shape=pooled_shape, options=pool_options, is_windowed=True, is_channelwise=True
+)
+_ELEMENTWISE = OperatorRule(shape=kept_shape, is_channelwise=True)
+
+OPERATORS = {
+    "CONV_2D": OperatorRule(
+        shape=convolved_shape, options=convolution_options, kernel=1, is_windowed=True
+    ),
+    "DEPTHWISE_CONV_2D": OperatorRule(
+        shape=depthwise_shape,
+        options=depthwise_options,
+        kernel=1,
+        channel_axis=3,
+        is_windowed=True,
+        is_channelwise=True,
+    ),
+    "FULLY_CONNECTED": OperatorRule(shape=dense_shape, options=dense_options, kernel=1),
+    "AVERAGE_POOL_2D": _POOL,
+    "MAX_POOL_2D": _POOL,
+    "MEAN": OperatorRule(shape=averaged_shape, options=mean_options, is_channelwise=True),
+    "ADD": OperatorRule(shape=broadcast_shape, options=add_options, is_channelwise=True),
+    "PAD": OperatorRule(shape=padded_shape, is_channelwise=True),
+    "RESHAPE": OperatorRule(shape=reshaped_shape),
+    "SOFTMAX": OperatorRule(shape=kept_shape, options=softmax_options),
+    "QUANTIZE": _ELEMENTWISE,
+    "RELU": _ELEMENTWISE,
+    "RELU6": _ELEMENTWISE,
+    "LOGISTIC": _ELEMENTWISE,
+    "HARD_SWISH": _ELEMENTWISE,
+}
+"""By TFLite's name. Of an operator without an entry nothing is checked or computed."""
+
+
+def has_kernel(op: Operator) -> bool:
+    """Whether an operator multiplies by weights.
 
     Args:
-        source: Shape of the image, (batch, height, width, channels).
-        window: Height and width of the window.
-        op: The operator, for stride, dilation and padding.
+        op: The operator.
 
     Returns:
-        Height and width of the output, in pixels.
-
-    Raises:
-        ValueError: If nothing is left of the image, or the options are none.
+        True for convolutions and FULLY_CONNECTED.
 
     Example:
-        >>> from edge.tflite.graph import Operator
-        >>> options = {"stride": (2, 2), "padding": "SAME"}
-        >>> slid_sides((1, 9, 9, 3), (3, 3), Operator(0, "MAX_POOL_2D", (0,), (1,), options))
-        (5, 5)
-
-    Source: TensorFlow Lite's padding.h, `ComputeOutSize`.
+        >>> [has_kernel(op) for op in graph.operators[2:4]]
+        [True, False]
     """
-    strides, dilations = op.options["stride"], op.options.get("dilation", (1, 1))
-    if not all(1 <= step <= LARGEST_STEP for step in (*strides, *dilations, *window)):
-        raise ValueError(f"stride {strides}, dilation {dilations}, window {tuple(window)}")
-    sides = []
-    for size, taps, stride, dilation in zip(source[1:3], window, strides, dilations, strict=True):
-        reach = (taps - 1) * dilation + 1 if op.options["padding"] == "VALID" else 1
-        sides.append((size - reach) // stride + 1)
-    if min(sides) < 1:
-        raise ValueError(f"nothing is left of an image of {tuple(source)}")
-    return sides[0], sides[1]
+    rule = OPERATORS.get(op.opcode)
+    return rule is not None and rule.kernel is not None
 
 
-def leading_padding(
-    source: Sequence[int], output: Sequence[int], window: Sequence[int], op: Operator
-) -> tuple[int, int]:
-    """Rows and columns that a sliding operator adds before its image.
+def kernel_of(graph: HasTensors, op: Operator) -> Tensor:
+    """The tensor that holds an operator's weights.
 
     Args:
-        source: Shape of the image, (batch, height, width, channels).
-        output: Shape of what the operator makes of it.
-        window: Height and width of the window.
-        op: The operator, for stride, dilation and padding.
+        graph: The model.
+        op: One of its operators that has weights.
+
+    Returns:
+        The tensor, in TFLite's order: (outputs, height, width, inputs) of CONV_2D, (1, height,
+        width, outputs) of DEPTHWISE_CONV_2D, (outputs, inputs) of FULLY_CONNECTED.
+
+    Raises:
+        ModelError: If the operator has no weights.
+
+    Example:
+        >>> kernel_of(graph, graph.operators[0]).shape
+        (4, 3, 3, 3)
+    """
+    rule = OPERATORS.get(op.opcode)
+    if rule is None or rule.kernel is None:
+        raise ModelError(f"{op.opcode} (operator {op.index}) has no weights.")
+    return graph.tensors[op.inputs[rule.kernel]]
+
+
+def channel_axis(op: Operator) -> int:
+    """The axis of an operator's kernel along which its output's channels lie.
+
+    Args:
+        op: An operator with weights.
+
+    Returns:
+        3 for DEPTHWISE_CONV_2D, 0 for the others.
+
+    Example:
+        >>> [channel_axis(op) for op in graph.operators[:2]]
+        [0, 3]
+    """
+    return OPERATORS[op.opcode].channel_axis
+
+
+def window_of(graph: HasTensors, op: Operator) -> tuple[int, int]:
+    """Height and width of the window that an operator slides over its image.
+
+    Args:
+        graph: The model.
+        op: One of its operators.
+
+    Returns:
+        The window, in taps; (1, 1) for an operator that has none.
+
+    Example:
+        >>> window_of(graph, graph.operators[0])
+        (3, 3)
+    """
+    rule = OPERATORS.get(op.opcode)
+    if rule is None or not rule.is_windowed:
+        return 1, 1
+    height, width = op.options["filter"] if rule.kernel is None else kernel_of(graph, op).shape[1:3]
+    return int(height), int(width)
+
+
+def padding_of(graph: HasTensors, op: Operator) -> tuple[int, int]:
+    """Rows and columns that a windowed operator adds before its image.
+
+    Args:
+        graph: The model.
+        op: One of its operators that slides a window.
 
     Returns:
         Rows above and columns to the left, in pixels.
 
     Example:
-        >>> from edge.tflite.graph import Operator
-        >>> op = Operator(0, "MAX_POOL_2D", (0,), (1,), {"stride": (2, 2), "padding": "SAME"})
-        >>> leading_padding((1, 9, 8, 3), (1, 5, 4, 3), (3, 3), op)
-        (1, 0)
-
-    Source: TensorFlow Lite's padding.h, `ComputePadding`.
+        >>> padding_of(graph, graph.operators[1])
+        (1, 1)
     """
-    if op.options["padding"] == "VALID":
-        return 0, 0
-    strides, dilations = op.options["stride"], op.options.get("dilation", (1, 1))
-    top, left = (
-        max(0, (out - 1) * stride + (taps - 1) * dilation + 1 - size) // 2
-        for out, stride, taps, dilation, size in zip(
-            output[1:3], strides, window, dilations, source[1:3], strict=True
-        )
-    )
-    return top, left
+    source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    return leading_padding(source.shape, output.shape, window_of(graph, op), op)
 
 
-def expected_shape(
-    op: Operator, inputs: Sequence[Tensor], output: Tensor
-) -> tuple[int, ...] | None:
-    """The shape that an operator gives its output, None for an operator without a rule."""
-    source = inputs[0].shape
-    if op.opcode in ("SOFTMAX", "QUANTIZE", "RELU", "RELU6"):
-        return source
-    if op.opcode == "RESHAPE":
-        return output.shape if math.prod(source) == math.prod(output.shape) else ()
-    if op.opcode in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):
-        return (source[0], *slid_sides(_image(source), op.options["filter"], op), source[3])
-    if op.opcode == "MEAN":
-        return _mean_shape(op, source, inputs[1])
-    if op.opcode == "PAD":
-        pads = inputs[1].values().reshape(len(source), 2)
-        if pads.min() < 0 or pads.max() > LARGEST_STEP:
-            raise ValueError(f"padding {pads.tolist()}")
-        return tuple(int(size + sum(pad)) for size, pad in zip(source, pads, strict=True))
-    if op.opcode in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-        return _weighted_shape(op, inputs, output)
-    return None
+def mean_axes(graph: HasTensors, op: Operator) -> tuple[int, ...]:
+    """The axes that MEAN averages over.
+
+    Args:
+        graph: The model.
+        op: A MEAN of it.
+
+    Returns:
+        Axes from 0, each once, in order.
+
+    Raises:
+        ValueError: If the input has no such axis.
+
+    Example:
+        >>> mean_axes(graph, graph.operators[4])
+        (1, 2)
+    """
+    return averaged_axes([graph.tensors[index] for index in op.inputs])
 
 
-def _weighted_shape(op: Operator, inputs: Sequence[Tensor], output: Tensor) -> tuple[int, ...]:
-    source, kernel = inputs[0].shape, inputs[1].shape
-    if op.opcode == "FULLY_CONNECTED":
-        made, taken = kernel
-        if taken < 1 or math.prod(source) % taken:
-            raise ValueError(f"FULLY_CONNECTED of {source} with weights of {kernel}")
-        rows = math.prod(source) // taken
-        expected = output.shape
-        if not expected or expected[-1] != made or math.prod(expected) != rows * made:
-            return ()
-    else:
-        is_depthwise = op.opcode == "DEPTHWISE_CONV_2D"
-        made = _image(kernel)[3 if is_depthwise else 0]
-        share = made % source[3] if is_depthwise else source[3] % kernel[3]
-        if share or (is_depthwise and kernel[0] != 1):
-            raise ValueError(f"{op.opcode} of {source} with a kernel of {kernel}")
-        expected = (source[0], *slid_sides(_image(source), kernel[1:3], op), made)
-    if len(inputs) > 2 and inputs[2].element_count != made:
-        raise ValueError(f"{op.opcode} with {inputs[2].element_count} biases for {made} channels")
-    return expected
+def macs(graph: HasTensors, op: Operator) -> int:
+    """Multiply-accumulates of one operator.
 
+    Args:
+        graph: The model.
+        op: One of its operators.
 
-def _mean_shape(op: Operator, source: tuple[int, ...], axes_tensor: Tensor) -> tuple[int, ...]:
-    axes = {int(axis) for axis in axes_tensor.values().reshape(-1)}
-    if not all(-len(source) <= axis < len(source) for axis in axes):
-        raise ValueError(f"MEAN of {source} over axes {sorted(axes)}")
-    axes = {axis % len(source) for axis in axes}
-    if op.options.get("keep_dims"):
-        return tuple(1 if n in axes else size for n, size in enumerate(source))
-    return tuple(size for n, size in enumerate(source) if n not in axes)
+    Returns:
+        The number; 0 for operators that do not multiply by weights.
 
-
-def _image(shape: Sequence[int]) -> Sequence[int]:
-    if len(shape) != 4 or min(shape) < 1:
-        raise ValueError(f"{tuple(shape)} is no image")
-    return shape
+    Example:
+        >>> macs(graph, graph.operators[0])  # 4x4 pixels, 4 channels of 3x3x3 taps
+        1728
+    """
+    if not has_kernel(op):
+        return 0
+    # Every element of the output takes one slice of the kernel.
+    taps = list(kernel_of(graph, op).shape)
+    del taps[channel_axis(op)]
+    return graph.tensors[op.outputs[0]].element_count * math.prod(taps)

@@ -13,14 +13,15 @@ from ai_edge_litert import schema_py_generated as schema
 from edge.errors import ModelError
 from edge.system.files import read_file
 from edge.tflite.graph import Graph, Operator, Quantization, Tensor
-from edge.tflite.validate import check_operators, check_references
+from edge.tflite.operators import OPERATORS
+from edge.tflite.validate import check_graph
 
 FILE_IDENTIFIER = b"TFL3"
 OFFLINE_PLAN_NAME = b"OfflineMemoryAllocation"
 MOST_TENSORS = 10_000
 MOST_BYTES = 2**31 - 1
-"""Of a tensor: TFLite Micro counts in 32 bits. Beyond either limit, a file is damaged or not meant
-for a microcontroller."""
+"""The largest tensor: TFLite Micro counts in 32 bits. Beyond either limit, a file is damaged or not
+meant for a microcontroller."""
 _DTYPES = {
     schema.TensorType.FLOAT32: "float32",
     schema.TensorType.FLOAT16: "float16",
@@ -35,13 +36,6 @@ _DTYPES = {
 }
 _OPCODES = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
-}
-_PADDINGS = {schema.Padding.SAME: "SAME", schema.Padding.VALID: "VALID"}
-_ACTIVATIONS = {
-    schema.ActivationFunctionType.NONE: "NONE",
-    schema.ActivationFunctionType.RELU: "RELU",
-    schema.ActivationFunctionType.RELU_N1_TO_1: "RELU_N1_TO_1",
-    schema.ActivationFunctionType.RELU6: "RELU6",
 }
 
 
@@ -106,15 +100,14 @@ def _parse(content: bytes, where: str) -> Graph:
         for i in range(_count(subgraph.OperatorsLength(), content))
     )
     graph = Graph(
-        tensors,
-        operators,
-        tuple(int(subgraph.Inputs(i)) for i in range(subgraph.InputsLength())),
-        tuple(int(subgraph.Outputs(i)) for i in range(subgraph.OutputsLength())),
-        content,
-        _offline_offsets(model, len(tensors)),
+        tensors=tensors,
+        operators=operators,
+        inputs=tuple(int(subgraph.Inputs(i)) for i in range(subgraph.InputsLength())),
+        outputs=tuple(int(subgraph.Outputs(i)) for i in range(subgraph.OutputsLength())),
+        content=content,
+        offline_offsets=_offline_offsets(model, len(tensors)),
     )
-    check_references(graph, where)
-    check_operators(graph)
+    check_graph(graph, where)
     return graph
 
 
@@ -155,7 +148,15 @@ def _tensor(model: Any, table: Any, index: int, where: str) -> Tensor:
     signature = [int(table.ShapeSignature(i)) for i in range(table.ShapeSignatureLength())]
     if any(side < 0 for side in shape):
         raise ValueError(f"negative shape {shape}")
-    tensor = Tensor(index, name, shape, dtype, _quantization(table), None, -1 in signature)
+    tensor = Tensor(
+        index=index,
+        name=name,
+        shape=shape,
+        dtype=dtype,
+        quantization=_quantization(table),
+        data=None,
+        is_dynamic=-1 in signature,
+    )
     if tensor.bytes > MOST_BYTES:
         raise ValueError(f"a tensor of {tensor.bytes} bytes")
     buffer = model.Buffers(table.Buffer())
@@ -185,42 +186,16 @@ def _operator(table: Any, index: int, opcodes: list[str]) -> Operator:
     opcode = opcodes[table.OpcodeIndex()]
     inputs = tuple(int(table.Inputs(i)) for i in range(table.InputsLength()))
     return Operator(
-        index,
-        opcode,
-        tuple(i for i in inputs if i != -1),
-        tuple(int(table.Outputs(i)) for i in range(table.OutputsLength())),
-        _options(opcode, table.BuiltinOptions()),
+        index=index,
+        opcode=opcode,
+        inputs=tuple(i for i in inputs if i != -1),
+        outputs=tuple(int(table.Outputs(i)) for i in range(table.OutputsLength())),
+        options=_options(opcode, table.BuiltinOptions()),
     )
 
 
 def _options(opcode: str, union: Any) -> dict[str, Any]:
-    """The builtin options of the operators whose cost and memory edge computes."""
-    reader = {
-        "CONV_2D": schema.Conv2DOptions,
-        "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptions,
-        "AVERAGE_POOL_2D": schema.Pool2DOptions,
-        "MAX_POOL_2D": schema.Pool2DOptions,
-        "FULLY_CONNECTED": schema.FullyConnectedOptions,
-        "ADD": schema.AddOptions,
-        "MEAN": schema.ReducerOptions,
-        "SOFTMAX": schema.SoftmaxOptions,
-    }.get(opcode)
-    if reader is None or union is None:
+    rule = OPERATORS.get(opcode)
+    if rule is None or rule.options is None or union is None:
         return {}
-    table = reader()
-    table.Init(union.Bytes, union.Pos)
-    options: dict[str, Any] = {}
-    if hasattr(table, "Padding"):
-        options["padding"] = _PADDINGS[table.Padding()]
-        options["stride"] = (int(table.StrideH()), int(table.StrideW()))
-    if hasattr(table, "DilationHFactor"):
-        options["dilation"] = (int(table.DilationHFactor()), int(table.DilationWFactor()))
-    if hasattr(table, "FilterHeight"):
-        options["filter"] = (int(table.FilterHeight()), int(table.FilterWidth()))
-    if hasattr(table, "FusedActivationFunction"):
-        options["activation"] = _ACTIVATIONS.get(table.FusedActivationFunction(), "OTHER")
-    if hasattr(table, "Beta"):
-        options["beta"] = float(table.Beta())
-    if hasattr(table, "KeepDims"):
-        options["keep_dims"] = bool(table.KeepDims())
-    return options
+    return rule.options(union)

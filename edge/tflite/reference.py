@@ -11,13 +11,12 @@ from edge.tflite.fixed_point import (
     divide_by_power,
     exp_table,
     high_multiply,
-    quantized_multiplier,
     reciprocal,
     requantize,
     requantize_once,
 )
 from edge.tflite.graph import Graph, Operator, Tensor
-from edge.tflite.operators import leading_padding
+from edge.tflite.operators import kernel_of, mean_axes, padding_of, window_of
 from edge.tflite.requantization import (
     ADD_LEFT_SHIFT,
     activation_range,
@@ -25,6 +24,7 @@ from edge.tflite.requantization import (
     bias_of,
     channel_multipliers,
     mean_multiplier,
+    quantize_multiplier,
     scale_of,
     zero_point_of,
 )
@@ -71,7 +71,7 @@ def every_tensor(graph: Graph, sample: np.ndarray) -> Values:
     """
     values: Values = {graph.inputs[0]: sample.reshape(graph.input.shape)}
     for op in graph.operators:
-        compute = _OPERATORS.get(op.opcode)
+        compute = KERNELS.get(op.opcode)
         if compute is None:
             raise ModelError(f"{op.opcode} (operator {op.index}) is not implemented.")
         output = graph.tensors[op.outputs[0]]
@@ -80,21 +80,21 @@ def every_tensor(graph: Graph, sample: np.ndarray) -> Values:
 
 
 def _convolution(graph: Graph, op: Operator, values: Values) -> np.ndarray:
-    kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
-    windows = _windows(graph, op, values, kernel.shape[1:3])
+    kernel = kernel_of(graph, op).values().astype(np.int64)
+    windows = _windows(graph, op, values)
     return _requantized(graph, op, np.einsum("hwyxc,oyxc->hwo", windows, kernel))
 
 
 def _depthwise(graph: Graph, op: Operator, values: Values) -> np.ndarray:
-    kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)[0]
-    windows = _windows(graph, op, values, kernel.shape[:2])
+    kernel = kernel_of(graph, op).values().astype(np.int64)[0]
+    windows = _windows(graph, op, values)
     repeated = np.repeat(windows, kernel.shape[2] // windows.shape[-1], axis=-1)
     return _requantized(graph, op, np.einsum("hwyxc,yxc->hwc", repeated, kernel))
 
 
 def _fully_connected(graph: Graph, op: Operator, values: Values) -> np.ndarray:
     source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
+    kernel = kernel_of(graph, op).values().astype(np.int64)
     x = values[source.index].astype(np.int64).reshape(-1, kernel.shape[1]) - zero_point_of(source)
     total = x @ kernel.T + bias_of(graph, op)
     multiplier, shift = channel_multipliers(graph, op)
@@ -113,24 +113,23 @@ def _requantized(graph: Graph, op: Operator, total: np.ndarray) -> np.ndarray:
 
 def _average_pool(graph: Graph, op: Operator, values: Values) -> np.ndarray:
     ones = {op.inputs[0]: np.ones(graph.tensors[op.inputs[0]].shape, np.int64)}
-    size = op.options["filter"]
-    count = _windows(graph, op, ones, size, pad_value=0, offset=0).sum(axis=(2, 3))
-    total = _windows(graph, op, values, size, pad_value=0, offset=0).sum(axis=(2, 3))
+    count = _windows(graph, op, ones, pad_value=0, offset=0).sum(axis=(2, 3))
+    total = _windows(graph, op, values, pad_value=0, offset=0).sum(axis=(2, 3))
     # Rounded to nearest, ties away from zero.
     mean = np.sign(total) * ((np.abs(total) + count // 2) // count)
     return _clamped(op, graph.tensors[op.outputs[0]], mean)
 
 
 def _max_pool(graph: Graph, op: Operator, values: Values) -> np.ndarray:
-    windows = _windows(graph, op, values, op.options["filter"], pad_value=-128, offset=0)
+    windows = _windows(graph, op, values, pad_value=-128, offset=0)
     return _clamped(op, graph.tensors[op.outputs[0]], windows.max(axis=(2, 3)))
 
 
 def _mean(graph: Graph, op: Operator, values: Values) -> np.ndarray:
     source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    axes = tuple(int(axis) for axis in graph.tensors[op.inputs[1]].values().reshape(-1))
     centred = values[source.index].astype(np.int64) - zero_point_of(source)
-    return _clipped(op, output, requantize(centred.sum(axis=axes), *mean_multiplier(graph, op)))
+    total = centred.sum(axis=mean_axes(graph, op))
+    return _clipped(op, output, requantize(total, *mean_multiplier(graph, op)))
 
 
 def _add(graph: Graph, op: Operator, values: Values) -> np.ndarray:
@@ -159,9 +158,8 @@ def _reshape(graph: Graph, op: Operator, values: Values) -> np.ndarray:
 
 def _quantize(graph: Graph, op: Operator, values: Values) -> np.ndarray:
     source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    pair = quantized_multiplier(scale_of(source) / scale_of(output))
     centred = values[source.index].astype(np.int64) - zero_point_of(source)
-    return _clipped(op, output, requantize(centred, *pair))
+    return _clipped(op, output, requantize(centred, *quantize_multiplier(graph, op)))
 
 
 def _softmax(graph: Graph, op: Operator, values: Values) -> np.ndarray:
@@ -182,16 +180,16 @@ def _windows(
     graph: Graph,
     op: Operator,
     values: Values,
-    size: tuple[int, int],
+    *,
     pad_value: int | None = None,
     offset: int | None = None,
 ) -> np.ndarray:
     """What the window sees, (height, width, window height, window width, channels), centred."""
     source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    zero_point = zero_point_of(source)
+    zero_point, size = zero_point_of(source), window_of(graph, op)
     strides, dilations = op.options["stride"], op.options.get("dilation", (1, 1))
     image = values[source.index][0].astype(np.int64)
-    before = leading_padding(source.shape, output.shape, size, op)
+    before = padding_of(graph, op)
     after = [
         max(0, (out - 1) * stride + (taps - 1) * dilation + 1 - pad - extent)
         for out, stride, taps, dilation, pad, extent in zip(
@@ -214,7 +212,7 @@ def _clamped(op: Operator, output: Tensor, value: np.ndarray) -> np.ndarray:
     return np.clip(value, *activation_range(op, output))
 
 
-_OPERATORS: dict[str, Callable[[Graph, Operator, Values], np.ndarray]] = {
+KERNELS: dict[str, Callable[[Graph, Operator, Values], np.ndarray]] = {
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _depthwise,
     "FULLY_CONNECTED": _fully_connected,
@@ -227,3 +225,4 @@ _OPERATORS: dict[str, Callable[[Graph, Operator, Values], np.ndarray]] = {
     "QUANTIZE": _quantize,
     "SOFTMAX": _softmax,
 }
+"""One function per operator of the engine, by TFLite's name."""

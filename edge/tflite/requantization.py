@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from edge.errors import ModelError
-from edge.tflite.fixed_point import (
-    quantized_multiplier,
-)
+from edge.tflite.fixed_point import quantized_multiplier
 from edge.tflite.graph import Graph, Operator, Tensor
+from edge.tflite.operators import channel_axis, kernel_of
 
 ADD_LEFT_SHIFT = 20
 
@@ -114,14 +113,34 @@ def channel_multipliers(graph: Graph, op: Operator) -> tuple[np.ndarray, np.ndar
         >>> (multipliers / 2**31).tolist(), shifts.tolist()
         ([0.5, 0.5, 0.5, 0.5], [-10, -10, -10, -10])
     """
-    source, kernel, output = (graph.tensors[i] for i in (op.inputs[0], op.inputs[1], op.outputs[0]))
-    scale_of(kernel)
-    assert kernel.quantization is not None, "scale_of has looked"
-    channels = kernel.shape[3] if op.opcode == "DEPTHWISE_CONV_2D" else kernel.shape[0]
-    scales = np.broadcast_to(np.array(kernel.quantization.scales), channels)
+    source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    scales = kernel_scales(graph, op)
     pairs = [quantized_multiplier(scale_of(source) * s / scale_of(output)) for s in scales]
     table = np.array(pairs, np.int64)
     return table[:, 0], table[:, 1]
+
+
+def kernel_scales(graph: Graph, op: Operator) -> np.ndarray:
+    """The scale of each output channel's weights of a convolution or FULLY_CONNECTED.
+
+    Args:
+        graph: The model.
+        op: The operator.
+
+    Returns:
+        float64 array (output channels,); one scale for all stands in every channel.
+
+    Raises:
+        ModelError: If the kernel is not quantized.
+
+    Example:
+        >>> kernel_scales(graph, graph.operators[0]).tolist()
+        [0.001953125, 0.001953125, 0.001953125, 0.001953125]
+    """
+    kernel = kernel_of(graph, op)
+    if kernel.quantization is None:
+        raise ModelError(f"Tensor {kernel.name!r} is not quantized.")
+    return np.broadcast_to(np.array(kernel.quantization.scales), kernel.shape[channel_axis(op)])
 
 
 def bias_of(graph: Graph, op: Operator) -> np.ndarray:
@@ -164,6 +183,30 @@ def add_multipliers(graph: Graph, op: Operator) -> list[tuple[int, int]]:
     result = scale_of(graph.tensors[op.outputs[0]])
     ratios = (first / widest, second / widest, widest / (2**ADD_LEFT_SHIFT * result))
     return [quantized_multiplier(ratio) for ratio in ratios]
+
+
+def quantize_multiplier(graph: Graph, op: Operator) -> tuple[int, int]:
+    """Multiplier and shift of QUANTIZE from one int8 tensor to another.
+
+    Args:
+        graph: The model.
+        op: The operator.
+
+    Returns:
+        `(multiplier, shift)`.
+
+    Example:
+        >>> from edge.tflite.graph import Quantization
+        >>> scales = [Quantization((scale,), (0,), 0) for scale in (0.5, 0.25)]
+        >>> tensors = [Tensor(n, "", (1, 4), "int8", q, None) for n, q in enumerate(scales)]
+        >>> op = Operator(0, "QUANTIZE", (0,), (1,), {})
+        >>> quantize_multiplier(Graph(tuple(tensors), (op,), (0,), (1,), b""), op)
+        (1073741824, 2)
+
+    Source: TFLite's `quantize.cc`, the requantization of int8 to int8.
+    """
+    source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    return quantized_multiplier(scale_of(source) / scale_of(output))
 
 
 def mean_multiplier(graph: Graph, op: Operator) -> tuple[int, int]:

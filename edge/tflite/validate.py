@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.errors import ModelError
 from edge.tflite.graph import Graph
-from edge.tflite.operators import expected_shape
+from edge.tflite.operators import OPERATORS
 
 
 def require_int8(graph: Graph, where: str = "The model") -> None:
@@ -31,7 +31,7 @@ def require_int8(graph: Graph, where: str = "The model") -> None:
         if tensor.dtype != "int8" or tensor.quantization is None:
             raise ModelError(
                 f"{where} is not an int8 model: tensor {tensor.name!r} is {tensor.dtype}. Convert "
-                "it with edge.convert(model, representative_data=...)."
+                "it with edge.convert(model, representative_dataset=...)."
             )
     for op in graph.operators:
         for index in (*op.inputs, *op.outputs):
@@ -42,8 +42,43 @@ def require_int8(graph: Graph, where: str = "The model") -> None:
                 )
 
 
+def check_graph(graph: Graph, where: str = "The model") -> None:
+    """Refuses a file whose parts contradict each other; the reader calls this once.
+
+    Args:
+        graph: The model as it was read.
+        where: Its name for the message.
+
+    Raises:
+        ModelError: If a tensor is read before it is made, or an operator does not go with the
+            shapes of its tensors.
+
+    Example:
+        >>> check_graph(Graph((), (), (), (), b""))
+        Traceback (most recent call last):
+        edge.errors.ModelError: The model has no operator that makes its output.
+    """
+    check_references(graph, where)
+    try:
+        check_operators(graph)
+    except ValueError as error:
+        raise ModelError(f"{where} is damaged: {error}.") from error
+
+
 def check_references(graph: Graph, where: str) -> None:
-    """Every tensor is made before it is read: the order of the file is the order of execution."""
+    """Checks that every tensor is made before it is read.
+
+    Args:
+        graph: The model; the order of its operators is the order of execution.
+        where: Its name for the message.
+
+    Raises:
+        ModelError: If a tensor does not exist, is read too early or is made twice, or if no
+            operator makes the output.
+
+    Example:
+        >>> check_references(graph, "model.tflite")
+    """
     made = {t.index for t in graph.tensors if t.is_constant} | set(graph.inputs)
     used = [i for op in graph.operators for i in (*op.inputs, *op.outputs)]
     if any(not 0 <= i < len(graph.tensors) for i in (*used, *graph.inputs, *graph.outputs)):
@@ -67,7 +102,7 @@ def check_references(graph: Graph, where: str) -> None:
 
 
 def check_operators(graph: Graph) -> None:
-    """Checks that the operators whose memory and cost are computed fit their tensors.
+    """Checks that operators fit the shapes of their tensors.
 
     Args:
         graph: The model, its references already checked.
@@ -76,14 +111,12 @@ def check_operators(graph: Graph) -> None:
         ValueError: If an operator and its tensors contradict each other.
 
     Example:
-        >>> from edge.tflite.graph import Graph
-        >>> check_operators(Graph((), (), (), (), b""))
+        >>> check_operators(graph)
     """
     for op in graph.operators:
         inputs = [graph.tensors[index] for index in op.inputs]
         if not op.outputs or not inputs:
             raise ValueError(f"{op.opcode} without an input or an output")
-        output = graph.tensors[op.outputs[0]]
-        expected = expected_shape(op, inputs, output)
-        if expected is not None and expected != output.shape:
-            raise ValueError(f"{op.opcode} making {output.shape} of {inputs[0].shape}")
+        rule, stated = OPERATORS.get(op.opcode), graph.tensors[op.outputs[0]].shape
+        if rule is not None and rule.shape(op, inputs, stated) != stated:
+            raise ValueError(f"{op.opcode} making {stated} of {inputs[0].shape}")

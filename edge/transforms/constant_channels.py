@@ -14,17 +14,16 @@ import dataclasses
 import numpy as np
 
 from edge.tflite.graph import Graph, Operator, Quantization, Tensor
+from edge.tflite.operators import OPERATORS, channel_axis, has_kernel, kernel_of, window_of
 from edge.tflite.reference import every_tensor
-from edge.tflite.requantization import bias_of, scale_of, zero_point_of
+from edge.tflite.requantization import bias_of, kernel_scales, scale_of, zero_point_of
 
-CHANNELWISE = ("DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D", "ADD", "QUANTIZE", "MEAN")
-MIXING = ("CONV_2D", "FULLY_CONNECTED")
 CHANNEL_MULTIPLE = 4
-"""What the kernels like."""
+"""The kernels of the engine are fastest on whole fours of channels."""
 
 
 def without_constant_channels(graph: Graph) -> Graph:
-    """A smaller graph that computes the same bytes.
+    """Makes a smaller graph that computes the same bytes.
 
     Args:
         graph: An int8 model with one input and one output, of the engine's operators.
@@ -47,12 +46,21 @@ def without_constant_channels(graph: Graph) -> Graph:
         if not mask.all():
             shape = (*graph.tensors[tensor].shape[:-1], int(mask.sum()))
             tensors[tensor] = dataclasses.replace(graph.tensors[tensor], shape=shape)
-    operators = [_narrowed(analysis, op, kept, tensors) for op in graph.operators]
+    operators = [
+        _narrowed(analysis, op, kept, tensors) if has_kernel(op) else op for op in graph.operators
+    ]
     return dataclasses.replace(graph, tensors=tuple(tensors), operators=tuple(operators))
 
 
 class _Analysis:
-    """Which channels are constant, and which ones somebody needs."""
+    """Which channels of each activation are constant, and which ones an output depends on.
+
+    Attributes:
+        graph: The model.
+        values: The first pixel of each activation, by tensor index, for some image: what a
+            constant channel holds for every image.
+        constant: Masks of the constant channels, by tensor index.
+    """
 
     def __init__(self, graph: Graph, values: dict[int, np.ndarray]):
         self.graph = graph
@@ -63,61 +71,62 @@ class _Analysis:
         for op in graph.operators:
             self.constant[op.outputs[0]] = self._constant_outputs(op)
 
-    def vanishing(self, op: Operator) -> np.ndarray:
-        """Constant inputs that add the same to every output pixel, at the border as well."""
-        source = self.graph.tensors[op.inputs[0]]
-        constant = self.constant[source.index]
-        window = self.graph.tensors[op.inputs[1]].shape[1:3] if "CONV" in op.opcode else (1, 1)
-        if tuple(window) == (1, 1) or op.options["padding"] == "VALID":
-            return constant
-        return constant & (self.values[source.index] == zero_point_of(source))
+    def source(self, op: Operator) -> Tensor:
+        return self.graph.tensors[op.inputs[0]]
 
-    def reads_vector(self, op: Operator) -> bool:
-        """Whether FULLY_CONNECTED reads one pixel, so that its inputs are channels."""
-        kernel = self.graph.tensors[op.inputs[1]].shape
-        return kernel[-1] == self.graph.tensors[op.inputs[0]].shape[-1]
-
-    def weights(self, op: Operator) -> np.ndarray:
-        """Of a mixing operator: (outputs, taps, inputs)."""
-        values = self.graph.tensors[op.inputs[1]].values().astype(np.int64)
-        return values.reshape(len(values), -1, values.shape[-1])
-
-    def is_channelwise(self, op: Operator) -> bool:
-        """Whether an operator's output channels are its input channels."""
-        source, output = self.graph.tensors[op.inputs[0]], self.graph.tensors[op.outputs[0]]
-        return source.shape[-1] == output.shape[-1] and (
-            op.opcode in CHANNELWISE
-            or op.opcode == "PAD"
-            or (op.opcode == "RESHAPE" and source.element_count == source.shape[-1])
-        )
+    def computed_inputs(self, op: Operator) -> list[int]:
+        return [index for index in op.inputs if not self.graph.tensors[index].is_constant]
 
     def mixes_channels(self, op: Operator) -> bool:
-        """Whether an operator can do with fewer of its input channels."""
-        if op.opcode == "FULLY_CONNECTED":
-            return self.reads_vector(op)
-        source = self.graph.tensors[op.inputs[0]]
-        return op.opcode == "CONV_2D" and self.weights(op).shape[2] == source.shape[-1]
+        """Whether an operator sums over all channels, and can do with fewer of them.
+
+        Not if a kernel is shared by groups of channels, or takes a whole image as one vector.
+        """
+        if not has_kernel(op) or channel_axis(op) != 0:
+            return False
+        return kernel_of(self.graph, op).shape[-1] == self.source(op).shape[-1]
+
+    def is_channelwise(self, op: Operator) -> bool:
+        """Whether an operator's output channels are its input channels, in the same order."""
+        source, output = self.source(op), self.graph.tensors[op.outputs[0]]
+        if source.shape[-1] != output.shape[-1]:
+            return False
+        is_one_pixel = source.element_count == source.shape[-1]
+        return OPERATORS[op.opcode].is_channelwise or (op.opcode == "RESHAPE" and is_one_pixel)
+
+    def weights(self, op: Operator) -> np.ndarray:
+        """The kernel of an operator that mixes channels, (outputs, taps, inputs)."""
+        values = kernel_of(self.graph, op).values().astype(np.int64)
+        return values.reshape(len(values), -1, values.shape[-1])
+
+    def vanishing(self, op: Operator) -> np.ndarray:
+        """Constant inputs that add the same to every output pixel, at the border as well."""
+        source = self.source(op)
+        constant = self.constant[source.index]
+        if window_of(self.graph, op) == (1, 1) or op.options["padding"] == "VALID":
+            return constant
+        return constant & (self.values[source.index] == zero_point_of(source))
 
     def _constant_outputs(self, op: Operator) -> np.ndarray:
         channels = self.graph.tensors[op.outputs[0]].shape[-1]
         if self.mixes_channels(op):
             live = self.weights(op)[:, :, ~self.vanishing(op)]
             return np.asarray(~live.any(axis=(1, 2)))
-        if op.opcode == "DEPTHWISE_CONV_2D":
-            kernel = self.graph.tensors[op.inputs[1]].values().reshape(-1, channels)
-            repeat = channels // self.graph.tensors[op.inputs[0]].shape[-1]
+        if has_kernel(op) and OPERATORS[op.opcode].is_channelwise:
+            kernel = kernel_of(self.graph, op).values().reshape(-1, channels)
+            repeat = channels // self.source(op).shape[-1]
             return np.asarray(~kernel.any(axis=0) | np.repeat(self.vanishing(op), repeat))
         if not self.is_channelwise(op):
             return np.zeros(channels, bool)
-        sources = [i for i in op.inputs if not self.graph.tensors[i].is_constant]
-        constant = np.asarray(np.stack([self.constant[i] for i in sources]).all(axis=0))
+        inputs = [self.constant[index] for index in self.computed_inputs(op)]
+        constant = np.asarray(np.stack(inputs).all(axis=0))
         if op.opcode == "PAD":
-            source = self.graph.tensors[op.inputs[0]]
+            source = self.source(op)
             constant = constant & (self.values[source.index] == zero_point_of(source))
         return constant
 
     def kept_channels(self) -> dict[int, np.ndarray]:
-        """By tensor: what some output depends on. Grows from the output to a fixed point."""
+        """Masks of what some output depends on, by tensor; grown from the output until it stays."""
         graph = self.graph
         kept = {t: np.zeros(len(mask), bool) for t, mask in self.constant.items()}
         kept[graph.inputs[0]][:] = True
@@ -132,19 +141,18 @@ class _Analysis:
         return kept
 
     def _keep(self, op: Operator, kept: dict[int, np.ndarray]) -> None:
-        output = op.outputs[0]
-        sources = [i for i in op.inputs if not self.graph.tensors[i].is_constant]
+        """Adds what one operator needs for the channels of its output that are kept."""
+        output, inputs = op.outputs[0], self.computed_inputs(op)
         if self.is_channelwise(op):
-            # Inputs and output have the same channels, in the same order.
-            joined = np.stack([kept[t] for t in (*sources, output)]).any(axis=0)
-            for tensor in (*sources, output):
+            joined = np.stack([kept[t] for t in (*inputs, output)]).any(axis=0)
+            for tensor in (*inputs, output):
                 kept[tensor] |= joined
         elif self.mixes_channels(op):
             varying = kept[output] & ~self.constant[output]
             needed = self.weights(op)[varying].any(axis=(0, 1)) & ~self.vanishing(op)
-            kept[sources[0]] |= needed
+            kept[inputs[0]] |= needed
         else:
-            for tensor in (*sources, output):
+            for tensor in (*inputs, output):
                 kept[tensor][:] = True
 
 
@@ -158,41 +166,51 @@ def _narrowed(
     analysis: _Analysis, op: Operator, kept: dict[int, np.ndarray], tensors: list[Tensor]
 ) -> Operator:
     """An operator on the channels that are left; its new weights go to the end of `tensors`."""
-    graph = analysis.graph
-    if op.opcode not in (*MIXING, "DEPTHWISE_CONV_2D"):
-        return op
-    source, kernel, output = (graph.tensors[i] for i in (op.inputs[0], op.inputs[1], op.outputs[0]))
-    outputs = kept[output.index]
+    graph, source, kernel = analysis.graph, analysis.source(op), kernel_of(analysis.graph, op)
+    outputs, constant = kept[op.outputs[0]], analysis.constant[op.outputs[0]]
     weights, bias = kernel.values().astype(np.int64), bias_of(graph, op)
-    constant = analysis.constant[output.index]
-    if op.opcode == "DEPTHWISE_CONV_2D":
-        weights = np.where(constant, 0, weights)[..., outputs]
-        axis = 3
-    else:
-        if analysis.mixes_channels(op):
-            inputs = kept[source.index]
-            offset = analysis.values[source.index].astype(np.int64) - zero_point_of(source)
-            gone = np.where(analysis.constant[source.index] & ~inputs, offset, 0)
-            bias = bias + analysis.weights(op).sum(axis=1) @ gone
-            weights = weights[..., inputs]
-        weights = np.where(constant.reshape(-1, *[1] * (weights.ndim - 1)), 0, weights)[outputs]
-        axis = 0
-    assert kernel.quantization is not None, "an int8 kernel has scales"
-    scales = np.broadcast_to(np.array(kernel.quantization.scales), len(outputs)).copy()
-    # A constant comes from its bias alone, by a scale of a quarter: exact, and never out of range.
-    values = analysis.values[output.index].astype(np.int64) - zero_point_of(output)
-    bias = np.where(constant, 4 * values, bias)
-    scales[constant] = np.float32(scale_of(output) / scale_of(source) / 4)
-    scales = scales[outputs]
-    quantization = Quantization(tuple(scales.tolist()), (0,) * len(scales), axis)
+    if analysis.mixes_channels(op):
+        inputs = kept[source.index]
+        offsets = analysis.values[source.index].astype(np.int64) - zero_point_of(source)
+        gone = np.where(analysis.constant[source.index] & ~inputs, offsets, 0)
+        bias = bias + analysis.weights(op).sum(axis=1) @ gone
+        weights = weights[..., inputs]
+    by_channel = np.moveaxis(weights, channel_axis(op), 0).copy()
+    by_channel[constant] = 0
+    weights = np.moveaxis(by_channel[outputs], 0, channel_axis(op))
+    scales, bias = _constants_from_bias(analysis, op, bias)
+    quantization = Quantization(
+        scales=tuple(scales[outputs].tolist()),
+        zero_points=(0,) * int(outputs.sum()),
+        axis=channel_axis(op),
+    )
     first = len(tensors)
     tensors.append(_constant_tensor(kernel.name, first, weights.astype(np.int8), quantization))
     tensors.append(_constant_tensor("bias", first + 1, bias[outputs].astype(np.int32), None))
     return dataclasses.replace(op, inputs=(source.index, first, first + 1))
 
 
+def _constants_from_bias(
+    analysis: _Analysis, op: Operator, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scales and biases under which each constant channel comes from its bias alone."""
+    source, output = analysis.source(op), analysis.graph.tensors[op.outputs[0]]
+    constant = analysis.constant[output.index]
+    values = analysis.values[output.index].astype(np.int64) - zero_point_of(output)
+    scales = kernel_scales(analysis.graph, op).copy()
+    # A scale of a quarter: exact, and the bias never out of range.
+    scales[constant] = np.float32(scale_of(output) / scale_of(source) / 4)
+    return scales, np.where(constant, 4 * values, bias)
+
+
 def _constant_tensor(
     name: str, index: int, values: np.ndarray, quantization: Quantization | None
 ) -> Tensor:
-    data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
-    return Tensor(index, name, values.shape, str(values.dtype), quantization, data)
+    return Tensor(
+        index=index,
+        name=name,
+        shape=values.shape,
+        dtype=str(values.dtype),
+        quantization=quantization,
+        data=np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8),
+    )

@@ -10,9 +10,8 @@ import numpy as np
 
 from edge.errors import EdgeError
 from edge.tflite.graph import Graph, Operator, Tensor
-from edge.tflite.operators import slid_sides
+from edge.tflite.operators import OPERATORS, channel_axis, has_kernel, kernel_of, window_of
 
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 BYTES_PER_SCALE = 12
 """A per-channel scale (float32) and zero point (int64) in the file."""
 
@@ -60,70 +59,74 @@ def scaled_model(graph: Graph, alpha: float, side: int) -> ScaledModel:
     rho = side / max(height, width)
     source = (batch, round(height * rho), round(width * rho), channels)
     tensors[graph.inputs[0]] = dataclasses.replace(graph.input, shape=source)
-    last = max((op.index for op in graph.operators if op.opcode in WEIGHTED), default=-1)
+    last = max((op.index for op in graph.operators if has_kernel(op)), default=-1)
+    operators = []
     for op in graph.operators:
-        shapes = _scaled_shapes(tensors, graph, op, alpha, op.index == last)
-        for index, shape in shapes.items():
-            tensors[index] = _reshaped(tensors[index], shape)
+        if op.opcode not in OPERATORS:
+            raise NoScaleRuleError(f"{op.opcode} has no rule for another size.")
+        scaled_op = _with_scaled_window(op, graph, tensors)
+        operators.append(scaled_op)
+        if has_kernel(op):
+            # The classes stay.
+            _scale_weights(op, graph, tensors, alpha=1.0 if op.index == last else alpha)
+        tensors[op.outputs[0]] = _reshaped(
+            tensors[op.outputs[0]], _output_shape(scaled_op, graph, tensors)
+        )
     model_bytes = (
         graph.model_bytes + _file_bytes(graph, tensors) - _file_bytes(graph, graph.tensors)
     )
-    scaled = Graph(tuple(tensors), graph.operators, graph.inputs, graph.outputs, b"")
+    scaled = Graph(
+        tensors=tuple(tensors),
+        operators=tuple(operators),
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        content=b"",
+    )
     return ScaledModel(scaled, model_bytes)
 
 
-def _scaled_shapes(
-    tensors: list[Tensor], graph: Graph, op: Operator, alpha: float, is_last: bool
-) -> dict[int, tuple[int, ...]]:
-    """New shapes of an operator's constants and outputs, from those of its inputs."""
-    source = tensors[op.inputs[0]].shape
-    old_output = graph.tensors[op.outputs[0]].shape
-    output = op.outputs[0]
-    if op.opcode in ("SOFTMAX", "QUANTIZE", "RELU", "RELU6", "LOGISTIC", "HARD_SWISH"):
-        return {output: source}
-    if op.opcode == "ADD":
-        return {output: np.broadcast_shapes(source, tensors[op.inputs[1]].shape)}
-    if op.opcode == "RESHAPE":
-        if len(old_output) not in (2, 4) or math.prod(old_output[:-1]) != 1:
-            raise NoScaleRuleError(f"RESHAPE to {old_output} has no rule for another size.")
-        return {output: (*old_output[:-1], math.prod(source))}
-    if op.opcode == "MEAN":
-        axes = {int(axis) % len(source) for axis in tensors[op.inputs[1]].values().reshape(-1)}
-        if op.options.get("keep_dims"):
-            return {output: tuple(1 if n in axes else size for n, size in enumerate(source))}
-        return {output: tuple(size for n, size in enumerate(source) if n not in axes)}
-    if op.opcode == "PAD":
-        pads = tensors[op.inputs[1]].values()
-        return {output: tuple(int(s + sum(p)) for s, p in zip(source, pads, strict=True))}
-    if op.opcode in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):
-        old_source = graph.tensors[op.inputs[0]].shape
-        if op.options["filter"] == old_source[1:3]:
-            return {output: (source[0], 1, 1, source[3])}
-        return {output: (source[0], *_slid(source, op.options["filter"], op), source[3])}
-    if op.opcode not in WEIGHTED:
-        raise NoScaleRuleError(f"{op.opcode} has no rule for another size.")
-    kernel = graph.tensors[op.inputs[1]].shape
-    if op.opcode == "DEPTHWISE_CONV_2D":
-        made = source[3] * (kernel[3] // graph.tensors[op.inputs[0]].shape[3])
-        new_kernel: tuple[int, ...] = (1, *kernel[1:3], made)
-    else:
-        made = kernel[0] if is_last else max(1, int(kernel[0] * alpha))
-        new_kernel = (made, *kernel[1:-1], source[-1])
-    shapes = {op.inputs[1]: new_kernel}
-    if op.opcode == "FULLY_CONNECTED":
-        shapes[output] = (*source[:-1], made)
-    else:
-        shapes[output] = (source[0], *_slid(source, kernel[1:3], op), made)
-    if len(op.inputs) > 2:
-        shapes[op.inputs[2]] = (made,)
-    return shapes
-
-
-def _slid(source: tuple[int, ...], window: tuple[int, ...], op: Operator) -> tuple[int, int]:
+def _output_shape(op: Operator, graph: Graph, tensors: Sequence[Tensor]) -> tuple[int, ...]:
+    """The shape that an operator gives its output, from what its inputs have become."""
+    inputs = [tensors[index] for index in op.inputs]
+    stated = graph.tensors[op.outputs[0]].shape
     try:
-        return slid_sides(source, window, op)
+        return OPERATORS[op.opcode].shape(op, inputs, stated)
     except ValueError as error:
         raise NoScaleRuleError(f"At operator {op.index} {error}.") from error
+
+
+def _with_scaled_window(op: Operator, graph: Graph, tensors: Sequence[Tensor]) -> Operator:
+    """A pool over the whole image stays one; every other window keeps its size."""
+    if "filter" not in op.options:
+        return op
+    source, output = graph.tensors[op.inputs[0]].shape, graph.tensors[op.outputs[0]].shape
+    if window_of(graph, op) != source[1:3] or output[1:3] != (1, 1):
+        return op
+    sides = tensors[op.inputs[0]].shape[1:3]
+    return dataclasses.replace(op, options={**op.options, "filter": sides, "stride": sides})
+
+
+def _scale_weights(op: Operator, graph: Graph, tensors: list[Tensor], alpha: float) -> None:
+    """Gives an operator's weights and biases the shapes that its new input asks for."""
+    kernel, old = kernel_of(graph, op), graph.tensors[op.inputs[0]].shape
+    source, axis = tensors[op.inputs[0]].shape, channel_axis(op)
+    if axis == len(kernel.shape) - 1:
+        # A depthwise kernel has as many channels as its input asks for.
+        made = source[-1] * kernel.shape[-1] // old[-1]
+        shape = (*kernel.shape[:-1], made)
+    else:
+        made = max(1, int(kernel.shape[0] * alpha))
+        shape = (made, *kernel.shape[1:-1], _taken(kernel.shape[-1], old, source))
+    tensors[kernel.index] = _reshaped(tensors[kernel.index], shape)
+    for index in op.inputs[2:]:
+        tensors[index] = _reshaped(tensors[index], (made,))
+
+
+def _taken(taken: int, old: Sequence[int], source: Sequence[int]) -> int:
+    """How many elements of its new input a kernel takes at once: a pixel's or an image's."""
+    if taken != old[-1] and taken == math.prod(old[1:]):
+        return math.prod(source[1:])
+    return taken * source[-1] // old[-1]
 
 
 def _reshaped(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:

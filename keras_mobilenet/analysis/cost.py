@@ -1,4 +1,4 @@
-"""Multiply-adds and parameters, layer by layer, counted as the MobileNet paper counts them.
+"""Counts multiply-adds and parameters, layer by layer, as the MobileNet paper counts them.
 
 A multiply-add is one multiplication and one addition: half of what "FLOPs" means elsewhere.
 Parameters are the kernels' weights, without biases and batch normalization; `trainable` has all.
@@ -19,15 +19,17 @@ from keras_mobilenet.quantization.layers.dense import QuantizedDense
 
 @dataclasses.dataclass(frozen=True)
 class LayerCost:
-    """What one layer with a kernel costs.
+    """The cost of one layer with a kernel.
 
     Attributes:
-        name: The layer's name, its block's before it.
-        kind: `"conv 1x1"`, `"conv 3x3"`, `"depthwise 3x3"`, `"fully connected"` and the like.
-        output_shape: (height, width, channels), or (units,).
-        mult_adds: Multiply-adds of one image.
-        parameters: Weights of the kernel.
-        trainable: Weights, biases, and batch normalization's scale and shift behind it.
+        name: The layer's name, after its block's name.
+        kind: The kind of layer: `"conv 1x1"`, `"conv 3x3"`, `"depthwise 3x3"`, `"fully connected"`
+            and the like.
+        output_shape: The shape of the output: (height, width, channels), or (units,).
+        mult_adds: The multiply-adds for one image.
+        parameters: The number of the kernel's weights.
+        trainable: The number of weights, biases, and the scales and shifts of the batch
+            normalization behind it.
     """
 
     name: str
@@ -40,29 +42,29 @@ class LayerCost:
 
 @dataclasses.dataclass(frozen=True)
 class ModelCost:
-    """What a model costs.
+    """The cost of a model.
 
     Attributes:
-        layers: Those with a kernel, in order of execution.
+        layers: The costs of the layers with a kernel, in order of execution.
     """
 
     layers: tuple[LayerCost, ...]
 
     @property
     def mult_adds(self) -> int:
-        """Multiply-adds of one image."""
+        """The multiply-adds for one image."""
         return sum(layer.mult_adds for layer in self.layers)
 
     @property
     def parameters(self) -> int:
-        """Weights of all kernels."""
+        """The number of weights of all kernels."""
         return sum(layer.parameters for layer in self.layers)
 
     def by_kind(self) -> dict[str, tuple[float, float]]:
-        """Shares of multiply-adds and of parameters.
+        """Computes the shares of multiply-adds and of parameters.
 
         Returns:
-            Percent by kind of layer, as in table 2 of the paper.
+            The two shares in percent by kind of layer, as in table 2 of the paper.
         """
         kinds = dict.fromkeys(layer.kind for layer in self.layers)
         return {
@@ -74,7 +76,7 @@ class ModelCost:
         }
 
     def rows(self) -> list[dict[str, object]]:
-        """One dictionary per layer: what `pandas.DataFrame` takes.
+        """Makes one dictionary per layer, as `pandas.DataFrame` takes them.
 
         Returns:
             The layers' fields by name.
@@ -101,11 +103,12 @@ def cost(model: keras.Model) -> ModelCost:
     """Counts a model's multiply-adds and parameters.
 
     Args:
-        model: A built functional or Sequential model with a fixed input size, quantization-aware or
-            not; models within models and the blocks of this package are opened.
+        model: The built functional or Sequential model with a fixed input size,
+            quantization-aware or not; models within models and the blocks of this package are
+            opened.
 
     Returns:
-        The `ModelCost`: Conv2D, DepthwiseConv2D, SeparableConv2D and Dense layers.
+        The `ModelCost` of its Conv2D, DepthwiseConv2D, SeparableConv2D and Dense layers.
 
     Raises:
         ValueError: If the model is not built, a side of its images is not fixed, or it has another
@@ -124,13 +127,13 @@ def cost(model: keras.Model) -> ModelCost:
 
 
 def standard_mult_adds(kernel: int, inputs: int, outputs: int, side: int) -> int:
-    """Multiply-adds of a standard convolution.
+    """Computes the multiply-adds of a standard convolution.
 
     Args:
-        kernel: Side of the kernel, D_K.
-        inputs: Input channels, M.
-        outputs: Output channels, N.
-        side: Side of the feature map, D_F, in pixels.
+        kernel: The side of the kernel, D_K, in pixels.
+        inputs: The number of input channels, M.
+        outputs: The number of output channels, N.
+        side: The side of the feature map, D_F, in pixels.
 
     Returns:
         `D_K * D_K * M * N * D_F * D_F`.
@@ -145,17 +148,17 @@ def standard_mult_adds(kernel: int, inputs: int, outputs: int, side: int) -> int
 
 
 def separable_mult_adds(
-    kernel: int, inputs: int, outputs: int, side: int, alpha: float = 1.0, rho: float = 1.0
+    kernel: int, inputs: int, outputs: int, side: int, *, alpha: float = 1.0, rho: float = 1.0
 ) -> int:
-    """Multiply-adds of a depthwise separable convolution with both multipliers.
+    """Computes the multiply-adds of a depthwise separable convolution with both multipliers.
 
     Args:
-        kernel: Side of the kernel, D_K.
-        inputs: Input channels before the width multiplier, M.
-        outputs: Output channels before the width multiplier, N.
-        side: Side of the feature map before the resolution multiplier, D_F, in pixels.
-        alpha: Width multiplier.
-        rho: Resolution multiplier.
+        kernel: The side of the kernel, D_K, in pixels.
+        inputs: The number of input channels before the width multiplier, M.
+        outputs: The number of output channels before the width multiplier, N.
+        side: The side of the feature map before the resolution multiplier, D_F, in pixels.
+        alpha: The width multiplier.
+        rho: The resolution multiplier.
 
     Returns:
         `D_K^2 * aM * (rD_F)^2 + aM * aN * (rD_F)^2`, with the channels and the side rounded.
@@ -172,11 +175,11 @@ def separable_mult_adds(
 
 
 def separable_ratio(kernel: int, outputs: int) -> float:
-    """What a separable convolution costs of a standard one.
+    """Computes the cost of a separable convolution as a share of that of a standard one.
 
     Args:
-        kernel: Side of the kernel, D_K.
-        outputs: Output channels, N.
+        kernel: The side of the kernel, D_K, in pixels.
+        outputs: The number of output channels, N.
 
     Returns:
         `1 / N + 1 / D_K^2`.
@@ -239,7 +242,14 @@ def _layer_cost(layer: layers.Layer, shape, name: str, behind) -> LayerCost:
         kind = "fully connected" if is_classifier and size == "1x1" else kind
         mult_adds = parameters * pixels
     trainable = sum(math.prod(w.shape) for part in (layer, *behind) for w in part.trainable_weights)
-    return LayerCost(name, kind, tuple(output), mult_adds, parameters, trainable)
+    return LayerCost(
+        name=name,
+        kind=kind,
+        output_shape=tuple(output),
+        mult_adds=mult_adds,
+        parameters=parameters,
+        trainable=trainable,
+    )
 
 
 def _separable_cost(layer: layers.SeparableConv2D, name: str) -> Iterator[LayerCost]:
@@ -250,7 +260,19 @@ def _separable_cost(layer: layers.SeparableConv2D, name: str) -> Iterator[LayerC
     pointwise = math.prod(layer.pointwise_kernel.shape)
     middle = (*output[:-1], layer.pointwise_kernel.shape[2])
     yield LayerCost(
-        f"{name}/depthwise", f"depthwise {size}", middle, depthwise * pixels, depthwise, depthwise
+        name=f"{name}/depthwise",
+        kind=f"depthwise {size}",
+        output_shape=middle,
+        mult_adds=depthwise * pixels,
+        parameters=depthwise,
+        trainable=depthwise,
     )
     own = pointwise + (layer.filters if layer.use_bias else 0)
-    yield LayerCost(f"{name}/pointwise", "conv 1x1", output, pointwise * pixels, pointwise, own)
+    yield LayerCost(
+        name=f"{name}/pointwise",
+        kind="conv 1x1",
+        output_shape=output,
+        mult_adds=pointwise * pixels,
+        parameters=pointwise,
+        trainable=own,
+    )

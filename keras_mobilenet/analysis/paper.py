@@ -10,6 +10,7 @@ import dataclasses
 import functools
 
 from keras_mobilenet.analysis.cost import ModelCost, cost, separable_mult_adds, standard_mult_adds
+from keras_mobilenet.analysis.paper_table import Cell, PaperTable
 from keras_mobilenet.models import baselines as peers
 from keras_mobilenet.models.mobilenet_v1 import MobileNetV1
 from keras_mobilenet.models.variants import ConvMobileNet, ShallowMobileNet
@@ -17,92 +18,11 @@ from keras_mobilenet.models.variants import ConvMobileNet, ShallowMobileNet
 MILLION = 1e6
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One figure of a table.
-
-    Attributes:
-        row: What it is of.
-        column: `"mult-adds"` and `"parameters"` in millions, a share in percent, `"accuracy"`, or,
-            in table 1, `"stride"`, `"filter"` and `"input"`.
-        printed: What the paper has.
-        unit: Of the last printed digit; 0 for text.
-        computed: What the model gives; None for what is quoted.
-        reason: Why the two differ, where they do.
-    """
-
-    row: str
-    column: str
-    printed: float | str
-    unit: float
-    computed: float | str | None
-    reason: str = ""
-
-    @property
-    def is_quoted(self) -> bool:
-        """Whether the figure is the paper's alone: an accuracy."""
-        return self.computed is None
-
-    @property
-    def difference(self) -> float | None:
-        """Computed less printed; None for text and for what is quoted."""
-        if isinstance(self.computed, str) or isinstance(self.printed, str) or self.is_quoted:
-            return None
-        return self.computed - self.printed
-
-    @property
-    def is_reproduced(self) -> bool:
-        """Whether the computed figure rounds to the printed one."""
-        if self.difference is None:
-            return self.computed == self.printed
-        return abs(self.difference) <= self.unit / 2 + 1e-9
-
-
-@dataclasses.dataclass(frozen=True)
-class PaperTable:
-    """A table of the paper.
-
-    Attributes:
-        number: 1 to 9.
-        title: As the paper calls it.
-        cells: Row by row.
-    """
-
-    number: int
-    title: str
-    cells: tuple[Cell, ...]
-
-    def rows(self) -> list[dict[str, object]]:
-        """One dictionary per cell: what `pandas.DataFrame` takes.
-
-        Returns:
-            The cells' fields by name, with the difference.
-        """
-        return [
-            dataclasses.asdict(cell) | {"difference": cell.difference, "is_quoted": cell.is_quoted}
-            for cell in self.cells
-        ]
-
-    def __str__(self) -> str:
-        width = max(len(cell.row) for cell in self.cells)
-        lines = [f"Table {self.number}. {self.title}"]
-        for cell in self.cells:
-            if cell.is_quoted:
-                state = "quoted"
-            else:
-                shown = cell.computed
-                if isinstance(shown, float):
-                    shown = f"{shown:,.3f} ({cell.difference:+.3f})"
-                state = f"{shown} {'' if cell.is_reproduced else '- ' + cell.reason}".strip()
-            lines.append(f"{cell.row:{width}}  {cell.column:11} {cell.printed!s:>14}  {state}")
-        return "\n".join(lines)
-
-
 def table(number: int) -> PaperTable:
     """Recomputes a table of the paper.
 
     Args:
-        number: 1 to 9.
+        number: The number of the table, 1 to 9.
 
     Returns:
         The `PaperTable`.
@@ -131,19 +51,36 @@ def _of(builder) -> ModelCost:
 
 
 def _accuracy(row: str, percent: float) -> Cell:
-    return Cell(row, "accuracy", percent, 0.1, None)
+    return Cell(row=row, column="accuracy", printed=percent, unit=0.1, computed=None)
 
 
 def _mult_adds(row: str, printed: float, unit: float, count: float, reason: str = "") -> Cell:
-    return Cell(row, "mult-adds", printed, unit, count / MILLION, reason)
+    return _millions(row, "mult-adds", printed=printed, unit=unit, count=count, reason=reason)
 
 
 def _parameters(row: str, printed: float, unit: float, count: float, reason: str = "") -> Cell:
-    return Cell(row, "parameters", printed, unit, count / MILLION, reason)
+    return _millions(row, "parameters", printed=printed, unit=unit, count=count, reason=reason)
+
+
+def _millions(
+    row: str, column: str, *, printed: float, unit: float, count: float, reason: str
+) -> Cell:
+    return Cell(
+        row=row,
+        column=column,
+        printed=printed,
+        unit=unit,
+        computed=count / MILLION,
+        reason=reason,
+    )
+
+
+def _text(row: str, column: str, printed: str, computed: str, *, reason: str = "") -> Cell:
+    return Cell(row=row, column=column, printed=printed, unit=0, computed=computed, reason=reason)
 
 
 def _architecture() -> list[Cell]:
-    """28 layers: each depthwise and each pointwise convolution is one."""
+    """Table 1: 28 layers, where each depthwise and each pointwise convolution is one."""
     cells = []
     side, channels = 224, 3
     for number, (layer, (stride, filters)) in enumerate(
@@ -159,19 +96,19 @@ def _architecture() -> list[Cell]:
         }[layer.kind.split()[0]]
         made = layer.output_shape[0] if len(layer.output_shape) == 3 else 1
         if layer.kind == "fully connected":
-            cells.append(Cell(row, "filter", filters, 0, computed))
+            cells.append(_text(row, "filter", filters, computed))
             continue
         reason = "a misprint: 7x7 stays 7x7, and the next row reads 7x7" if number == 26 else ""
         cells += [
-            Cell(row, "stride", f"s{stride}", 0, f"s{-(-side // made)}", reason),
-            Cell(row, "filter", filters, 0, computed),
+            _text(row, "stride", f"s{stride}", f"s{-(-side // made)}", reason=reason),
+            _text(row, "filter", filters, computed),
         ]
         side, channels = made, outputs
     return cells
 
 
 def _printed_layers() -> list[tuple[int, str]]:
-    """Table 1 as printed: stride and filter shape of each layer."""
+    """Table 1 as printed: the stride and filter shape of each layer."""
     layers = [(2, "3 x 3 x 3 x 32")]
     widths = (32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024)
     strides = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 2)
@@ -195,8 +132,21 @@ def _shares() -> list[Cell]:
     ):
         reason = "a misprint: the column adds up to 99.29" if mult_adds == 1.19 else ""
         cells += [
-            Cell(row, "mult-adds %", mult_adds, 0.01, shares[kind][0], reason),
-            Cell(row, "parameters %", parameters, 0.01, shares[kind][1]),
+            Cell(
+                row=row,
+                column="mult-adds %",
+                printed=mult_adds,
+                unit=0.01,
+                computed=shares[kind][0],
+                reason=reason,
+            ),
+            Cell(
+                row=row,
+                column="parameters %",
+                printed=parameters,
+                unit=0.01,
+                computed=shares[kind][1],
+            ),
         ]
     return cells
 
@@ -212,10 +162,15 @@ def _resources() -> list[Cell]:
             "Depthwise Separable Conv", 52.3, 0.1, separable_mult_adds(kernel, size, size, side)
         ),
         _parameters("Depthwise Separable Conv", 0.27, 0.01, kernel**2 * size + size * size),
-        _mult_adds("alpha = 0.75", 29.6, 0.1, separable_mult_adds(kernel, size, size, side, 0.75)),
+        _mult_adds(
+            "alpha = 0.75", 29.6, 0.1, separable_mult_adds(kernel, size, size, side, alpha=0.75)
+        ),
         _parameters("alpha = 0.75", 0.15, 0.01, kernel**2 * narrow + narrow * narrow),
         _mult_adds(
-            "rho = 0.714", 15.1, 0.1, separable_mult_adds(kernel, size, size, side, 0.75, 0.714)
+            "rho = 0.714",
+            15.1,
+            0.1,
+            separable_mult_adds(kernel, size, size, side, alpha=0.75, rho=0.714),
         ),
         _parameters("rho = 0.714", 0.15, 0.01, kernel**2 * narrow + narrow * narrow),
     ]

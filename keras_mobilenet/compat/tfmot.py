@@ -1,7 +1,7 @@
 """The bridge to TensorFlow Model Optimization, which knows Keras 2 only.
 
-A model goes across as a list of plain layers with weights, TF-MOT works on it in a process of its
-own under tf_keras, and weights and ranges come back.
+A model is sent as a list of plain layers with weights; TF-MOT works on it in a process of its own
+under tf_keras, and weights and ranges come back.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ _ARGUMENTS: dict[type, tuple[str, ...]] = {
     layers.Flatten: (),
     layers.Reshape: ("target_shape",),
 }
-"""What of a layer's configuration both versions of Keras understand."""
+"""The part of each layer's configuration that both versions of Keras understand."""
 
 
 class TfmotError(RuntimeError):
-    """TF-MOT refused the model, or its process ended badly; the message says what it said."""
+    """TF-MOT refused the model, or its process failed; the message has TF-MOT's own."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TfmotQuantized:
-    """What TF-MOT's quantization-aware training gave.
+    """The result of TF-MOT's quantization-aware training.
 
     Attributes:
-        model: Our quantization-aware model with its weights and its ranges.
+        model: A quantization-aware model of this package, with TF-MOT's weights and ranges.
         tflite: The int8 file that TF-MOT's own model converts to.
     """
 
@@ -65,8 +65,8 @@ class TfmotQuantized:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Plain:
-    """One layer on the way across."""
+class _PlainLayer:
+    """One layer of the list that is sent to TF-MOT."""
 
     layer: keras.layers.Layer
     name: str
@@ -78,6 +78,7 @@ class _Plain:
 def tfmot_quantize(
     model: keras.Model,
     data: tuple[np.ndarray, np.ndarray],
+    *,
     epochs: int = 1,
     learning_rate: float = 0.0,
     loss: str = "sparse_categorical_crossentropy",
@@ -85,17 +86,17 @@ def tfmot_quantize(
     """Trains a Keras 3 model with TF-MOT's `quantize_model`.
 
     Args:
-        model: A built functional or Sequential Keras 3 model; it stays as it is.
-        data: `(inputs, labels)` arrays to train on.
-        epochs: Of the training.
-        learning_rate: Of Adam; 0 only calibrates the ranges.
-        loss: Name of the Keras loss.
+        model: The built functional or Sequential Keras 3 model; it stays as it is.
+        data: The `(inputs, labels)` arrays to train on.
+        epochs: The number of training epochs.
+        learning_rate: The learning rate of Adam; 0 only calibrates the ranges.
+        loss: The name of the Keras loss.
 
     Returns:
         The `TfmotQuantized`.
 
     Raises:
-        UnsupportedLayerError: If a layer has no int8 rule, or cannot go across.
+        UnsupportedLayerError: If a layer has no int8 rule, or no counterpart in Keras 2.
         TfmotError: If TF-MOT refuses the model.
 
     Example:
@@ -106,7 +107,7 @@ def tfmot_quantize(
         >>> [r.is_trained for _, r in model_ranges(tfmot_quantize(model, data).model)]
         [True, True, True]
     """
-    clone, plain, reply = _across(
+    clone, plain, reply = _run_tfmot(
         "quantize",
         model,
         data,
@@ -130,6 +131,7 @@ def tfmot_prune(
     model: keras.Model,
     data: tuple[np.ndarray, np.ndarray],
     final_sparsity: float = 0.5,
+    *,
     epochs: int = 2,
     learning_rate: float = 1e-3,
     loss: str = "sparse_categorical_crossentropy",
@@ -137,18 +139,18 @@ def tfmot_prune(
     """Trains a Keras 3 model with TF-MOT's `prune_low_magnitude`.
 
     Args:
-        model: A built functional or Sequential Keras 3 model; it stays as it is.
-        data: `(inputs, labels)` arrays to train on.
-        final_sparsity: Share of zeros, kept from the first step on.
-        epochs: Of the training.
-        learning_rate: Of Adam.
-        loss: Name of the Keras loss.
+        model: The built functional or Sequential Keras 3 model; it stays as it is.
+        data: The `(inputs, labels)` arrays to train on.
+        final_sparsity: The share of zeros, kept from the first step on.
+        epochs: The number of training epochs.
+        learning_rate: The learning rate of Adam.
+        loss: The name of the Keras loss.
 
     Returns:
         A Keras 3 model of the same layers, with the pruned weights.
 
     Raises:
-        UnsupportedLayerError: If a layer cannot go across.
+        UnsupportedLayerError: If a layer has no counterpart in Keras 2.
         TfmotError: If TF-MOT refuses the model.
 
     Example:
@@ -158,13 +160,14 @@ def tfmot_prune(
         12
     """
     options = {"epochs": epochs, "learning_rate": learning_rate, "loss": loss}
-    return _across("prune", model, data, options | {"final_sparsity": final_sparsity})[0]
+    return _run_tfmot("prune", model, data, options | {"final_sparsity": final_sparsity})[0]
 
 
 def tfmot_cluster(
     model: keras.Model,
     data: tuple[np.ndarray, np.ndarray],
     number_of_clusters: int = 16,
+    *,
     epochs: int = 1,
     learning_rate: float = 1e-4,
     loss: str = "sparse_categorical_crossentropy",
@@ -172,18 +175,18 @@ def tfmot_cluster(
     """Trains a Keras 3 model with TF-MOT's `cluster_weights`.
 
     Args:
-        model: A built functional or Sequential Keras 3 model; it stays as it is.
-        data: `(inputs, labels)` arrays to train on.
-        number_of_clusters: Different values that each kernel keeps.
-        epochs: Of the training.
-        learning_rate: Of Adam.
-        loss: Name of the Keras loss.
+        model: The built functional or Sequential Keras 3 model; it stays as it is.
+        data: The `(inputs, labels)` arrays to train on.
+        number_of_clusters: The number of different values that each kernel keeps.
+        epochs: The number of training epochs.
+        learning_rate: The learning rate of Adam.
+        loss: The name of the Keras loss.
 
     Returns:
         A Keras 3 model of the same layers, with the clustered weights.
 
     Raises:
-        UnsupportedLayerError: If a layer cannot go across.
+        UnsupportedLayerError: If a layer has no counterpart in Keras 2.
         TfmotError: If TF-MOT refuses the model.
 
     Example:
@@ -193,7 +196,7 @@ def tfmot_cluster(
         True
     """
     options = {"epochs": epochs, "learning_rate": learning_rate, "loss": loss}
-    return _across("cluster", model, data, options | {"clusters": number_of_clusters})[0]
+    return _run_tfmot("cluster", model, data, options | {"clusters": number_of_clusters})[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +205,7 @@ class _Reply:
     tflite: bytes
 
 
-def _across(technique: str, model: keras.Model, data, options: dict):
+def _run_tfmot(technique: str, model: keras.Model, data, options: dict):
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
     graph = read_float_graph(clone)
@@ -248,7 +251,7 @@ def _across(technique: str, model: keras.Model, data, options: dict):
     return clone, plain, reply
 
 
-def _plain_layers(graph) -> list[_Plain]:
+def _plain_layers(graph) -> list[_PlainLayer]:
     """The layers in order, the blocks of this package opened."""
     plain = []
     for group in graph.groups:
@@ -259,18 +262,26 @@ def _plain_layers(graph) -> list[_Plain]:
                 quantized = f"quantized_{first.name}_{stage[0].name}"
                 for layer in stage:
                     name = f"{first.name}_{layer.name}"
-                    plain.append(_Plain(layer, name, (tensor,), id(layer), quantized))
+                    plain.append(
+                        _PlainLayer(
+                            layer=layer,
+                            name=name,
+                            sources=(tensor,),
+                            result=id(layer),
+                            quantized_name=quantized,
+                        )
+                    )
                     tensor = id(layer)
             plain[-1] = dataclasses.replace(plain[-1], result=group.calls[-1].result)
             continue
         for call in group.calls:
             plain.append(
-                _Plain(
-                    call.layer,
-                    call.layer.name,
-                    call.sources,
-                    call.result,
-                    f"quantized_{first.name}",
+                _PlainLayer(
+                    layer=call.layer,
+                    name=call.layer.name,
+                    sources=call.sources,
+                    result=call.result,
+                    quantized_name=f"quantized_{first.name}",
                 )
             )
     return plain
@@ -286,7 +297,7 @@ def _config(layer) -> dict:
     return {name: config[name] for name in _ARGUMENTS[type(layer)]}
 
 
-def _weights(plain: list[_Plain]) -> dict[str, np.ndarray]:
+def _weights(plain: list[_PlainLayer]) -> dict[str, np.ndarray]:
     return {
         f"{part.name}/{i}": value
         for part in plain

@@ -1,4 +1,4 @@
-"""TF-MOT's side of the bridge, under tf_keras: `python compat_tfmot_child.py FOLDER`.
+"""TF-MOT's side of the bridge, under tf_keras: `python tfmot_child.py FOLDER`.
 
 It is run as a file: the package around it would load Keras 3.
 """
@@ -35,7 +35,7 @@ def _build(job: dict, weights) -> tf_keras.Model:
 
 
 def _train(model: tf_keras.Model, data, options: dict, callbacks=()) -> None:
-    """Compiles and fits."""
+    """Compiles and trains the model."""
     model.compile(tf_keras.optimizers.Adam(options["learning_rate"]), options["loss"])
     model.fit(
         data["inputs"],
@@ -67,11 +67,11 @@ def _ranges_of(model: tf_keras.Model) -> dict[str, list[float]]:
 
 
 def main(folder: pathlib.Path) -> None:
-    """Reads the job, the data and the weights, writes the trained weights and ranges.
+    """Reads the job, the data and the weights, and writes the trained weights and ranges.
 
     Args:
-        folder: Holds `job.json`, `weights.npz` and `data.npz`; takes `trained.npz`, `ranges.json`
-            and, of a quantized model, `model.tflite`.
+        folder: The folder with `job.json`, `weights.npz` and `data.npz`, into which `trained.npz`,
+            `ranges.json` and, for a quantized model, `model.tflite` are written.
     """
     job = json.loads((folder / "job.json").read_text("utf-8"))
     options = job["options"]
@@ -109,7 +109,7 @@ def main(folder: pathlib.Path) -> None:
 
 
 WEIGHTS = ("kernel", "depthwise_kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
-"""In the order in which every layer lists those that it has."""
+"""The names of weights, in the order in which every layer lists those that it has."""
 
 
 def _weights_of(model: tf_keras.Model, job: dict) -> dict[str, np.ndarray]:

@@ -1,1 +1,1 @@
-"""From pixels to a model's input."""
+"""From the pixels of a camera or a file to a model's input."""

@@ -1,13 +1,13 @@
-"""The bytes that a camera gives, as pixels: the reference for the firmware's decoders."""
+"""Decodes the bytes of a camera into pixels: the reference for the firmware's decoders."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from keras_mobilenet.preprocessing.preprocessing import LARGEST_SIDE, gray
+from keras_mobilenet.preprocessing.pixels import LARGEST_SIDE, gray
 
 CAMERA_FORMATS = {"rgb565": 2, "rgb565le": 2, "rgb888": 3, "grayscale": 1, "yuyv": 2}
-"""Bytes of a pixel.
+"""The camera formats, and the bytes that a pixel takes in each.
 
 `rgb565` has the high byte first, as cameras with eight data lines send it (OV7670, OV2640, GC0308);
 `rgb565le` the low byte first, the `uint16_t` of a Cortex-M. `rgb888` is red, green, blue. `yuyv`
@@ -16,26 +16,27 @@ is Y0 U Y1 V for two pixels, full range, as in JPEG files.
 
 
 def camera_pixels(
-    frame: bytes | np.ndarray, camera_format: str, height: int, width: int, channels: int
+    frame: bytes | np.ndarray, camera_format: str, *, height: int, width: int, channels: int
 ) -> np.ndarray:
     """Decodes one frame of a camera.
 
-    Of RGB565, five bits become eight as `b << 3 | b >> 2`, six as `b << 2 | b >> 4`. YUYV becomes,
-    clipped to 0 to 255::
+    The five bits of RGB565's red and blue become eight as `b << 3 | b >> 2`, the six of its green
+    as `b << 2 | b >> 4`. YUYV becomes, clipped to 0 to 255::
 
         red   = (65536 * y + 91881 * (v - 128) + 32768) >> 16
         green = (65536 * y - 22554 * (u - 128) - 46802 * (v - 128) + 32768) >> 16
         blue  = (65536 * y + 116130 * (u - 128) + 32768) >> 16
 
-    A gray model gets the luma of RGB by `gray`, and of YUYV the bytes
-    Y, which are that luma.
+    A gray model gets the luma that `gray` computes from RGB; from YUYV it gets the bytes Y, which
+    are that luma.
 
     Args:
-        frame: Bytes, or a uint8 array (bytes,): rows from top to bottom without gaps.
-        camera_format: One of `CAMERA_FORMATS`.
-        height: Of the frame, in pixels.
-        width: Of the frame, in pixels; even for `"yuyv"`.
-        channels: Of the model: 1 for gray, 3 for RGB.
+        frame: The frame as bytes, or a uint8 array of shape (bytes,): the rows from top to bottom
+            without gaps.
+        camera_format: The format, one of `CAMERA_FORMATS`.
+        height: The height of the frame, in pixels.
+        width: The width of the frame, in pixels; even for `"yuyv"`.
+        channels: The number of channels of the model's input: 1 for gray, 3 for RGB.
 
     Returns:
         uint8 array, (height, width, 3), or (height, width, 1) where model or camera are gray.
@@ -46,9 +47,11 @@ def camera_pixels(
     Source: JFIF 1.02, page 3, for YUV.
 
     Example:
-        >>> camera_pixels(bytes([0xF8, 0x00, 0x07, 0xE0]), "rgb565", 1, 2, 3).tolist()
+        >>> camera_pixels(bytes([0xF8, 0x00, 0x07, 0xE0]), "rgb565",
+        ...     height=1, width=2, channels=3).tolist()
         [[[255, 0, 0], [0, 255, 0]]]
-        >>> camera_pixels(bytes([90, 128, 91, 128]), "yuyv", 1, 2, 3).tolist()
+        >>> camera_pixels(bytes([90, 128, 91, 128]), "yuyv",
+        ...     height=1, width=2, channels=3).tolist()
         [[[90, 90, 90], [91, 91, 91]]]
     """
     check_camera(camera_format, height, width)
@@ -71,12 +74,12 @@ def camera_pixels(
 
 
 def check_camera(camera_format: str, height: int, width: int) -> None:
-    """Refuses a camera that there is not.
+    """Refuses a camera format or frame size that does not exist.
 
     Args:
-        camera_format: One of `CAMERA_FORMATS`.
-        height: Of a frame, in pixels.
-        width: Of a frame, in pixels.
+        camera_format: The format, one of `CAMERA_FORMATS`.
+        height: The height of a frame, in pixels.
+        width: The width of a frame, in pixels.
 
     Raises:
         ValueError: If the format is unknown, or no frame has this size.

@@ -9,33 +9,34 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_mobilenet.preprocessing.pixels import (
+    LARGEST_SIDE,
+    check_pixels,
+    gray,
+    quantize_inputs,
+)
 from keras_mobilenet.preprocessing.resize import resize
 
-LARGEST_SIDE = 8192
-"""Of a camera's or a model's image, in pixels."""
-
 LARGEST_NUMBER = 2**20
-"""Of a mean or a standard deviation, in pixel units."""
-
-LUMA = (19595, 38470, 7471)
-"""BT.601's weights of red, green and blue, in 16-bit fixed point: Pillow's mode "L"."""
+"""The largest magnitude of a mean or a standard deviation, in pixel units."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What happens to an image before the model sees it, in this order.
+    """Describes what happens to an image before the model sees it.
 
-    Its center is cut out; it becomes gray or RGB; it is resized bilinearly, with antialiasing, in
-    integers; each channel's pixels become `(pixel - mean) / std`.
+    In this order its center is cut out; it becomes gray or RGB; it is resized bilinearly, with
+    antialiasing, in integers; and each channel's pixels become `(pixel - mean) / std`.
 
     Args:
-        height: Of the model's input, in pixels.
-        width: Of the model's input, in pixels.
-        channels: 1 for gray, 3 for RGB.
+        height: The height of the model's input, in pixels.
+        width: The width of the model's input, in pixels.
+        channels: The number of channels of the model's input: 1 for gray, 3 for RGB.
         crop: The central share of height and width that is kept, 0 < crop <= 1, or `"square"` for
             the largest central square.
-        mean: In pixel units, one number or one per channel.
-        std: In pixel units, above 0, one number or one per channel.
+        mean: The mean that is subtracted, in pixel units, one number or one per channel.
+        std: The standard deviation that is divided by, in pixel units, above 0, one number or one
+            per channel.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -49,6 +50,7 @@ class Preprocessing:
     height: int
     width: int
     channels: int = 3
+    _: dataclasses.KW_ONLY
     crop: float | str = 1.0
     mean: float | Sequence[float] = 128.0
     std: float | Sequence[float] = 128.0
@@ -81,11 +83,11 @@ class Preprocessing:
         return tuple(float(value) for value in values) * (self.channels // len(values))
 
     def crop_box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """The part of an image that is kept.
+        """Finds the part of an image that is kept.
 
         Args:
-            height: Of the image, in pixels.
-            width: Of the image, in pixels.
+            height: The height of the image, in pixels.
+            width: The width of the image, in pixels.
 
         Returns:
             `(top, left, height, width)`, in pixels.
@@ -104,10 +106,11 @@ class Preprocessing:
         return (height - kept_height) // 2, (width - kept_width) // 2, kept_height, kept_width
 
     def resize(self, pixels: np.ndarray) -> np.ndarray:
-        """The model's pixels: an image cut, gray or RGB, and resized.
+        """Crops an image, makes it gray or RGB, and resizes it to the model's input.
 
         Args:
-            pixels: uint8 array, (height, width), (height, width, 1) or (height, width, 3).
+            pixels: The image, a uint8 array of shape (height, width), (height, width, 1) or
+                (height, width, 3).
 
         Returns:
             uint8 array of the model's (height, width, channels).
@@ -120,7 +123,7 @@ class Preprocessing:
             >>> Preprocessing(48, 64).resize(np.zeros((8, 8), np.uint8)).shape
             (48, 64, 3)
         """
-        pixels = _checked_pixels(pixels)
+        pixels = check_pixels(pixels)
         if pixels.ndim == 2:
             pixels = pixels[:, :, np.newaxis]
         if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
@@ -134,10 +137,10 @@ class Preprocessing:
         return np.broadcast_to(pixels, (self.height, self.width, self.channels)).copy()
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
-        """An image as the float model reads it.
+        """Preprocesses an image for the float model.
 
         Args:
-            pixels: uint8 array of an image's shape, as in `resize`.
+            pixels: The image, a uint8 array of a shape that `resize` takes.
 
         Returns:
             float32 array of the model's (height, width, channels).
@@ -153,12 +156,12 @@ class Preprocessing:
         return _look_up(self.input_values(), self.resize(pixels))
 
     def quantize(self, pixels: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-        """An image as the int8 model reads it: the bytes that the firmware makes.
+        """Preprocesses an image for the int8 model: the bytes that the firmware makes.
 
         Args:
-            pixels: uint8 array of an image's shape, as in `resize`.
-            scale: Of the int8 model's input.
-            zero_point: Of the int8 model's input.
+            pixels: The image, a uint8 array of a shape that `resize` takes.
+            scale: The scale of the int8 model's input.
+            zero_point: The zero point of the int8 model's input.
 
         Returns:
             int8 array of the model's (height, width, channels).
@@ -174,7 +177,7 @@ class Preprocessing:
         return _look_up(self.int8_values(scale, zero_point), self.resize(pixels))
 
     def input_values(self) -> np.ndarray:
-        """What each pixel value becomes.
+        """Tabulates what each pixel value becomes.
 
         Returns:
             float32 array, (channels, 256); computed in float64 and rounded once.
@@ -187,11 +190,11 @@ class Preprocessing:
         return ((np.arange(256) - mean) / std).astype(np.float32)
 
     def int8_values(self, scale: float, zero_point: int) -> np.ndarray:
-        """What each pixel value becomes in int8.
+        """Tabulates what each pixel value becomes in int8.
 
         Args:
-            scale: Of the int8 model's input.
-            zero_point: Of the int8 model's input.
+            scale: The scale of the int8 model's input.
+            zero_point: The zero point of the int8 model's input.
 
         Returns:
             int8 array, (channels, 256).
@@ -203,10 +206,10 @@ class Preprocessing:
         return quantize_inputs(self.input_values(), scale, zero_point)
 
     def to_json(self) -> str:
-        """The definition as text, to be kept with a model.
+        """Writes the definition as text, to be kept with a model.
 
         Returns:
-            JSON.
+            The JSON text.
 
         Example:
             >>> Preprocessing(96, 96).to_json()
@@ -223,7 +226,7 @@ class Preprocessing:
         """Reads what `to_json` wrote; `channels`, `crop`, `mean` and `std` may be left out.
 
         Args:
-            text: JSON.
+            text: The JSON text.
 
         Returns:
             The `Preprocessing`.
@@ -253,53 +256,14 @@ class Preprocessing:
         return Preprocessing(**fields)
 
 
-def quantize_inputs(inputs: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-    """Turns a model's float inputs into its int8 inputs.
-
-    Args:
-        inputs: Float array of any shape.
-        scale: Of the int8 model's input.
-        zero_point: Of the int8 model's input.
-
-    Returns:
-        int8 array of the same shape: `round(inputs / scale) + zero_point`, clipped.
-
-    Example:
-        >>> quantize_inputs(np.array([-1.0, 0.5, 9.0]), 1 / 128, 0).tolist()
-        [-128, 64, 127]
-
-    Source: the TFLite 8-bit quantization specification.
-    """
-    steps = np.round(np.asarray(inputs, np.float32) / np.float32(scale))
-    return np.clip(steps + zero_point, -128, 127).astype(np.int8)
-
-
-def gray(pixels: np.ndarray) -> np.ndarray:
-    """Luma by BT.601 in integers, byte for byte as Pillow's mode "L".
-
-    Args:
-        pixels: uint8 array, (..., 3), RGB.
-
-    Returns:
-        uint8 array, (..., 1).
-
-    Example:
-        >>> gray(np.array([[255, 0, 0], [255, 255, 255]], np.uint8)).ravel().tolist()
-        [76, 255]
-
-    Source: Pillow, `src/libImaging/Convert.c`, macro `L24`.
-    """
-    return ((pixels @ np.array(LUMA)[:, np.newaxis] + 0x8000) >> 16).astype(np.uint8)
-
-
 def pixels_to_input(pixels: np.ndarray) -> np.ndarray:
     """Maps 8-bit pixels to the model's real input as a default `Preprocessing` does.
 
-    That is `(pixel - 128) / 128`. With the int8 grid of scale 1/128 and zero point 0 the model's
-    int8 input is `pixel - 128`: firmware flips one bit of each byte.
+    That is `(pixel - 128) / 128`. With a scale of 1/128 and a zero point of 0 the model's int8
+    input is `pixel - 128`: firmware flips one bit of each byte.
 
     Args:
-        pixels: uint8 array of any shape.
+        pixels: The pixels, a uint8 array of any shape.
 
     Returns:
         float32 array of the same shape, in [-1, 1).
@@ -311,17 +275,17 @@ def pixels_to_input(pixels: np.ndarray) -> np.ndarray:
         >>> pixels_to_input(np.array([0, 128, 255], np.uint8)).tolist()
         [-1.0, 0.0, 0.9921875]
     """
-    return Preprocessing(1, 1, 1).input_values()[0][_checked_pixels(pixels)]
+    return Preprocessing(1, 1, 1).input_values()[0][check_pixels(pixels)]
 
 
 def resize_pixels(pixels: np.ndarray, height: int, width: int, channels: int) -> np.ndarray:
     """Brings one image to the size and channel count of a model, as a default `Preprocessing` does.
 
     Args:
-        pixels: uint8 array, (height, width), (height, width, 1) or (height, width, 3).
-        height: Target height, in pixels.
-        width: Target width, in pixels.
-        channels: 1 for gray, 3 for RGB.
+        pixels: The image, a uint8 array: (height, width), (height, width, 1) or (height, width, 3).
+        height: The height of the result, in pixels.
+        width: The width of the result, in pixels.
+        channels: The number of channels of the result: 1 for gray, 3 for RGB.
 
     Returns:
         uint8 array of shape (height, width, channels), resized bilinearly.
@@ -334,13 +298,6 @@ def resize_pixels(pixels: np.ndarray, height: int, width: int, channels: int) ->
         (48, 48, 3)
     """
     return Preprocessing(height, width, channels).resize(np.asarray(pixels).astype(np.uint8))
-
-
-def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
-    pixels = np.asarray(pixels)
-    if pixels.dtype != np.uint8:
-        raise TypeError(f"pixels must be uint8, got {pixels.dtype}.")
-    return pixels
 
 
 def _look_up(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:

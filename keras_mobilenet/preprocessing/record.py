@@ -1,4 +1,4 @@
-"""Keeps a Keras model's preprocessing with the model."""
+"""The layer that keeps a Keras model's preprocessing with the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PreprocessingRecord(keras.layers.Identity):
 
     Args:
         preprocessing: The `Preprocessing`, or its fields as a dictionary.
-        **kwargs: Of a Keras layer.
+        **kwargs: The arguments of every Keras layer, such as `name`.
 
     Raises:
         ValueError: When called on an input of another shape.
@@ -39,7 +39,7 @@ class PreprocessingRecord(keras.layers.Identity):
             raise ValueError(f"preprocessing must be a Preprocessing, got {preprocessing!r}.")
         self.preprocessing = preprocessing
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Refuses inputs that the preprocessing does not make."""
         made = self.preprocessing
         shape = (made.height, made.width, made.channels)
@@ -50,8 +50,8 @@ class PreprocessingRecord(keras.layers.Identity):
             )
         return super().compute_output_spec(inputs)
 
-    def get_config(self):
-        """Arguments that make the same layer again."""
+    def get_config(self) -> dict:
+        """The arguments that make the same layer again."""
         fields = dataclasses.asdict(self.preprocessing)
         return super().get_config() | {
             "preprocessing": {n: list(v) if n in ("mean", "std") else v for n, v in fields.items()}
@@ -59,13 +59,14 @@ class PreprocessingRecord(keras.layers.Identity):
 
 
 def preprocessing_of(model: keras.Model) -> Preprocessing | None:
-    """The preprocessing that a model was made for.
+    """Reads the preprocessing that a model was made for.
 
     Args:
-        model: A Keras model.
+        model: The Keras model.
 
     Returns:
-        What a `PreprocessingRecord` right behind its input says; None if there is none.
+        The preprocessing of a `PreprocessingRecord` right behind the model's input; None if there
+        is no such layer.
 
     Example:
         >>> from keras_mobilenet import MobileNetV1
@@ -76,11 +77,11 @@ def preprocessing_of(model: keras.Model) -> Preprocessing | None:
     return None if layer is None else layer.preprocessing
 
 
-def input_like(model: keras.Model):
-    """A fresh input like a model's, with the model's record behind it.
+def input_like(model: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Makes a fresh input like a model's, with the model's preprocessing record behind it.
 
     Args:
-        model: A functional or Sequential model with one input.
+        model: The functional or Sequential model, with one input.
 
     Returns:
         `(input, tensor)`: what a new model begins with, and what its first layer reads.

@@ -21,11 +21,12 @@ HALF = 1 << (PRECISION_BITS - 1)
 
 @dataclasses.dataclass(frozen=True)
 class Taps:
-    """What one output pixel reads.
+    """The source pixels that one output pixel reads, and their weights.
 
     Attributes:
-        first: The first source pixel.
-        weights: Of it and of those after it; 22-bit fixed point, they add up to about 1.
+        first: The index of the first source pixel.
+        weights: The weights of that pixel and of those after it, in 22-bit fixed point; they add up
+            to about 1.
     """
 
     first: int
@@ -34,14 +35,14 @@ class Taps:
 
 @functools.lru_cache(maxsize=256)
 def bilinear_taps(source: int, target: int) -> tuple[Taps, ...]:
-    """The weights that resize a line of pixels, with antialiasing where it gets shorter.
+    """Computes the weights that resize a line of pixels, with antialiasing where it gets shorter.
 
     Args:
-        source: Length of the line, in pixels.
-        target: Length of the result, in pixels.
+        source: The length of the line, in pixels.
+        target: The length of the result, in pixels.
 
     Returns:
-        A `Taps` per pixel of the result; weights that are zero at either end are left out.
+        One `Taps` per pixel of the result; weights that are zero at either end are left out.
 
     Example:
         >>> [(t.first, t.weights) for t in bilinear_taps(4, 2)]
@@ -77,9 +78,9 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resizes an image, byte for byte as Pillow's `Resampling.BILINEAR`, width first.
 
     Args:
-        pixels: uint8 array, (height, width, channels).
-        height: Of the result, in pixels.
-        width: Of the result, in pixels.
+        pixels: The image, a uint8 array of shape (height, width, channels).
+        height: The height of the result, in pixels.
+        width: The width of the result, in pixels.
 
     Returns:
         uint8 array, (height, width, channels).

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_mobilenet.pruning.channel_costs import cheapest_removals, flash_bytes, macs, ram_bytes
-from keras_mobilenet.pruning.channel_groups import ChannelSpaces
+from keras_mobilenet.pruning.channel_groups import ChannelGroups
 from keras_mobilenet.pruning.importance import bn_scale, taylor
 from keras_mobilenet.pruning.masks import Mask, attach_masks, detach_masks, read_array
 from keras_mobilenet.pruning.shrink import shrink
@@ -27,18 +27,21 @@ class ChannelPruning(keras.callbacks.Callback):
     zeros tell which channels are gone.
 
     Args:
-        target_macs: Upper limit of multiply-accumulates, or a share of today's if below 1.
-        target_flash_bytes: Upper limit of the bytes of int8 kernels and int32 biases, or a share.
-        target_ram_bytes: Upper limit of the int8 tensors alive at once, layer by layer, or a share.
-        criterion: `"bn_scale"`: the batch normalizations' |gamma|; `"taylor"`: how much the loss
-            changes without the channel, to first order, on `data`.
-        start_epoch: First epoch that removes channels.
-        end_epoch: The epoch from which on the targets are met; None: half way through `fit`.
+        target_macs: The upper limit of multiply-accumulates, or a share of today's if below 1.
+        target_flash_bytes: The upper limit of the bytes of int8 kernels and int32 biases, or a
+            share of today's if below 1.
+        target_ram_bytes: The upper limit of the bytes of int8 tensors alive at once, layer by
+            layer, or a share of today's if below 1.
+        criterion: How a channel's importance is measured: `"bn_scale"` by the batch normalization's
+            |gamma|; `"taylor"` by how much the loss changes without the channel, to first order, on
+            `data`.
+        start_epoch: The first epoch that removes channels, counted from 0.
+        end_epoch: The epoch from which on the targets are met; None means half way through `fit`.
         multiple_of: Every layer keeps a multiple of so many channels, which the kernels like.
-        data: `(inputs, labels)` arrays for `"taylor"`; 256 samples do.
+        data: The `(inputs, labels)` arrays for `"taylor"`; 256 samples are enough.
 
     Attributes:
-        pruned_model: After `fit`, the smaller functional model; not compiled.
+        pruned_model: The smaller functional model, which `fit` leaves here; not compiled.
 
     Raises:
         ValueError: If an argument is out of range, or, in `fit`, a target cannot be met.
@@ -62,10 +65,10 @@ class ChannelPruning(keras.callbacks.Callback):
 
     def __init__(
         self,
+        *,
         target_macs: float | None = None,
         target_flash_bytes: float | None = None,
         target_ram_bytes: float | None = None,
-        *,
         criterion: str = "bn_scale",
         start_epoch: int = 0,
         end_epoch: int | None = None,
@@ -103,49 +106,52 @@ class ChannelPruning(keras.callbacks.Callback):
         self.pruned_model: keras.Model | None = None
         self._masks: list[Mask] = []
 
-    def on_train_begin(self, logs=None):
-        """Prepares the model for the training."""
-        self._spaces = spaces = ChannelSpaces(self.model)
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Checks that the targets can be met, and masks what is already gone."""
+        self._channels = channels = ChannelGroups(self.model)
         epochs = (self.params or {}).get("epochs") or 1
         self._end = self.end_epoch or max(self.start_epoch + 1, (self.start_epoch + epochs) // 2)
         if self._end > epochs:
             raise ValueError(f"end_epoch={self._end} is never reached: fit ends after {epochs}.")
-        everything = np.ones(spaces.count, bool)
+        everything = np.ones(channels.count, bool)
         self._first_costs = {
-            "macs": macs(spaces, everything),
-            "flash_bytes": flash_bytes(spaces, everything),
-            "ram_bytes": max(ram_bytes(spaces, everything)),
+            "macs": macs(channels, everything),
+            "flash_bytes": flash_bytes(channels, everything),
+            "ram_bytes": max(ram_bytes(channels, everything)),
         }
         self._kept = self._still_alive()
         # Fails now rather than after the first epochs, if the targets are out of reach.
-        self._removals(self._final_targets(), np.ones(spaces.count))
+        self._removals(self._final_targets(), np.ones(channels.count))
         self._masks = attach_masks(self.model, self._arrays())
 
     def _still_alive(self) -> np.ndarray:
-        """A channel is gone if every kernel that makes it is zero there."""
-        alive = np.zeros(self._spaces.count, bool)
-        for variable in self._spaces.outputs.values():
-            axis, numbers = self._spaces.output_axis(variable)
+        """Finds the channels that are left: one is gone if every kernel that makes it is zero."""
+        alive = np.zeros(self._channels.count, bool)
+        for variable in self._channels.outputs.values():
+            axis, numbers = self._channels.output_axis(variable)
             if len(variable.shape) > 1:
                 nonzero = (read_array(variable) != 0).any(axis=tuple(range(axis)))
-                np.logical_or.at(alive, self._spaces.roots(numbers), nonzero)
-        fixed = np.ones(self._spaces.count, bool)
-        for group in self._spaces.groups:
+                np.logical_or.at(alive, self._channels.roots(numbers), nonzero)
+        fixed = np.ones(self._channels.count, bool)
+        for group in self._channels.groups:
             fixed[group] = False
         return alive | fixed
 
     def _arrays(self) -> dict:
-        """What each weight keeps. Weights that read a gone channel go too: as long as they are
-        there, they stretch the int8 scale of their kernel."""
+        """Tells what each weight keeps.
+
+        Weights that read a removed channel go too: as long as they are there, they stretch the int8
+        scale of their kernel.
+        """
         arrays = {}
-        for key, (variable, axes) in self._spaces.axes.items():
+        for key, (variable, axes) in self._channels.axes.items():
             if not variable.trainable:
                 continue
             kept = np.ones(variable.shape, bool)
             for axis, numbers in axes.items():
                 shape = [1] * kept.ndim
                 shape[axis] = -1
-                kept &= self._kept[self._spaces.roots(numbers)].reshape(shape)
+                kept &= self._kept[self._channels.roots(numbers)].reshape(shape)
             arrays[key] = (variable, kept)
         return arrays
 
@@ -156,10 +162,16 @@ class ChannelPruning(keras.callbacks.Callback):
         }
 
     def _removals(self, targets: dict[str, float], importance: np.ndarray) -> np.ndarray:
-        return cheapest_removals(self._spaces, self._kept, importance, targets, self.multiple_of)
+        return cheapest_removals(
+            self._channels,
+            self._kept,
+            importance=importance,
+            targets=targets,
+            multiple_of=self.multiple_of,
+        )
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Acts where an epoch is the one to act in."""
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Removes channels at every epoch from `start_epoch` on."""
         if epoch < self.start_epoch:
             return
         done = min((epoch + 1 - self.start_epoch) / (self._end - self.start_epoch), 1.0)
@@ -175,16 +187,16 @@ class ChannelPruning(keras.callbacks.Callback):
 
     def _importance(self) -> np.ndarray:
         if self.criterion == "taylor":
-            return taylor(self._spaces, self.model, self.data)
-        return bn_scale(self._spaces)
+            return taylor(self._channels, self.model, self.data)
+        return bn_scale(self._channels)
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Acts on what the epoch left."""
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Logs the multiply-accumulates of the channels that are left."""
         if logs is not None:
-            logs["macs"] = float(macs(self._spaces, self._kept))
+            logs["macs"] = float(macs(self._channels, self._kept))
 
-    def on_train_end(self, logs=None):
-        """Finishes what the training left."""
-        removed = {key for key, number in self._spaces.keys().items() if not self._kept[number]}
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Builds the smaller network."""
+        removed = {key for key, number in self._channels.keys().items() if not self._kept[number]}
         detach_masks(self.model, self._masks)
         self.pruned_model = shrink(self.model, removed)

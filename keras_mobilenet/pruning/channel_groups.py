@@ -1,4 +1,4 @@
-"""Which channels belong together: what must go at once when a channel goes."""
+"""Channel groups: which channels belong together, and must be removed together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_mobilenet.quantization.layers.merging import QuantizedAdd, QuantizedC
 from keras_mobilenet.quantization.scheme import unsupported
 
 Key = tuple[int, int]
-"""One channel: the kernel that makes it, by identity, and its place there."""
+"""One channel: the identity (`id`) of the kernel that makes it, and its index there."""
 
 
 @dataclasses.dataclass
@@ -24,10 +24,10 @@ class Stage:
     """A convolution or matrix product of the network.
 
     Attributes:
-        pixels: Of its output, height times width.
-        taps: Of its kernel, height times width.
-        reads: Channels that it reads, by number.
-        writes: Channels that it writes.
+        pixels: The number of pixels of its output, height times width.
+        taps: The number of taps of its kernel, height times width.
+        reads: The numbers of the channels that it reads, an integer array.
+        writes: The numbers of the channels that it writes, an integer array.
         is_depthwise: Whether each output channel reads one input channel.
         has_bias: Whether int8 inference adds a bias: its own or that of a batch normalization.
     """
@@ -42,25 +42,29 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What int8 inference computes at once.
+    """One layer call, as int8 inference allocates memory for it.
 
     Attributes:
-        sources: Tensors that it reads, by identity.
-        result: The tensor that it writes.
-        is_in_place: Whether int8 computes it with the step before, or without a tensor of its own.
+        sources: The identities (`id`) of the tensors that it reads.
+        result: The identity of the tensor that it writes.
+        has_own_tensor: Whether int8 inference allocates a tensor for its result; a fused layer and
+            one that only renames its input have none.
     """
 
     sources: tuple[int, ...]
     result: int
-    is_in_place: bool
+    has_own_tensor: bool
 
 
-_IN_PLACE = ("BatchNormalization", "ReLU", "Activation", "Relu", "Relu6", "Reshape", "Flatten")
-_IN_PLACE += ("Dropout", "SpatialDropout2D", "Identity")
+_WITHOUT_TENSOR = {
+    *("BatchNormalization", "ReLU", "Activation", "Relu", "Relu6"),
+    *("Reshape", "Flatten", "Dropout", "SpatialDropout2D", "Identity"),
+}
+"""The layers that fuse into the one before, or only rename its output."""
 
 
-class ChannelSpaces:
-    """The channels of a network, numbered through; channels that an addition joins share a number.
+class ChannelGroups:
+    """The channels of a network in groups; channels that an addition joins share a number.
 
     Args:
         model: A built functional or Sequential model of supported layers, float or
@@ -68,15 +72,18 @@ class ChannelSpaces:
 
     Attributes:
         calls: The network's layer calls.
-        labels: Tensor, by identity, -> the numbers of its channels.
-        axes: Weight, by identity, -> `(variable, {axis: numbers})`.
-        outputs: Weights, by identity, whose last-axis channels must be zero where pruned.
-        shapes: Tensor -> its shape, without the batch.
+        source: The identity (`id`) of the network's input tensor.
+        result: The identity of the network's output tensor.
+        labels: The numbers of each tensor's channels, by the tensor's identity.
+        axes: The channels along each weight's axes, `(variable, {axis: numbers})` by the weight's
+            identity.
+        outputs: The weights, by their identity, whose last-axis channels must be zero where pruned.
+        shapes: The shape of each tensor, without the batch, by the tensor's identity.
         stages: The convolutions and matrix products in order.
-        steps: What int8 inference computes, in order.
-        groups: The joint numbers of the channels that may go; a group holds those of one layer, or
-            of layers whose outputs are added.
-        count: Of all channels.
+        steps: The layer calls in order, as int8 inference allocates memory for them.
+        groups: The joint numbers of the channels that may be removed; a group holds those of one
+            layer, or of layers whose outputs are added.
+        count: The number of all channels.
 
     Raises:
         UnsupportedLayerError: If a layer's channels cannot be followed.
@@ -84,8 +91,8 @@ class ChannelSpaces:
     Example:
         >>> model = keras.Sequential(
         ...     [keras.Input((8, 8, 3)), layers.Conv2D(8, 3), layers.Conv2D(4, 1)])
-        >>> spaces = ChannelSpaces(model)
-        >>> [len(numbers) for numbers in spaces.groups]
+        >>> channels = ChannelGroups(model)
+        >>> [len(numbers) for numbers in channels.groups]
         [8]
     """
 
@@ -127,10 +134,10 @@ class ChannelSpaces:
         return number
 
     def roots(self, numbers: np.ndarray) -> np.ndarray:
-        """The joint number of each channel.
+        """Looks up the joint number of each channel.
 
         Args:
-            numbers: Integer array of channels' numbers, of any shape.
+            numbers: The channels' numbers, an integer array of any shape.
 
         Returns:
             Integer array of the same shape.
@@ -151,22 +158,22 @@ class ChannelSpaces:
         return [np.array(sorted(group)) for group in groups if not group & fixed]
 
     def keys(self) -> dict[Key, int]:
-        """The joint number of every channel.
+        """Lists the joint number of every channel.
 
         Returns:
-            `(maker, place)` -> joint number; the keys are the same in a float network and its
+            The joint number by `(kernel, index)`; the keys are the same in a float network and its
             quantization-aware twin.
         """
         return {key: int(self._roots[number]) for key, number in self._numbers.items()}
 
     def output_axis(self, variable: keras.Variable) -> tuple[int, np.ndarray]:
-        """Where the output channels of a weight lie.
+        """Finds the axis along which the output channels of a weight lie.
 
         Args:
-            variable: One of `outputs`.
+            variable: One of the weights in `outputs`.
 
         Returns:
-            `(axis, numbers)`.
+            `(axis, numbers)`: the axis, and the numbers of the channels along it.
         """
         _, axes = self.axes[id(variable)]
         axis = max(axes)
@@ -210,13 +217,13 @@ class ChannelSpaces:
                     self._parents[self._root(a)] = self._root(b)
         elif isinstance(layer, layers.Flatten | layers.Reshape):
             numbers = self._reshape(numbers, shape, output)
-        is_in_place = type(layer).__name__ in _IN_PLACE
-        self._step(call.sources, call.result, numbers, output, is_in_place)
+        has_own_tensor = type(layer).__name__ not in _WITHOUT_TENSOR
+        self._step(call.sources, call.result, numbers, output, has_own_tensor=has_own_tensor)
 
-    def _step(self, sources, result, numbers, shape, is_in_place=False) -> None:
+    def _step(self, sources, result, numbers, shape, *, has_own_tensor=True) -> None:
         self.labels[result] = numbers
         self.shapes[result] = shape
-        self.steps.append(Step(sources, result, is_in_place))
+        self.steps.append(Step(sources, result, has_own_tensor))
 
     def _convolution(self, convolution, batch_norm, numbers, output) -> np.ndarray:
         kernel = convolution.kernel
@@ -240,12 +247,12 @@ class ChannelSpaces:
             self._batch_norm(batch_norm, numbers)
         self.stages.append(
             Stage(
-                int(np.prod(output[:-1])),
-                int(np.prod(convolution.kernel_size)),
-                reads,
-                numbers,
-                is_depthwise,
-                convolution.use_bias or batch_norm is not None,
+                pixels=int(np.prod(output[:-1])),
+                taps=int(np.prod(convolution.kernel_size)),
+                reads=reads,
+                writes=numbers,
+                is_depthwise=is_depthwise,
+                has_bias=convolution.use_bias or batch_norm is not None,
             )
         )
         return numbers
@@ -256,7 +263,16 @@ class ChannelSpaces:
         self.outputs[id(dense.kernel)] = dense.kernel
         if dense.use_bias:
             self._vector(dense.bias, writes)
-        self.stages.append(Stage(1, 1, numbers, writes, False, dense.use_bias))
+        self.stages.append(
+            Stage(
+                pixels=1,
+                taps=1,
+                reads=numbers,
+                writes=writes,
+                is_depthwise=False,
+                has_bias=dense.use_bias,
+            )
+        )
         return writes
 
     def _batch_norm(self, norm, numbers) -> None:

@@ -8,21 +8,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mobilenet.pruning.channel_groups import ChannelSpaces
+from keras_mobilenet.pruning.channel_groups import ChannelGroups
 from keras_mobilenet.pruning.masks import read_array
 from keras_mobilenet.quantization.transform import set_exporting
 
 _EPSILON = 1e-12
 
 Scores = Iterator[tuple[np.ndarray, np.ndarray]]
-"""Channel numbers of one layer, and what each of them matters."""
+"""The channel numbers of one layer, and how much each of them matters."""
 
 
-def bn_scale(spaces: ChannelSpaces) -> np.ndarray:
-    """The batch normalizations' |gamma|; where there is none, the kernel's sum of magnitudes.
+def bn_scale(channels: ChannelGroups) -> np.ndarray:
+    """Scores channels by batch normalization's |gamma|, or else by the kernel's sum of magnitudes.
 
     Args:
-        spaces: The network's channels.
+        channels: The channels of the network.
 
     Returns:
         Float array by joint number, 1 on average in every layer.
@@ -31,24 +31,24 @@ def bn_scale(spaces: ChannelSpaces) -> np.ndarray:
         >>> model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 1),
         ...     keras.layers.BatchNormalization(), keras.layers.Conv2D(1, 1)])
         >>> _ = model.layers[1].gamma.assign([1.0, 3.0])
-        >>> bn_scale(ChannelSpaces(model))[1:3].tolist()
+        >>> bn_scale(ChannelGroups(model))[1:3].tolist()
         [0.5, 1.5]
 
     Source: arXiv 1708.06519.
     """
-    return _joined(spaces, _magnitudes(spaces))
+    return _joined(channels, _magnitudes(channels))
 
 
-def taylor(spaces: ChannelSpaces, model: keras.Model, data: tuple) -> np.ndarray:
-    """How much the loss would change without a channel, to first order.
+def taylor(channels: ChannelGroups, model: keras.Model, data: tuple) -> np.ndarray:
+    """Estimates how much the loss would change without a channel, to first order.
 
     The channel's gate is its batch normalization: `gamma * dL/dgamma + beta * dL/dbeta`; without
     one, its kernel and bias.
 
     Args:
-        spaces: The model's channels, or those of the float model that it was.
-        model: A compiled model.
-        data: `(inputs, labels)` arrays, one batch.
+        channels: The channels of the model, or of the float model that it was.
+        model: The compiled model.
+        data: One batch, `(inputs, labels)` arrays.
 
     Returns:
         Float array by joint number, 1 on average in every layer.
@@ -57,36 +57,36 @@ def taylor(spaces: ChannelSpaces, model: keras.Model, data: tuple) -> np.ndarray
         >>> model = keras.Sequential(
         ...     [keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(1)])
         >>> model.compile(loss="mse")
-        >>> taylor(ChannelSpaces(model), model, (np.ones((2, 4)), np.ones((2, 1)))).shape
+        >>> taylor(ChannelGroups(model), model, (np.ones((2, 4)), np.ones((2, 1)))).shape
         (8,)
 
     Source: arXiv 1906.10771, section 3.2.
     """
-    return _joined(spaces, _changes(spaces, model, data))
+    return _joined(channels, _changes(channels, model, data))
 
 
-def _joined(spaces: ChannelSpaces, scores: Scores) -> np.ndarray:
-    values, counts = np.zeros(spaces.count), np.zeros(spaces.count)
+def _joined(channels: ChannelGroups, scores: Scores) -> np.ndarray:
+    values, counts = np.zeros(channels.count), np.zeros(channels.count)
     for numbers, score in scores:
         # Relative to the layer: gammas of different layers have no common unit.
-        np.add.at(values, spaces.roots(numbers), score / (score.mean() + _EPSILON))
-        np.add.at(counts, spaces.roots(numbers), 1)
+        np.add.at(values, channels.roots(numbers), score / (score.mean() + _EPSILON))
+        np.add.at(counts, channels.roots(numbers), 1)
     return values / np.maximum(counts, 1)
 
 
-def _magnitudes(spaces: ChannelSpaces) -> Scores:
-    for variable in spaces.outputs.values():
-        axis, numbers = spaces.output_axis(variable)
+def _magnitudes(channels: ChannelGroups) -> Scores:
+    for variable in channels.outputs.values():
+        axis, numbers = channels.output_axis(variable)
         value = read_array(variable)
         if variable.name == "gamma":
             yield numbers, np.abs(value)
-        elif value.ndim > 1 and not _is_normalized(spaces, numbers):
+        elif value.ndim > 1 and not _is_normalized(channels, numbers):
             yield numbers, np.abs(value).sum(axis=tuple(range(axis)))
 
 
-def _changes(spaces: ChannelSpaces, model: keras.Model, data: tuple) -> Scores:
+def _changes(channels: ChannelGroups, model: keras.Model, data: tuple) -> Scores:
     inputs, labels = (tf.convert_to_tensor(part) for part in data)
-    variables = list(spaces.outputs.values())
+    variables = list(channels.outputs.values())
     # Integer arithmetic has no gradient.
     set_exporting(model, True)
     with tf.GradientTape() as tape:
@@ -96,8 +96,8 @@ def _changes(spaces: ChannelSpaces, model: keras.Model, data: tuple) -> Scores:
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     by_layer: dict[int, tuple] = {}
     for variable, gradient in zip(variables, gradients, strict=True):
-        axis, numbers = spaces.output_axis(variable)
-        is_gate = variable.name in ("gamma", "beta") or not _is_normalized(spaces, numbers)
+        axis, numbers = channels.output_axis(variable)
+        is_gate = variable.name in ("gamma", "beta") or not _is_normalized(channels, numbers)
         if gradient is not None and is_gate:
             product = read_array(variable) * gradient.numpy()
             change = product.sum(axis=tuple(a for a in range(product.ndim) if a != axis))
@@ -107,8 +107,8 @@ def _changes(spaces: ChannelSpaces, model: keras.Model, data: tuple) -> Scores:
         yield numbers, np.abs(change)
 
 
-def _is_normalized(spaces: ChannelSpaces, numbers: np.ndarray) -> bool:
+def _is_normalized(channels: ChannelGroups, numbers: np.ndarray) -> bool:
     return any(
-        variable.name == "gamma" and spaces.output_axis(variable)[1] is numbers
-        for variable in spaces.outputs.values()
+        variable.name == "gamma" and channels.output_axis(variable)[1] is numbers
+        for variable in channels.outputs.values()
     )

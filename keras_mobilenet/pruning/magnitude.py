@@ -24,12 +24,12 @@ class MagnitudePruning(keras.callbacks.Callback):
     the optimizer's steps, and the zeros of the weights are the mask.
 
     Args:
-        final_sparsity: Share of zeros in each pruned kernel at the end, 0 to 1; left out where
+        final_sparsity: The share of zeros in each pruned kernel at the end, 0 to 1; left out where
             `schedule` is given.
-        schedule: `schedule(step) -> (whether to prune, sparsity)`: a `PolynomialDecay` or
-            `ConstantSparsity`, TF-MOT's objects of these names as they are, or any function. None:
-            polynomial from 0 over the first half of `fit`'s steps.
-        exclude: Names of layers that are not pruned.
+        schedule: The function `schedule(step) -> (whether to prune, sparsity)`: a
+            `PolynomialDecay` or `ConstantSparsity`, TF-MOT's objects of these names as they are, or
+            any other. None stands for a polynomial from 0 over the first half of `fit`'s steps.
+        exclude: The names of layers that are not pruned.
 
     Raises:
         ValueError: If an argument is out of range, or `exclude` names no layer that is pruned.
@@ -49,6 +49,7 @@ class MagnitudePruning(keras.callbacks.Callback):
     def __init__(
         self,
         final_sparsity: float | None = None,
+        *,
         schedule: Callable | None = None,
         exclude: Collection[str] = (),
     ):
@@ -65,8 +66,8 @@ class MagnitudePruning(keras.callbacks.Callback):
         self._masks: list[Mask] = []
         self._next_step = 0
 
-    def on_train_begin(self, logs=None):
-        """Prepares the model for the training."""
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Masks the kernels; the zeros of a resumed training are its mask."""
         kernels = prunable_kernels(self.model)
         unknown = sorted(set(self.exclude) - set(kernels))
         if unknown:
@@ -94,8 +95,8 @@ class MagnitudePruning(keras.callbacks.Callback):
         half = max(params["epochs"] * params["steps"] // 2, 1)
         return PolynomialDecay(0.0, self.final_sparsity, 0, half, frequency=max(half // 20, 1))
 
-    def on_train_batch_begin(self, batch, logs=None):
-        """Acts where a step is the one to act in."""
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Prunes at the steps that the schedule names."""
         step = int(self.model.optimizer.iterations)
         # Several steps may have passed at once (steps_per_execution).
         for passed in range(self._next_step, step + 1):
@@ -105,25 +106,25 @@ class MagnitudePruning(keras.callbacks.Callback):
                     mask.update(largest(read_array(mask.variable), float(sparsity)))
         self._next_step = step + 1
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Acts on what the epoch left."""
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Logs the share of zeros."""
         if logs is not None:
             kept = [mask.kept for mask in self._masks]
             logs["sparsity"] = 1.0 - sum(k.sum() for k in kept) / sum(k.size for k in kept)
 
-    def on_train_end(self, logs=None):
-        """Finishes what the training left."""
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Removes the masks; the zeros stay."""
         detach_masks(self.model, self._masks)
 
 
 def prunable_kernels(model: keras.Model) -> dict[str, keras.Variable]:
-    """The kernels that magnitude pruning prunes, by layer name.
+    """Lists the kernels that magnitude pruning prunes, by layer name.
 
     Args:
         model: A built Keras model, float or quantization-aware.
 
     Returns:
-        Layer name -> kernel; layers inside a block by `block/layer`.
+        The kernels by layer name; a layer inside a block is named `block/layer`.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3, name="c")])
@@ -133,7 +134,7 @@ def prunable_kernels(model: keras.Model) -> dict[str, keras.Variable]:
     found: dict[str, keras.Variable] = {}
     seen: set[int] = set()
 
-    def visit(layer, prefix: str) -> None:
+    def visit(layer: keras.layers.Layer, prefix: str) -> None:
         name = prefix + layer.name
         kernel = None
         if isinstance(layer, layers.SeparableConv2D):
@@ -153,11 +154,11 @@ def prunable_kernels(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def largest(values: np.ndarray, sparsity: float) -> np.ndarray:
-    """The mask that keeps the largest magnitudes.
+    """Makes the mask that keeps the largest magnitudes.
 
     Args:
-        values: Float array.
-        sparsity: Share to drop, 0 to 1.
+        values: The weights, a float array of any shape.
+        sparsity: The share to drop, 0 to 1.
 
     Returns:
         Boolean array; of equal magnitudes at the boundary all are kept.
@@ -175,7 +176,7 @@ def largest(values: np.ndarray, sparsity: float) -> np.ndarray:
 
 
 def _fast(schedule: Callable) -> Callable:
-    """TF-MOT's schedules are TensorFlow operators: traced once, they cost next to nothing."""
+    """Traces a schedule of TF-MOT, which is made of TensorFlow operators: then it costs little."""
     if not tf.is_tensor(schedule(0)[0]):
         return schedule
     traced = tf.function(schedule)

@@ -13,13 +13,13 @@ from keras_mobilenet.quantization.graph_surgery import retrace
 
 
 class Mask:
-    """Zeros of one weight, kept by its constraint after every optimizer step.
+    """Keeps the zeros of one weight, as its constraint after every optimizer step.
 
     A constraint that the weight already has goes first.
 
     Args:
         variable: The weight.
-        kept: Boolean array of its shape.
+        kept: What is not zeroed, a boolean array of the weight's shape.
 
     Example:
         >>> weight = keras.Variable([1.0, 2.0])
@@ -37,21 +37,21 @@ class Mask:
         self.update(kept)
 
     def __call__(self, weight):
-        """The masked weight, as an optimizer's constraint."""
+        """Masks the weight, as an optimizer's constraint."""
         if self._inner is not None:
             weight = self._inner(weight)
         return weight * self._kept
 
     @property
     def kept(self) -> np.ndarray:
-        """Boolean array: what is not pruned."""
+        """What is not pruned, a boolean array of the weight's shape."""
         return read_array(self._kept) != 0
 
     def update(self, kept: np.ndarray) -> None:
         """Changes what is kept, and zeroes the rest at once.
 
         Args:
-            kept: Boolean array of the weight's shape.
+            kept: What is kept, a boolean array of the weight's shape.
         """
         self._kept.assign(kept.astype("float32"))
         self.variable.assign(read_array(self.variable) * kept)
@@ -62,13 +62,13 @@ class Mask:
 
 
 def read_array(variable: keras.Variable) -> np.ndarray:
-    """The value of a weight, of its first replica if a strategy mirrors it.
+    """Reads the value of a weight, of its first replica if a strategy mirrors it.
 
     Args:
         variable: The weight.
 
     Returns:
-        Array of its shape.
+        Array of the weight's shape.
 
     Example:
         >>> read_array(keras.Variable([1.0, 2.0])).tolist()
@@ -81,8 +81,8 @@ def attach_masks(model: keras.Model, kept: dict) -> list[Mask]:
     """Masks weights of a model that is about to train.
 
     Args:
-        model: A compiled Keras model.
-        kept: Weight, by identity, -> `(variable, boolean array)`.
+        model: The compiled Keras model.
+        kept: What each weight keeps, `(variable, boolean array)` by the weight's identity (`id`).
 
     Returns:
         The masks, in the order of `kept`.
@@ -109,7 +109,7 @@ def detach_masks(model: keras.Model, masks: list[Mask]) -> None:
 
     Args:
         model: The Keras model.
-        masks: As from `attach_masks`; removed last first.
+        masks: The masks that `attach_masks` made; they are removed last first.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])

@@ -28,10 +28,10 @@ class ConstantSparsity:
     """The same sparsity at every pruning step.
 
     Args:
-        target_sparsity: Share of zeros, 0 to 1.
-        begin_step: First optimizer step that prunes.
-        end_step: Last one, or -1 for no end.
-        frequency: Steps between prunings.
+        target_sparsity: The share of zeros, 0 to 1.
+        begin_step: The first optimizer step that prunes, counted from 0.
+        end_step: The last step that prunes, or -1 for no end.
+        frequency: The number of steps from one pruning to the next.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -52,7 +52,7 @@ class ConstantSparsity:
         _check(self.begin_step, self.end_step, self.frequency, self.target_sparsity)
 
     def __call__(self, step: int) -> tuple[bool, float]:
-        """Whether a step prunes, and to what share of zeros."""
+        """Tells whether a step prunes, and to what share of zeros."""
         due = _is_due(step, self.begin_step, self.end_step, self.frequency)
         return due, self.target_sparsity
 
@@ -62,12 +62,12 @@ class PolynomialDecay:
     """Sparsity that rises fast at first and levels off.
 
     Args:
-        initial_sparsity: Share of zeros at `begin_step`.
-        final_sparsity: Share of zeros at `end_step`.
-        begin_step: First optimizer step that prunes.
-        end_step: Last one.
-        power: Exponent of the decay.
-        frequency: Steps between prunings.
+        initial_sparsity: The share of zeros at `begin_step`.
+        final_sparsity: The share of zeros at `end_step`.
+        begin_step: The first optimizer step that prunes, counted from 0.
+        end_step: The last step that prunes.
+        power: The exponent of the decay.
+        frequency: The number of steps from one pruning to the next.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -94,7 +94,7 @@ class PolynomialDecay:
             raise ValueError("end_step must come after begin_step.")
 
     def __call__(self, step: int) -> tuple[bool, float]:
-        """Whether a step prunes, and to what share of zeros."""
+        """Tells whether a step prunes, and to what share of zeros."""
         done = (step - self.begin_step) / (self.end_step - self.begin_step)
         left = (1.0 - min(max(done, 0.0), 1.0)) ** self.power
         sparsity = self.final_sparsity + (self.initial_sparsity - self.final_sparsity) * left

@@ -10,18 +10,18 @@ from keras import layers
 
 from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
 from keras_mobilenet.preprocessing.record import input_like
-from keras_mobilenet.pruning.channel_groups import ChannelSpaces, Key
+from keras_mobilenet.pruning.channel_groups import ChannelGroups, Key
 from keras_mobilenet.pruning.masks import read_array
 from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
 from keras_mobilenet.quantization.layers.dense import QuantizedDense
 
 
 def shrink(model: keras.Model, removed: set[Key]) -> keras.Model:
-    """The network without some channels; what they added must already be zero.
+    """Builds the network without some channels; what they added must already be zero.
 
     Args:
         model: A built functional or Sequential model, float or quantization-aware.
-        removed: Channels, as the keys of its `ChannelSpaces`.
+        removed: The channels to remove, as the keys of the model's `ChannelGroups`.
 
     Returns:
         A functional model with weights, and ranges, of its own.
@@ -36,27 +36,27 @@ def shrink(model: keras.Model, removed: set[Key]) -> keras.Model:
         >>> [tuple(w.shape) for w in shrink(model, {(id(kernel), 0), (id(kernel), 5)}).weights]
         [(3, 3, 3, 6), (6,), (1, 1, 6, 2), (2,)]
     """
-    spaces = ChannelSpaces(model)
-    kept = np.ones(spaces.count, bool)
-    keys = spaces.keys()
+    channels = ChannelGroups(model)
+    kept = np.ones(channels.count, bool)
+    keys = channels.keys()
     for key in removed:
         kept[keys[key]] = False
     lost = [key for key, number in keys.items() if not kept[number] and key not in removed]
     if lost:
         raise ValueError("Channels that an addition joins must be removed together.")
     inputs, first = input_like(model)
-    tensors = {spaces.source: first}
-    for call in spaces.calls:
+    tensors = {channels.source: first}
+    for call in channels.calls:
         x = [tensors[tensor] for tensor in call.sources]
         layer = call.layer
         if not isinstance(layer, layers.Layer):
             tensors[call.result] = layer(*x)
             continue
-        count = int(kept[spaces.roots(spaces.labels[call.result])].sum())
+        count = int(kept[channels.roots(channels.labels[call.result])].sum())
         smaller = type(layer).from_config(_config(layer, count))
         tensors[call.result] = smaller(x if len(x) > 1 else x[0])
-        smaller.set_weights([_cut(variable, spaces, kept) for variable in layer.weights])
-    return keras.Model(inputs, tensors[spaces.result], name=model.name)
+        smaller.set_weights([_cut(variable, channels, kept) for variable in layer.weights])
+    return keras.Model(inputs, tensors[channels.result], name=model.name)
 
 
 def _config(layer, count: int) -> dict:
@@ -84,9 +84,9 @@ def _config(layer, count: int) -> dict:
     return config
 
 
-def _cut(variable, spaces: ChannelSpaces, kept: np.ndarray) -> np.ndarray:
+def _cut(variable, channels: ChannelGroups, kept: np.ndarray) -> np.ndarray:
     value = read_array(variable)
-    _, axes = spaces.axes.get(id(variable), (variable, {}))
+    _, axes = channels.axes.get(id(variable), (variable, {}))
     for axis, numbers in axes.items():
-        value = np.compress(kept[spaces.roots(numbers)], value, axis)
+        value = np.compress(kept[channels.roots(numbers)], value, axis)
     return value

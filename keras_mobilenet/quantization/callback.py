@@ -7,17 +7,15 @@ from collections.abc import Collection
 import keras
 
 from keras_mobilenet.quantization.float_graph import read_float_graph
-from keras_mobilenet.quantization.graph_surgery import quantize_in_place, retrace
+from keras_mobilenet.quantization.graph_surgery import replace_with_quantized, retrace
 from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
 from keras_mobilenet.quantization.transform import RANGES, is_quantized, model_ranges
-
-SCHEMES = ("int8",)
 
 
 class QuantizationAwareTraining(keras.callbacks.Callback):
     """Trains float, then with int8 fake quantization, in one `model.fit`.
 
-    From its start on the model computes with int8 kernels and activations in float arithmetic:
+    From `start_epoch` on the model computes with int8 kernels and activations in float arithmetic:
     batch normalizations are folded as inference folds them, kernels are symmetric per output
     channel, activations asymmetric. The model keeps its identity, its optimizer state and its
     compiled loss. Saved afterwards, it reloads with its ranges, and `edge.convert` needs no
@@ -27,16 +25,17 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
     call `fit` with the same callback and `initial_epoch`.
 
     Args:
-        start_epoch: First epoch, counted from 0, that trains with fake quantization.
-        start_step: In place of `start_epoch`: the first optimizer step, counted from 0.
-        scheme: `"int8"`, the only one that TFLite Micro's kernels have.
-        ranges: `"lsq"`: the steps of the grids are learned, starting from the moving average of the
-            first batches; `"moving_average"` of batch extremes throughout, TF-MOT's way.
-        freeze_bn_after: So many epochs (steps, with `start_step`) after the start, batch
-            normalization changes over to its moving statistics, which inference uses. None: never.
-        freeze_ranges_after: So many epochs (or steps) after the start, the ranges stay. None:
-            never.
-        exclude: Names of layers that stay float, to find out which layer loses accuracy.
+        start_epoch: The first epoch, counted from 0, that trains with fake quantization.
+        start_step: The first optimizer step, counted from 0, in place of `start_epoch`.
+        ranges: How the ranges of activations are found. With `"lsq"` their scales are learned,
+            starting from the moving average of the first batches; with `"moving_average"` they are
+            the moving average of batch extremes throughout, as in TF-MOT.
+        freeze_bn_after: The number of epochs (steps, with `start_step`) after the start at which
+            batch normalization changes over to its moving statistics, which inference uses. None
+            means never.
+        freeze_ranges_after: The number of epochs (or steps) after the start from which on the
+            ranges stay as they are. None means never.
+        exclude: The names of layers that stay float, to find out which layer loses accuracy.
 
     Raises:
         ValueError: If an argument is out of range, or the start lies past the epochs of `fit`.
@@ -63,7 +62,6 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         start_epoch: int | None = None,
         *,
         start_step: int | None = None,
-        scheme: str = "int8",
         ranges: str = "lsq",
         freeze_bn_after: int | None = None,
         freeze_ranges_after: int | None = None,
@@ -72,8 +70,6 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         super().__init__()
         if start_epoch is not None and start_step is not None:
             raise ValueError("Give start_epoch or start_step, not both.")
-        if scheme not in SCHEMES:
-            raise ValueError(f"scheme must be one of {SCHEMES}, got {scheme!r}.")
         if ranges not in RANGES:
             raise ValueError(f"ranges must be one of {RANGES}, got {ranges!r}.")
         if isinstance(exclude, str):
@@ -90,8 +86,8 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             if given is not None and (not is_whole or given < 0):
                 raise ValueError(f"{name} must be a non-negative integer, got {given!r}.")
 
-    def on_train_begin(self, logs=None):
-        """Prepares the model for the training."""
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Checks the model and the start before the first epoch."""
         if is_quantized(self.model):
             return
         # Found now, not after the float epochs.
@@ -110,22 +106,22 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
                 f"{steps} steps."
             )
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Acts where an epoch is the one to act in."""
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Quantizes or freezes at the epochs that the arguments name."""
         if self.start_step is None:
             self._advance(epoch - self.start_epoch)
 
-    def on_train_batch_begin(self, batch, logs=None):
-        """Acts where a step is the one to act in."""
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Quantizes or freezes at the steps that the arguments name."""
         if self.start_step is not None:
             self._advance(int(self.model.optimizer.iterations) - self.start_step)
 
     def _advance(self, since_start: int) -> None:
-        """Brings the model to the state that belongs to a time, in epochs or steps."""
+        """Quantizes or freezes what is due so many epochs or steps after the start."""
         if since_start < 0:
             return
         if not is_quantized(self.model):
-            quantize_in_place(self.model, self.ranges, self.exclude)
+            replace_with_quantized(self.model, ranges=self.ranges, exclude=self.exclude)
         has_changed = False
         if self.freeze_bn_after is not None and since_start >= self.freeze_bn_after:
             for layer in self.model.layers:

@@ -1,4 +1,4 @@
-"""What a model computes in float, taken apart into the steps that int8 operators are made of."""
+"""Decomposes what a model computes in float into the steps that int8 operators are made of."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from keras_mobilenet.quantization.scheme import (
 from keras_mobilenet.quantization.transform import separated
 
 OTHER = "other"
-"""The kind of a layer that the int8 scheme has no rule for: it is computed, not compared."""
+"""The kind of a layer that the int8 scheme has no rule for: it is computed, but not compared."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Node:
-    """One step, `compute(*sources) -> result`, its tensors named by identity.
+    """One step, `compute(*sources) -> result`; tensors are named by their identity.
 
     Attributes:
-        kind: `"convolution"`, `"depthwise"`, `"dense"`, `"batch_norm"`, `"relu"`, `"relu6"`,
-            `"hard_swish"`, `"softmax"`, `"add"`, `"concatenate"`, `"mean"`, `"average_pool"`,
-            `"max_pool"`, `"pad"`, `"reshape"`, or `OTHER`.
-        layer: Name of the Keras layer; inside a block `"block/layer"`.
-        sources: Of the tensors it reads.
-        result: Of the tensor it writes.
-        compute: From float tensors to a float tensor, as inference computes.
-        weights: Of a kernel (output channels, weights of one); of a batch normalization the factor
-            (channels,) that folding multiplies a kernel with; else None.
+        kind: What the step computes: `"convolution"`, `"depthwise"`, `"dense"`, `"batch_norm"`,
+            `"relu"`, `"relu6"`, `"hard_swish"`, `"softmax"`, `"add"`, `"concatenate"`, `"mean"`,
+            `"average_pool"`, `"max_pool"`, `"pad"`, `"reshape"`, or `OTHER`.
+        layer: The name of the Keras layer; inside a block `"block/layer"`.
+        sources: The identities (`id`) of the tensors that the step reads.
+        result: The identity of the tensor that the step writes.
+        compute: The function from float tensors to a float tensor, as inference computes it.
+        weights: The kernel as (output channels, weights of one channel); for a batch normalization
+            the factor (channels,) that folding multiplies a kernel with; else None.
     """
 
     kind: str
@@ -60,9 +60,9 @@ class FloatNodes:
     """A model's steps in topological order; layers that inference leaves out are gone.
 
     Attributes:
-        nodes: In topological order.
-        source: The model's input tensor, by identity.
-        result: The model's output tensor.
+        nodes: The steps in topological order.
+        source: The identity of the model's input tensor.
+        result: The identity of the model's output tensor.
     """
 
     nodes: tuple[Node, ...]
@@ -71,7 +71,7 @@ class FloatNodes:
 
 
 def float_nodes(model: keras.Model) -> FloatNodes:
-    """Takes a model apart. A quantization-aware one gives its float weights, and no rounding.
+    """Decomposes a model; a quantization-aware one gives its float weights, and no rounding.
 
     Args:
         model: A built functional or Sequential model with one input and one output.
@@ -106,9 +106,26 @@ def float_nodes(model: keras.Model) -> FloatNodes:
                 # TFLite adds two at a time.
                 for term in sources[1:-1]:
                     partial = next(fresh)
-                    nodes.append(Node(kind, name, (sources[0], term), partial, compute))
+                    nodes.append(
+                        Node(
+                            kind=kind,
+                            layer=name,
+                            sources=(sources[0], term),
+                            result=partial,
+                            compute=compute,
+                        )
+                    )
                     sources = (partial, *sources[2:])
-            nodes.append(Node(kind, name, sources, made, compute, weights))
+            nodes.append(
+                Node(
+                    kind=kind,
+                    layer=name,
+                    sources=sources,
+                    result=made,
+                    compute=compute,
+                    weights=weights,
+                )
+            )
             sources = (made,)
     return FloatNodes(tuple(nodes), source, aliases.get(result, result))
 
@@ -180,19 +197,19 @@ def _float_steps(layer, role: Role, call: Call) -> Iterator[Step]:
     elif role in (Role.MEAN, Role.AVERAGE_POOL):
         yield role.name.lower(), name, layer, None
     else:
-        kind = _MOVES.get(type(layer))
+        kind = _MOVING.get(type(layer))
         if kind is not None:
             yield kind, name, layer, None
 
 
-_MOVES = {
+_MOVING = {
     layers.MaxPooling2D: "max_pool",
     layers.GlobalMaxPooling2D: "max_pool",
     layers.ZeroPadding2D: "pad",
     layers.Flatten: "reshape",
     layers.Reshape: "reshape",
 }
-"""Other layers that keep the grid pass their input on as it is in inference."""
+"""The layers that move or select values; others of their role pass their input on in inference."""
 
 
 def _stage(name: str, layer, batch_norm, is_linear: bool = False) -> Iterator[Step]:
@@ -237,8 +254,8 @@ def _layer_activation(layer) -> Iterator[Step]:
     try:
         yield from _activation(layer.name, activation_of(layer))
     except UnsupportedLayerError:
-        is_weighted = hasattr(layer, "kernel")
-        yield OTHER, layer.name, layer.activation if is_weighted else layer, None
+        has_kernel = hasattr(layer, "kernel")
+        yield OTHER, layer.name, layer.activation if has_kernel else layer, None
 
 
 def _activation(name: str, activation: str) -> Iterator[Step]:

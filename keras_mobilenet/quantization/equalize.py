@@ -13,9 +13,10 @@ from keras_mobilenet.quantization.float_graph import read_float_graph
 from keras_mobilenet.quantization.scheme import Role, activation_of, role_of
 
 ROUNDS = 20
-"""Chains of layers even out step by step."""
+"""Equalizing one pair unsettles its neighbours: chains of layers even out step by step."""
 
 LARGEST_FACTOR = 2.0**10
+"""One round scales a channel by at most this factor, or its inverse."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +40,13 @@ class _Unit:
         return np.abs(np.asarray(norm.gamma)) / deviation
 
     def output_ranges(self) -> np.ndarray:
-        """Largest folded weight of each output channel."""
+        """The largest folded weight of each output channel."""
         kernel = np.abs(np.asarray(self.convolution.kernel))
         axes = (0, 1, 3) if self.is_depthwise else (0, 1, 2)
         return kernel.max(axis=axes) * self._fold_factor()
 
     def input_ranges(self) -> np.ndarray:
-        """Largest folded weight that reads each input channel."""
+        """The largest folded weight that reads each input channel."""
         if self.is_depthwise:
             return self.output_ranges()
         kernel = np.abs(np.asarray(self.convolution.kernel))
@@ -66,18 +67,18 @@ class _Unit:
 
 
 def equalize_weights(model: keras.Model) -> int:
-    """Moves scale between neighbouring layers until their channels' weight ranges agree, in place.
+    """Moves scale between neighbouring layers until their channels' weight ranges agree.
 
     `relu(s * x) = s * relu(x)`: what one layer's output channel gains, the next layer's kernel
     gives back. The network computes the same; kernels that share one int8 scale, as under
     per-tensor quantization, lose far less to rounding. ReLU6 has a fixed corner: pairs around it
-    are left alone, as are outputs that several layers read.
+    are left alone, as are outputs that several layers read. The model's own weights are changed.
 
     Args:
         model: A built float model, functional or Sequential.
 
     Returns:
-        Number of neighbouring pairs that were evened out.
+        The number of neighbouring pairs that were evened out.
 
     Raises:
         UnsupportedLayerError: If a layer has no int8 rule.

@@ -1,4 +1,4 @@
-"""Fake quantization: the int8 grid of TFLite in float arithmetic."""
+"""Fake quantization: TFLite's int8 rounding in float arithmetic."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def nudged_parameters(range_min: float, range_max: float) -> tuple[float, int]:
     """The scale and zero point that the TFLite converter gives a tensor of a real range.
 
     Args:
-        range_min: Smallest real value, at most 0.
-        range_max: Largest real value, at least 0 and above `range_min`.
+        range_min: The smallest real value, at most 0.
+        range_max: The largest real value, at least 0 and above `range_min`.
 
     Returns:
-        `(scale, zero_point)`, zero point in int8's [-128, 127].
+        `(scale, zero_point)`; the zero point lies in int8's [-128, 127].
 
     Raises:
         ValueError: If the range is empty or does not hold zero.
@@ -65,13 +65,15 @@ def nudged_parameters(range_min: float, range_max: float) -> tuple[float, int]:
     return float(np.float32(scale)), zero_point
 
 
-def fake_quant_activation(x, range_min, range_max):
-    """Rounds an activation to its asymmetric int8 grid; gradients pass inside the range.
+def fake_quant_activation(
+    x: tf.Tensor, range_min: tf.Tensor | float, range_max: tf.Tensor | float
+) -> tf.Tensor:
+    """Rounds an activation to asymmetric int8; gradients pass inside the range.
 
     Args:
-        x: Float tensor of any shape.
-        range_min: Scalar float tensor, at most 0.
-        range_max: Scalar float tensor, at least 0.
+        x: The activation, a float tensor of any shape.
+        range_min: The smallest real value, a scalar float tensor of at most 0.
+        range_max: The largest real value, a scalar float tensor of at least 0.
 
     Returns:
         Float tensor of the shape of `x`.
@@ -83,15 +85,15 @@ def fake_quant_activation(x, range_min, range_max):
     return tf.quantization.fake_quant_with_min_max_vars(x, range_min, range_max, NUM_BITS)
 
 
-def weight_limits(kernel, axes):
-    """Largest magnitude of a kernel over `axes`, kept above the floor.
+def weight_limits(kernel: tf.Tensor, axes: list[int] | None) -> tf.Tensor:
+    """Finds the largest magnitude of a kernel over `axes`, kept above the floor.
 
     Args:
-        kernel: Float tensor.
-        axes: Axes to reduce; the others keep one limit each.
+        kernel: The kernel, a float tensor.
+        axes: The axes to reduce, all if None; the others keep one limit each.
 
     Returns:
-        Float tensor of limits.
+        The limits, a float tensor.
 
     Example:
         >>> [round(float(v), 3) for v in weight_limits(tf.constant([[1.0, -3.0]]), axes=[0])]
@@ -102,13 +104,14 @@ def weight_limits(kernel, axes):
     return ops.stop_gradient(ops.maximum(ops.max(magnitude, axis=axes), floor))
 
 
-def fake_quant_kernel(kernel, is_depthwise: bool):
+def fake_quant_kernel(kernel: tf.Tensor, is_depthwise: bool) -> tuple[tf.Tensor, tf.Tensor]:
     """Rounds a convolution kernel to symmetric int8 per output channel.
 
     Args:
-        kernel: Float tensor, (height, width, in, out), or (height, width, in, multiplier) if
-            depthwise.
-        is_depthwise: Whether output channel is (in, multiplier) together.
+        kernel: The kernel, a float tensor: (height, width, in, out), or (height, width, in,
+            multiplier) if depthwise.
+        is_depthwise: Whether the kernel is depthwise; its output channels are then the last two
+            axes together.
 
     Returns:
         `(quantized, scale)`: float tensors of the shape of `kernel` and of (out,).
@@ -123,20 +126,20 @@ def fake_quant_kernel(kernel, is_depthwise: bool):
         # TFLite's depthwise kernel is (1, height, width, out); its per-channel axis is the last.
         kernel = ops.reshape(kernel, (shape[0], shape[1], 1, shape[2] * shape[3]))
     limits = weight_limits(kernel, [0, 1, 2])
-    on_grid, scale = _rounded(kernel, limits)
+    rounded, scale = _rounded(kernel, limits)
     quantized = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        on_grid, -limits, limits, NUM_BITS, narrow_range=True
+        rounded, -limits, limits, NUM_BITS, narrow_range=True
     )
     return ops.reshape(quantized, shape), scale
 
 
-def fake_quant_matrix(kernel):
+def fake_quant_matrix(kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Rounds a Dense kernel to symmetric int8 with one scale.
 
     The TFLite converter refuses per-channel fake quantization on a Dense kernel.
 
     Args:
-        kernel: Float tensor, (in, out).
+        kernel: The kernel, a float tensor of shape (in, out).
 
     Returns:
         `(quantized, scale)`: float tensors of the shape of `kernel` and of ().
@@ -147,18 +150,18 @@ def fake_quant_matrix(kernel):
         [1.27, 0.02]
     """
     limit = weight_limits(kernel, None)
-    on_grid, scale = _rounded(kernel, limit)
+    rounded, scale = _rounded(kernel, limit)
     quantized = tf.quantization.fake_quant_with_min_max_vars(
-        on_grid, -limit, limit, NUM_BITS, narrow_range=True
+        rounded, -limit, limit, NUM_BITS, narrow_range=True
     )
     return quantized, scale
 
 
-def _rounded(kernel, limits):
-    """A kernel on its grid, and the grid's step: the same bits however a graph is compiled.
+def _rounded(kernel: tf.Tensor, limits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Rounds a kernel; it and its scale have the same bits however a graph is compiled.
 
     Compilers turn a division by a constant into a multiplication, and each has its own fake
-    quantization: in float32 the last bit of a step, and now and then a weight, would depend on who
+    quantization: in float32 the last bit of a scale, and now and then a weight, would depend on who
     computes. In double precision no ratio of two float32 numbers comes near enough to a tie.
     """
     limits = ops.cast(limits, "float64")
@@ -167,15 +170,15 @@ def _rounded(kernel, limits):
     return ops.cast(steps, "float32") * scale, scale
 
 
-def straight_through(value, quantized):
-    """`quantized` forward, the gradient of `value` backward.
+def straight_through(value: tf.Tensor, quantized: tf.Tensor) -> tf.Tensor:
+    """Gives `quantized` forward, and the gradient of `value` backward.
 
     Weights never leave their own range; without this, rounding at the very edge would stop the
     gradient of each channel's largest weight.
 
     Args:
-        value: Float tensor.
-        quantized: Float tensor of the same shape.
+        value: The unrounded value, a float tensor.
+        quantized: The rounded value, a float tensor of the same shape.
 
     Returns:
         Float tensor of the same shape.
@@ -188,18 +191,24 @@ def straight_through(value, quantized):
 
 
 @tf.custom_gradient
-def learned_fake_quant(x, log_factor, range_min, range_max, is_learning):
-    """Rounds an activation to an int8 grid whose step is learned.
+def learned_fake_quant(
+    x: tf.Tensor,
+    log_factor: tf.Tensor,
+    range_min: tf.Tensor,
+    range_max: tf.Tensor,
+    is_learning: tf.Tensor,
+) -> tf.Tensor:
+    """Rounds an activation to int8 with a scale that is learned.
 
-    The step is `(range_max - range_min) / 255 * exp(log_factor)`. Inside the range its gradient is
+    The scale is `(range_max - range_min) / 255 * exp(log_factor)`. Inside the range its gradient is
     the rounding error, outside it is the limit; both are scaled by `1 / sqrt(values * 255)`.
 
     Args:
-        x: Float tensor, batch first.
-        log_factor: Scalar float tensor, what is learned.
-        range_min: Scalar float tensor, at most 0.
-        range_max: Scalar float tensor, at least 0.
-        is_learning: Scalar float tensor: 0 keeps the step's gradient at zero, 1 lets it pass.
+        x: The activation, a float tensor, batch first.
+        log_factor: The learned logarithm of the scale's factor, a scalar float tensor.
+        range_min: The smallest real value at a factor of 1, a scalar float tensor of at most 0.
+        range_max: The largest real value at a factor of 1, a scalar float tensor of at least 0.
+        is_learning: A scalar float tensor: 0 keeps the scale's gradient at zero, 1 lets it pass.
 
     Returns:
         Float tensor of the shape of `x`.

@@ -15,12 +15,12 @@ from keras_mobilenet.quantization.scheme import Role, activation_of, role_of, un
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """One layer call, `layer(*sources) -> result`, its tensors named by identity.
+    """One layer call, `layer(*sources) -> result`; tensors are named by their identity.
 
     Attributes:
         layer: The Keras layer or operation.
-        sources: Of the tensors it reads.
-        result: Of the tensor it writes.
+        sources: The identities (`id`) of the tensors that it reads.
+        result: The identity of the tensor that it writes.
     """
 
     layer: keras.Operation
@@ -33,7 +33,7 @@ class Group:
     """Calls in a row that one int8 operator computes.
 
     Attributes:
-        calls: At least one.
+        calls: The calls in order, at least one.
         is_float: Whether the group was excluded from quantization.
     """
 
@@ -48,12 +48,12 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class FloatGraph:
-    """A model's calls in topological order, nested models taken apart.
+    """A model's calls in topological order; nested models are taken apart.
 
     Attributes:
-        groups: In topological order.
-        source: The model's input tensor, by identity.
-        result: The model's output tensor.
+        groups: The groups of calls in topological order.
+        source: The identity of the model's input tensor.
+        result: The identity of the model's output tensor.
     """
 
     groups: tuple[Group, ...]
@@ -66,7 +66,7 @@ def read_float_graph(model: keras.Model, exclude: Collection[str] = ()) -> Float
 
     Args:
         model: A built Keras model with one input and one output.
-        exclude: Names of layers that stay float, with all that would fuse with them.
+        exclude: The names of layers that stay float, with all that would fuse with them.
 
     Returns:
         The `FloatGraph`.
@@ -96,7 +96,7 @@ def read_float_graph(model: keras.Model, exclude: Collection[str] = ()) -> Float
     return FloatGraph(tuple(_groups(calls, result, frozenset(exclude))), source, result)
 
 
-def _functional(model: keras.Model):
+def _functional(model: keras.Model) -> keras.Model:
     if isinstance(model, keras.Sequential):
         if not model.built:
             raise ValueError(
@@ -112,13 +112,14 @@ def _functional(model: keras.Model):
 
 
 def flat_calls(model: keras.Model) -> tuple[list[Call], int, int]:
-    """The calls of a model and of the models nested in it.
+    """Lists the calls of a model and of the models nested in it.
 
     Args:
         model: A built functional or Sequential model with one input and one output.
 
     Returns:
-        `(calls, source, result)`: in topological order; the model's input and output tensor.
+        `(calls, source, result)`: the calls in topological order, and the identities of the model's
+        input and output tensor.
 
     Raises:
         UnsupportedLayerError: If a layer has several outputs.
@@ -136,9 +137,9 @@ def flat_calls(model: keras.Model) -> tuple[list[Call], int, int]:
     return calls, id(functional.inputs[0]), aliases.get(result, result)
 
 
-def _walk(model, aliases: dict[int, int]) -> Iterator[Call]:
-    """`aliases` collects the tensors that are others: those of nested models, and what a layer that
-    computes nothing returns."""
+def _walk(model: keras.Model, aliases: dict[int, int]) -> Iterator[Call]:
+    """Collects in `aliases` which tensors are others by another name: the inputs and outputs of
+    nested models, and what a layer that computes nothing returns."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             if node.is_input:
@@ -211,7 +212,7 @@ def _groups(calls: list[Call], result: int, exclude: frozenset[str]) -> list[Gro
                 call.layer, "a batch normalization folds only into a linear convolution before it."
             )
         if role is Role.SOFTMAX and consumers.get(call.result):
-            raise unsupported(call.layer, "softmax must come last: its int8 grid is fixed.")
+            raise unsupported(call.layer, "softmax must come last: its int8 scale is fixed.")
         if _is_linear(call.layer, role):
             if role in (Role.CONVOLUTION, Role.SEPARABLE):
                 group += sole_consumer(group[-1], Role.BATCH_NORM)
@@ -225,5 +226,5 @@ def _groups(calls: list[Call], result: int, exclude: frozenset[str]) -> list[Gro
 
 def _is_linear(layer, role: Role) -> bool:
     """Whether an activation may fuse into the layer."""
-    weighted = (Role.CONVOLUTION, Role.SEPARABLE, Role.DENSE)
-    return role is Role.ADD or (role in weighted and activation_of(layer) == "linear")
+    with_kernel = (Role.CONVOLUTION, Role.SEPARABLE, Role.DENSE)
+    return role is Role.ADD or (role in with_kernel and activation_of(layer) == "linear")

@@ -1,4 +1,4 @@
-"""Makes a model that is being trained quantization-aware, while it keeps its identity."""
+"""Graph surgery: replaces the layers of a model in training, which stays the same object."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _GRAPH_ATTRIBUTES = (
 )
 
 
-def quantize_in_place(
-    model: keras.Model, ranges: str = "lsq", exclude: Collection[str] = ()
+def replace_with_quantized(
+    model: keras.Model, *, ranges: str = "lsq", exclude: Collection[str] = ()
 ) -> None:
-    """Makes a model quantization-aware while it keeps its identity.
+    """Replaces the layers of a model with quantization-aware ones; the model stays the same object.
 
     The model object, its optimizer with all its state, its metrics and its compiled loss stay;
     only the graph of layers between input and output is exchanged. A Sequential model becomes a
@@ -37,36 +37,37 @@ def quantize_in_place(
 
     Args:
         model: A built functional or Sequential Keras model with one input and one output.
-        ranges: As in `quantize_model`.
-        exclude: As in `quantize_model`.
+        ranges: `"lsq"` or `"moving_average"`, as in `quantize_model`.
+        exclude: The names of layers that stay float, as in `quantize_model`.
 
     Raises:
         UnsupportedLayerError: If a layer has no int8 rule.
-        ValueError: As in `quantize_model`.
+        ValueError: If the model or an argument is one that `quantize_model` refuses.
 
     Example:
         >>> from keras import layers
         >>> from keras_mobilenet.quantization.transform import is_quantized
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
-        >>> quantize_in_place(model)
+        >>> replace_with_quantized(model)
         >>> is_quantized(model)
         True
     """
     with model.distribute_strategy.scope():
-        exchange_graph(model, quantize_model(model, ranges, exclude))
+        replace_graph(model, quantize_model(model, ranges=ranges, exclude=exclude))
 
 
-def exchange_graph(model: keras.Model, twin: keras.Model) -> None:
-    """Gives a model the layers of another, and its optimizer the state of the variables that stay.
+def replace_graph(model: keras.Model, twin: keras.Model) -> None:
+    """Gives a model the layers of another; the optimizer keeps its state of variables that stay.
 
     Args:
-        model: A built functional or Sequential model, which stays.
-        twin: A functional model with the same input and output shapes, given up to it.
+        model: A built functional or Sequential model, whose layers are replaced.
+        twin: A functional model with the same input and output shapes, whose layers the model takes
+            over.
 
     Example:
         >>> inputs = keras.Input((4,))
         >>> model, twin = (keras.Model(inputs, keras.layers.Dense(2)(inputs)) for _ in range(2))
-        >>> exchange_graph(model, twin)
+        >>> replace_graph(model, twin)
         >>> model.layers[-1] is twin.layers[-1]
         True
     """
@@ -94,10 +95,10 @@ def exchange_graph(model: keras.Model, twin: keras.Model) -> None:
 
 
 def retrace(model: keras.Model) -> None:
-    """Has the training step traced anew, with the layers and constraints of now.
+    """Traces the training step again, with the layers and constraints that the model has now.
 
     Args:
-        model: The Keras model.
+        model: The Keras model that is being trained.
 
     Example:
         >>> retrace(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
@@ -107,7 +108,7 @@ def retrace(model: keras.Model) -> None:
 
 
 def retarget_optimizer(optimizer: keras.Optimizer, variables: list) -> None:
-    """Builds an optimizer anew on other variables; those that it knew keep their momenta.
+    """Rebuilds an optimizer for other variables; those that it knew keep their momenta.
 
     Args:
         optimizer: A built Keras optimizer.

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import tensorflow as tf
 
 
-def quantized_multiplier(real_multiplier):
+def quantized_multiplier(real_multiplier: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Splits real multipliers into TFLite's 31-bit fixed-point multiplier and shift.
 
     Args:
-        real_multiplier: Float64 tensor of positive numbers.
+        real_multiplier: The real multipliers, a float64 tensor of positive numbers.
 
     Returns:
         `(multiplier, shift)`, int64 tensors: `real = multiplier * 2 ** (shift - 31)`, multiplier
@@ -35,19 +35,21 @@ def quantized_multiplier(real_multiplier):
     return multiplier, shift + tf.cast(overflows, tf.int64)
 
 
-EXACT_TAPS = 2**24 // (255 * 127)
-"""So many products of an activation and a weight stay within float32's whole numbers."""
+MAX_EXACT_PRODUCTS = 2**24 // (255 * 127)
+"""So many products of an activation and a weight add up exactly in float32."""
 
 
-def sum_exactly(sum_products: Callable, steps, kernel, is_depthwise: bool = False):
-    """A convolution or matrix product of whole numbers, exact as in the kernels' int32.
+def sum_exactly(
+    sum_products: Callable, steps: tf.Tensor, kernel: tf.Tensor, is_depthwise: bool = False
+) -> tf.Tensor:
+    """Computes a convolution or matrix product of whole numbers, exact as in the kernels' int32.
 
     Float32 adds whole numbers without error up to 2 ** 24. Where more could come together, the
     input's channels are summed in parts, which costs next to nothing; double precision would take
     four times as long.
 
     Args:
-        sum_products: The function of `steps` and `kernel` that sums.
+        sum_products: The function of `steps` and `kernel` that multiplies and sums.
         steps: Float32 tensor of whole numbers in [-255, 255], channels last.
         kernel: Float32 tensor of whole numbers in [-127, 127], (..., in, out).
         is_depthwise: Whether each output sums over a single channel.
@@ -62,7 +64,7 @@ def sum_exactly(sum_products: Callable, steps, kernel, is_depthwise: bool = Fals
     """
     *window, channels, _ = kernel.shape
     summed = 1 if is_depthwise else channels
-    most = EXACT_TAPS // math.prod(window)
+    most = MAX_EXACT_PRODUCTS // math.prod(window)
     if summed <= most:
         return tf.cast(sum_products(steps, kernel), tf.float64)
     if most == 0 or summed != steps.shape[-1]:
@@ -78,13 +80,15 @@ def sum_exactly(sum_products: Callable, steps, kernel, is_depthwise: bool = Fals
     )
 
 
-def mean_multiplier(multiplier, shift, count: int):
+def mean_multiplier(
+    multiplier: tf.Tensor, shift: tf.Tensor, count: int
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Takes the division by `count` of a mean into the multiplier, as TFLite's MEAN does.
 
     Args:
         multiplier: Int64 tensor, 31-bit fixed point.
-        shift: Int64 tensor.
-        count: Number of averaged elements.
+        shift: Int64 tensor of the shape of `multiplier`.
+        count: The number of averaged elements.
 
     Returns:
         `(multiplier, shift)`, int64 tensors; the multiplier may fall below 2 ** 30.
@@ -102,7 +106,7 @@ def mean_multiplier(multiplier, shift, count: int):
     return tf.bitwise.left_shift(multiplier, extra) // count, shift - extra
 
 
-def requantize(accumulator, multiplier, shift):
+def requantize(accumulator: tf.Tensor, multiplier: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     """Scales int32 accumulators down with the two roundings of TFLite's reference kernels.
 
     Args:
@@ -127,14 +131,16 @@ def requantize(accumulator, multiplier, shift):
     return tf.cast(_divide_by_power(high, right), tf.float64)
 
 
-def clamp_and_dequantize(value, scale, zero_point, activation: str):
+def clamp_and_dequantize(
+    value: tf.Tensor, scale: tf.Tensor, zero_point: tf.Tensor | float, activation: str
+) -> tf.Tensor:
     """Adds the zero point, clamps as the fused activation does, and returns to real numbers.
 
     Args:
-        value: Float64 tensor of whole numbers, before the zero point.
-        scale: Float32 scalar tensor.
-        zero_point: Float32 scalar tensor, a whole number in [-128, 127].
-        activation: `"linear"`, `"relu"` or `"relu6"`.
+        value: Float64 tensor of whole numbers, before the zero point is added.
+        scale: The output's scale, a float32 scalar tensor.
+        zero_point: The output's zero point, a float32 scalar tensor: a whole number in [-128, 127].
+        activation: The fused activation: `"linear"`, `"relu"` or `"relu6"`.
 
     Returns:
         Float32 tensor: `scale * (q - zero_point)` for int8 `q`.
@@ -159,13 +165,15 @@ ADD_LEFT_SHIFT = 20
 """ADD brings both inputs to a common scale in int32. Source: TFLite's `add.cc`."""
 
 
-def add_multipliers(first_scale, second_scale, output_scale) -> list[tuple]:
-    """Multiplier and shift of both inputs and of the output of an int8 ADD.
+def add_multipliers(
+    first_scale: tf.Tensor, second_scale: tf.Tensor, output_scale: tf.Tensor
+) -> list[tuple]:
+    """Computes the multipliers and shifts of both inputs and of the output of an int8 ADD.
 
     Args:
-        first_scale: Float64 scalar tensor.
-        second_scale: Float64 scalar tensor.
-        output_scale: Float64 scalar tensor.
+        first_scale: The first input's scale, a float64 scalar tensor.
+        second_scale: The second input's scale, a float64 scalar tensor.
+        output_scale: The output's scale, a float64 scalar tensor.
 
     Returns:
         Three `(multiplier, shift)` pairs as in `quantized_multiplier`.
@@ -186,12 +194,13 @@ def add_multipliers(first_scale, second_scale, output_scale) -> list[tuple]:
     return [quantized_multiplier(ratio) for ratio in ratios]
 
 
-def rounded_average(total, count):
+def rounded_average(total: tf.Tensor, count: tf.Tensor | float) -> tf.Tensor:
     """Divides int32 sums, half away from zero, as AVERAGE_POOL_2D does.
 
     Args:
-        total: Float tensor of whole numbers.
-        count: Float tensor of positive whole numbers that broadcasts with `total`.
+        total: The sums, a float tensor of whole numbers.
+        count: The numbers of summed elements, a float tensor of positive whole numbers that
+            broadcasts with `total`.
 
     Returns:
         Float64 tensor of whole numbers.
@@ -206,13 +215,13 @@ def rounded_average(total, count):
     return tf.cast(tf.truncatediv(total + half, count), tf.float64)
 
 
-def hard_swish(steps, input_scale, output_scale):
-    """The int8 HARD_SWISH, which computes in 16-bit fixed point.
+def hard_swish(steps: tf.Tensor, input_scale: tf.Tensor, output_scale: tf.Tensor) -> tf.Tensor:
+    """Computes the int8 HARD_SWISH, which calculates in 16-bit fixed point.
 
     Args:
-        steps: Float tensor of whole numbers, the input less its zero point.
-        input_scale: Float32 scalar tensor.
-        output_scale: Float32 scalar tensor.
+        steps: The input less its zero point, a float tensor of whole numbers.
+        input_scale: The input's scale, a float32 scalar tensor.
+        output_scale: The output's scale, a float32 scalar tensor.
 
     Returns:
         Float64 tensor of whole numbers, before the zero point is added.
@@ -228,7 +237,7 @@ def hard_swish(steps, input_scale, output_scale):
     output_multiplier, output_shift = _multiplier_16(_float32_ratio(fine_scale, output_scale))
     reluish_multiplier, reluish_shift = _multiplier_16(_float32_ratio(fine_scale, 3.0 / 32768.0))
     fine = tf.cast(steps, tf.int64) * 128
-    on_output_scale = _high_multiply_16(fine, output_multiplier)
+    at_output_scale = _high_multiply_16(fine, output_multiplier)
     one = tf.ones_like(reluish_shift)
     left = tf.maximum(reluish_shift - one, tf.zeros_like(one))
     reluish = _saturate_16(tf.bitwise.left_shift(fine, left))
@@ -237,7 +246,7 @@ def hard_swish(steps, input_scale, output_scale):
     reluish = _divide_by_power(reluish, tf.maximum(-reluish_shift, tf.zeros_like(one)))
     gate = tf.bitwise.right_shift(reluish + 2**15, one)
     # Here the kernel truncates where everywhere else it rounds.
-    product = _saturate_16(tf.truncatediv(gate * on_output_scale, tf.constant(2**15, tf.int64)))
+    product = _saturate_16(tf.truncatediv(gate * at_output_scale, tf.constant(2**15, tf.int64)))
     return tf.cast(_divide_by_power(product, -output_shift), tf.float64)
 
 

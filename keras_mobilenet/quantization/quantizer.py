@@ -1,4 +1,4 @@
-"""The real range of one tensor, which sets its int8 grid: averaged over batches, or learned."""
+"""The real range of one tensor, which sets its int8 scale and zero point: averaged or learned."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from keras_mobilenet.quantization.fake_quant import (
 )
 
 CALIBRATION_BATCHES = 50
-"""A learned step starts from the moving average over so many batches."""
+"""A learned scale starts from the moving average over so many batches."""
 
 STEPS = 2.0**NUM_BITS - 1.0
 
 
 @keras.saving.register_keras_serializable(package="keras_mobilenet")
 class QuantizationRange(keras.layers.Layer):
-    """The trained real range of one tensor, and the rounding to its int8 grid.
+    """The trained real range of one tensor, and the rounding to int8 that follows from it.
 
     Args:
-        momentum: Weight of the past in the moving average of batch minima and maxima; None keeps
-            the extremes of all batches, which suits inputs with hard bounds such as pixels.
-        learns_step: Whether the step of the grid is learned by gradient descent (LSQ) once the
-            moving average has seen `CALIBRATION_BATCHES`; the zero point stays. The optimizer sees
-            the logarithm of the step's factor, so that one learning rate suits tensors of any unit.
-        **kwargs: Keras layer arguments.
+        momentum: The weight of the past in the moving average of batch minima and maxima; None
+            keeps the extremes of all batches, which suits inputs with hard bounds such as pixels.
+        learns_step: Whether the scale is learned by gradient descent (LSQ) once the moving average
+            has seen `CALIBRATION_BATCHES`; the zero point stays. The optimizer sees the logarithm
+            of the scale's factor, so that one learning rate suits tensors of any unit.
+        **kwargs: The arguments of every Keras layer, such as `name`.
 
     Call arguments:
         x: Float tensor of any shape.
         training: Whether the range follows this batch.
 
     Returns:
-        Float tensor of the shape of `x`, on the int8 grid of the range.
+        Float tensor of the shape of `x`: the real values of the int8 tensor.
 
     Example:
         >>> tensor_range = QuantizationRange()
@@ -59,8 +59,8 @@ class QuantizationRange(keras.layers.Layer):
         self.is_frozen = False
         self._leader: Callable[[], QuantizationRange] | None = None
 
-    def build(self, input_shape):
-        """Creates the weights for inputs of a shape."""
+    def build(self, input_shape: tuple) -> None:
+        """Creates the limits and the batch count."""
         self.range_min = self._add_range("range_min")
         self.range_max = self._add_range("range_max")
         self.num_batches = self._add_range("num_batches")
@@ -73,10 +73,10 @@ class QuantizationRange(keras.layers.Layer):
         )
 
     def follow(self, leader: QuantizationRange) -> None:
-        """Takes over another tensor's grid, as the inputs of a concatenation must.
+        """Takes over another tensor's scale and zero point, as the inputs of a concatenation must.
 
         Args:
-            leader: The range that this one gives way to.
+            leader: The range that this one follows from now on.
         """
         # A closure: a range that is tracked twice would be saved twice.
         self._leader = lambda: leader
@@ -84,7 +84,7 @@ class QuantizationRange(keras.layers.Layer):
 
     # No property: Keras's saving walks properties, and would walk this one for ever.
     def leader(self) -> QuantizationRange:
-        """The range that sets the grid.
+        """The range that sets the scale and zero point.
 
         Returns:
             This range, or the one that it follows.
@@ -99,7 +99,7 @@ class QuantizationRange(keras.layers.Layer):
             # Momentum would move it on even with a zero gradient.
             self.log_factor.constraint = lambda _: ops.convert_to_tensor(frozen)
 
-    def limits(self):
+    def limits(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The real range as tensors that follow training.
 
         Returns:
@@ -114,8 +114,8 @@ class QuantizationRange(keras.layers.Layer):
         low, high = (ops.cast(ops.cast(limit, "float64") * factor, "float32") for limit in limits)
         return low, high
 
-    def call(self, x, training=None):
-        """Computes the outputs."""
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Fake-quantizes the tensor."""
         leader = self.leader()
         if not training:
             return fake_quant_activation(x, *self.limits())
@@ -159,26 +159,26 @@ class QuantizationRange(keras.layers.Layer):
         self.range_max.assign(new_max)
         self.num_batches.assign_add(1.0)
 
-    def scale(self):
-        """The step of the int8 grid, as a tensor that follows the range.
+    def scale(self) -> tf.Tensor:
+        """The int8 scale, as a tensor that follows the range.
 
         Returns:
             Scalar float tensor.
         """
-        return ops.cast(self._wide_scale()[1], "float32")
+        return ops.cast(self._low_and_scale()[1], "float32")
 
-    def _wide_scale(self):
+    def _low_and_scale(self):
         # In double precision, as the converter computes them from the same limits.
         low, high = (ops.cast(limit, "float64") for limit in self.limits())
         return low, (high - low) / STEPS
 
-    def zero_point(self):
+    def zero_point(self) -> tf.Tensor:
         """The int8 zero point, as a tensor that follows the range.
 
         Returns:
             Scalar float tensor, a whole number in [-128, 127].
         """
-        low, scale = self._wide_scale()
+        low, scale = self._low_and_scale()
         from_min = ops.clip(-low / scale, 0.0, STEPS)
         return ops.cast(ops.floor(from_min + 0.5) - 2.0 ** (NUM_BITS - 1), "float32")
 
@@ -191,8 +191,8 @@ class QuantizationRange(keras.layers.Layer):
         """Sets the range to fixed values, as if a batch had.
 
         Args:
-            range_min: Smallest real value, at most 0.
-            range_max: Largest real value, at least 0 and above `range_min`.
+            range_min: The smallest real value, at most 0.
+            range_max: The largest real value, at least 0 and above `range_min`.
 
         Raises:
             ValueError: If the range is empty or does not hold zero.
@@ -217,12 +217,12 @@ class QuantizationRange(keras.layers.Layer):
             raise ValueError(f"The range {self.path!r} has seen no training batch.")
         return nudged_parameters(*(float(limit) for limit in self.limits()))
 
-    def compute_output_shape(self, input_shape):
-        """Shape of the output, batch first."""
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The shape of the output, batch first."""
         return input_shape
 
-    def get_config(self):
-        """Arguments that make the same layer again."""
+    def get_config(self) -> dict:
+        """The arguments that make the same layer again."""
         return super().get_config() | {"momentum": self.momentum, "learns_step": self.learns_step}
 
 

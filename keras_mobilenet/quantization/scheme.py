@@ -1,13 +1,13 @@
 """The int8 scheme: what each kind of Keras layer means to quantization.
 
-| tensor                  | int8 grid                                             |
+| tensor                  | int8 scale and zero point                             |
 |-------------------------|-------------------------------------------------------|
 | convolution kernel      | symmetric, one scale per output channel, [-127, 127]  |
 | Dense kernel            | symmetric, one scale, [-127, 127]                     |
 | bias                    | int32, scale = input scale * kernel scale             |
 | activation, model input | asymmetric, one scale and zero point, [-128, 127]     |
-| concatenated tensors    | one grid for all of them and their concatenation      |
-| average pooling output  | the grid of its input                                 |
+| concatenated tensors    | one for all of them and their concatenation           |
+| average pooling output  | those of its input                                    |
 | softmax output          | scale 1/256, zero point -128                          |
 
 Source: the TFLite 8-bit quantization specification.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 
+import keras
 from keras import layers
 
 from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
@@ -24,7 +25,7 @@ from keras_mobilenet.preprocessing.record import PreprocessingRecord
 
 
 class Role(enum.Enum):
-    """What a layer does to the int8 grid of the tensor that flows through it."""
+    """What a layer does to the int8 scale of the tensor that flows through it."""
 
     CONVOLUTION = "a kernel per channel; batch normalization and ReLU fuse into it"
     SEPARABLE = "a depthwise and a pointwise convolution, taken apart"
@@ -33,11 +34,11 @@ class Role(enum.Enum):
     BATCH_NORM = "folds into the convolution before it"
     ACTIVATION = "fuses into the layer before it, or gets a range of its own"
     ADD = "sums: its output gets a range of its own; ReLU fuses into it"
-    CONCATENATE = "joins: its inputs take its grid"
+    CONCATENATE = "joins: its inputs take its scale"
     MEAN = "averages: its output gets a range of its own"
-    AVERAGE_POOL = "averages: the grid stays"
-    KEEPS = "moves or selects values: the grid stays"
-    SOFTMAX = "its int8 grid is fixed by TFLite"
+    AVERAGE_POOL = "averages: the scale stays"
+    KEEPS = "moves or selects values: the scale stays"
+    SOFTMAX = "its int8 scale is fixed by TFLite"
 
 
 _ROLES: dict[type, Role] = {
@@ -66,7 +67,7 @@ _ROLES: dict[type, Role] = {
 }
 
 _OPERATIONS = {"Add": Role.ADD, "Relu": Role.ACTIVATION, "Relu6": Role.ACTIVATION}
-"""keras.ops, which stand in a functional graph as `x + y` and `keras.ops.relu(x)` leave them."""
+"""The operations of keras.ops that `x + y` and `keras.ops.relu(x)` put into a functional graph."""
 
 _ACTIVATION_NAMES = {
     "linear": "linear",
@@ -84,12 +85,12 @@ class UnsupportedLayerError(ValueError):
     """A layer that the int8 scheme has no rule for; the message names it and what to do."""
 
 
-def unsupported(layer, why: str) -> UnsupportedLayerError:
-    """The error for a layer that cannot be quantized.
+def unsupported(layer: keras.Operation, why: str) -> UnsupportedLayerError:
+    """Makes the error for a layer that cannot be quantized.
 
     Args:
         layer: The Keras layer or operation.
-        why: The reason, and what to do, as one sentence.
+        why: The reason, and what to do, in one sentence.
 
     Returns:
         The exception, to be raised.
@@ -103,14 +104,14 @@ def unsupported(layer, why: str) -> UnsupportedLayerError:
     )
 
 
-def role_of(layer) -> Role:
-    """The role of a layer in the int8 scheme.
+def role_of(layer: keras.Operation) -> Role:
+    """Finds the role of a layer in the int8 scheme.
 
     Args:
-        layer: A Keras layer.
+        layer: The Keras layer or operation.
 
     Returns:
-        Its `Role`.
+        The layer's `Role`.
 
     Raises:
         UnsupportedLayerError: If the scheme has no rule for it.
@@ -131,8 +132,8 @@ def role_of(layer) -> Role:
     return role
 
 
-def activation_of(layer) -> str:
-    """The activation of a layer by TFLite's name.
+def activation_of(layer: keras.Operation) -> str:
+    """Finds the activation of a layer, by TFLite's name.
 
     Args:
         layer: A ReLU, Softmax or Activation layer, or any layer or operation.

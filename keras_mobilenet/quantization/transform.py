@@ -30,17 +30,17 @@ QUANTIZED_LAYERS = (
 )
 
 RANGES = ("moving_average", "lsq")
-"""How an activation's range is found: averaged over batches, or its step learned (LSQ)."""
+"""How an activation's range is found: averaged over batches, or its scale learned (LSQ)."""
 
 
 def is_quantized(model: keras.Model) -> bool:
-    """Whether a model is already quantization-aware.
+    """Tells whether a model is already quantization-aware.
 
     Args:
-        model: A Keras model.
+        model: The Keras model.
 
     Returns:
-        True if any of its layers carries an int8 range.
+        True if any of the model's layers carries an int8 range.
 
     Example:
         >>> is_quantized(keras.Sequential([keras.Input((4,)), layers.Dense(2)]))
@@ -50,10 +50,10 @@ def is_quantized(model: keras.Model) -> bool:
 
 
 def model_ranges(model: keras.Model) -> Iterator[tuple[str, QuantizationRange]]:
-    """The ranges of a quantization-aware model that set a grid.
+    """Lists the ranges of a quantization-aware model that set a scale and zero point.
 
     Args:
-        model: A Keras model.
+        model: The Keras model.
 
     Yields:
         `(layer name, range)`; ranges that follow another are left out.
@@ -71,13 +71,13 @@ def model_ranges(model: keras.Model) -> Iterator[tuple[str, QuantizationRange]]:
 
 
 def untrained_ranges(model: keras.Model) -> list[str]:
-    """The layers of a quantization-aware model whose range no training batch has set.
+    """Lists the layers of a quantization-aware model whose range no training batch has set.
 
     Args:
-        model: A Keras model.
+        model: The Keras model.
 
     Returns:
-        Layer names, empty if every range is trained.
+        The layers' names, empty if every range is trained.
 
     Example:
         >>> untrained_ranges(keras.Sequential([keras.Input((4,)), layers.Dense(2)]))
@@ -87,13 +87,13 @@ def untrained_ranges(model: keras.Model) -> list[str]:
 
 
 def excluded_layers(model: keras.Model) -> list[str]:
-    """The layers of a quantization-aware model that were left float.
+    """Lists the layers of a quantization-aware model that were left float.
 
     Args:
-        model: A Keras model.
+        model: The Keras model.
 
     Returns:
-        Layer names, empty if the model is pure int8, or not quantization-aware at all.
+        The layers' names, empty if the model is pure int8, or not quantization-aware at all.
 
     Example:
         >>> inputs = keras.Input((4,))
@@ -115,7 +115,7 @@ def set_exporting(model: keras.Model, is_exporting: bool) -> None:
     """Chooses between the converter's view of a quantization-aware model and the chip's.
 
     Args:
-        model: A quantization-aware Keras model.
+        model: The quantization-aware Keras model.
         is_exporting: True for the fake-quantization operators that the TFLite converter reads,
             False for the integer arithmetic of the int8 kernels.
 
@@ -132,11 +132,9 @@ def set_exporting(model: keras.Model, is_exporting: bool) -> None:
 
 
 def quantize_model(
-    model: keras.Model,
-    ranges: str = "lsq",
-    exclude: Collection[str] = (),
+    model: keras.Model, *, ranges: str = "lsq", exclude: Collection[str] = ()
 ) -> keras.Model:
-    """The quantization-aware twin of a functional or Sequential model.
+    """Builds the quantization-aware twin of a functional or Sequential model.
 
     Every convolution takes its batch normalization and ReLU into itself, found in the graph
     whatever their names; models nested in the model are taken apart. The twin shares the weights
@@ -145,8 +143,8 @@ def quantize_model(
     Args:
         model: A built Keras model with one input and one output.
         ranges: `"lsq"` or `"moving_average"`, as in `QuantizationAwareTraining`.
-        exclude: Names of layers that stay float, with what would fuse with them: to find out which
-            layer loses accuracy. Such a model trains, but `edge.convert` refuses it.
+        exclude: The names of layers that stay float, with what would fuse with them, to find out
+            which layer loses accuracy. Such a model trains, but `edge.convert` refuses it.
 
     Returns:
         A functional `keras.Model` with the same input and output shapes.
@@ -255,10 +253,10 @@ def _activated(x, activation: str | None, name: str, learns_step: bool):
 
 
 def separated(separable: layers.SeparableConv2D) -> tuple[layers.Layer, layers.Layer]:
-    """The two convolutions of a SeparableConv2D, on its own weights.
+    """Splits a SeparableConv2D into its two convolutions, which share its weights.
 
     Args:
-        separable: A built layer.
+        separable: The layer, built.
 
     Returns:
         `(depthwise, pointwise)`: the second has the bias and the activation.
@@ -271,9 +269,9 @@ def separated(separable: layers.SeparableConv2D) -> tuple[layers.Layer, layers.L
     """
     depthwise = layers.DepthwiseConv2D(
         separable.kernel_size,
-        separable.strides,
-        separable.padding,
-        separable.depth_multiplier,
+        strides=separable.strides,
+        padding=separable.padding,
+        depth_multiplier=separable.depth_multiplier,
         dilation_rate=separable.dilation_rate,
         use_bias=False,
         data_format="channels_last",

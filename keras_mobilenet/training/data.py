@@ -14,10 +14,10 @@ from PIL import Image, UnidentifiedImageError
 from keras_mobilenet.preprocessing.preprocessing import pixels_to_input, resize_pixels
 
 DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
-"""Names of keras.datasets that `load_images` passes on; they need a network."""
+"""The sets of keras.datasets that `load_images` can load; they need a network."""
 
 DEBIAN_FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
-"""Where Debian's package dataset-fashion-mnist puts it: it needs no network."""
+"""Where Debian's package dataset-fashion-mnist puts its files: they need no network."""
 
 TEST_SHARE = 0.2
 IMAGE_ERRORS = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError)
@@ -27,7 +27,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
 class DataError(ValueError):
-    """A data set that cannot be had or read; the message says what to do."""
+    """A data set cannot be found or read; the message says what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +35,11 @@ class ImageData:
     """Images and labels, split into a part to train on and a part held out.
 
     Attributes:
-        train_pixels: uint8 array, (images, height, width, channels).
-        train_labels: int64 array, (images,).
-        test_pixels: uint8 array, as `train_pixels`.
-        test_labels: int64 array.
-        class_names: One name per label.
+        train_pixels: The training images, a uint8 array of shape (images, height, width, channels).
+        train_labels: The training labels, an int64 array of shape (images,).
+        test_pixels: The held-out images, a uint8 array of shape (images, height, width, channels).
+        test_labels: The held-out labels, an int64 array of shape (images,).
+        class_names: The classes' names, one per label.
         is_mirrorable: Whether a mirrored image keeps its label.
     """
 
@@ -56,17 +56,21 @@ class ImageData:
         Choosing among models needs images of its own: those that chose cannot also judge.
 
         Args:
-            seed: Of the split.
+            seed: The seed of the split.
 
         Returns:
-            An `ImageData` that knows nothing of this one's test images.
+            An `ImageData` without any of this one's test images.
         """
         return _split(
-            self.train_pixels, self.train_labels, self.class_names, seed, self.is_mirrorable
+            self.train_pixels,
+            self.train_labels,
+            names=self.class_names,
+            seed=seed,
+            is_mirrorable=self.is_mirrorable,
         )
 
     def train_inputs(self) -> np.ndarray:
-        """The training images as the model reads them.
+        """Converts the training images to the model's input.
 
         Returns:
             float32 array, (images, height, width, channels).
@@ -74,7 +78,7 @@ class ImageData:
         return pixels_to_input(self.train_pixels)
 
     def test_inputs(self) -> np.ndarray:
-        """The held-out images as the model reads them.
+        """Converts the held-out images to the model's input.
 
         Returns:
             float32 array, (images, height, width, channels).
@@ -82,17 +86,17 @@ class ImageData:
         return pixels_to_input(self.test_pixels)
 
 
-def load_images(source: str, side: int, channels: int, seed: int = 0) -> ImageData:
+def load_images(source: str, side: int, channels: int, *, seed: int = 0) -> ImageData:
     """Loads a labelled image set, resized to a model's input.
 
     Args:
-        source: `"digits"` (scikit-learn's handwritten digits), `"faces"` (scikit-image's
-            `lfw_subset`: face or no face), a name of keras.datasets (`"cifar10"`, needs a network;
-            `"fashion_mnist"` is read from Debian's package dataset-fashion-mnist if it is there),
-            or a folder with one subfolder of images per class.
-        side: Height and width of the result, in pixels.
-        channels: 1 for gray, 3 for RGB.
-        seed: Of the split into training and held-out images.
+        source: The name of the set, or a folder with one subfolder of images per class. `"digits"`
+            are scikit-learn's handwritten digits, `"faces"` scikit-image's `lfw_subset` (face or no
+            face); the sets of keras.datasets, such as `"cifar10"`, need a network, but
+            `"fashion_mnist"` is read from Debian's package dataset-fashion-mnist if it is there.
+        side: The height and width of the resized images, in pixels.
+        channels: The number of channels of the images: 1 for gray, 3 for RGB.
+        seed: The seed of the split into training and held-out images.
 
     Returns:
         The `ImageData`; a fifth of the images is held out, stratified by class, where the source
@@ -119,7 +123,13 @@ def load_images(source: str, side: int, channels: int, seed: int = 0) -> ImageDa
             f"No data set {source!r}: give 'digits', 'faces', a folder with one subfolder of "
             f"images per class, or one of {', '.join(DOWNLOADED)}."
         )
-    return _split(_resized(images, side, channels), labels, names, seed, source != "digits")
+    return _split(
+        _resized(images, side, channels),
+        labels,
+        names=names,
+        seed=seed,
+        is_mirrorable=source != "digits",
+    )
 
 
 def _digits():
@@ -174,11 +184,11 @@ def _from_keras(source: str, side: int, channels: int) -> ImageData:
             "'digits', 'faces' or a folder."
         ) from error
     return ImageData(
-        _resized(train, side, channels),
-        train_labels.reshape(-1).astype(np.int64),
-        _resized(test, side, channels),
-        test_labels.reshape(-1).astype(np.int64),
-        tuple(str(n) for n in range(int(train_labels.max()) + 1)),
+        train_pixels=_resized(train, side, channels),
+        train_labels=train_labels.reshape(-1).astype(np.int64),
+        test_pixels=_resized(test, side, channels),
+        test_labels=test_labels.reshape(-1).astype(np.int64),
+        class_names=tuple(str(n) for n in range(int(train_labels.max()) + 1)),
         is_mirrorable=source != "mnist",
     )
 
@@ -196,10 +206,24 @@ def _resized(images, side: int, channels: int) -> np.ndarray:
     return np.stack([resize_pixels(image, side, side, channels) for image in images])
 
 
-def _split(pixels, labels, names, seed: int, is_mirrorable: bool) -> ImageData:
+def _split(
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    *,
+    names: tuple[str, ...],
+    seed: int,
+    is_mirrorable: bool,
+) -> ImageData:
     from sklearn.model_selection import train_test_split
 
     train_pixels, test_pixels, train_labels, test_labels = train_test_split(
         pixels, labels, test_size=TEST_SHARE, stratify=labels, random_state=seed
     )
-    return ImageData(train_pixels, train_labels, test_pixels, test_labels, names, is_mirrorable)
+    return ImageData(
+        train_pixels=train_pixels,
+        train_labels=train_labels,
+        test_pixels=test_pixels,
+        test_labels=test_labels,
+        class_names=names,
+        is_mirrorable=is_mirrorable,
+    )

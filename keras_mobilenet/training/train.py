@@ -29,8 +29,8 @@ class TrainedModel:
 
     Attributes:
         model: The Keras model, with trained ranges.
-        float_accuracy: On the held-out images, after the last float epoch, 0 to 1.
-        qat_accuracy: On the held-out images, computed as int8 inference computes, 0 to 1.
+        float_accuracy: The accuracy on the held-out images after the last float epoch, 0 to 1.
+        qat_accuracy: The accuracy on the held-out images of int8 inference, 0 to 1.
     """
 
     model: keras.Model
@@ -39,12 +39,12 @@ class TrainedModel:
 
 
 def learning_rate(epoch: int, float_epochs: int, qat_epochs: int) -> float:
-    """Cosine decay over the float epochs, then a small one over the quantization-aware epochs.
+    """Computes a cosine decay over the float epochs, then a smaller one over the QAT epochs.
 
     Args:
-        epoch: Counted from 0.
-        float_epochs: Number of float epochs.
-        qat_epochs: Number of epochs with fake quantization.
+        epoch: The epoch, counted from 0.
+        float_epochs: The number of float epochs.
+        qat_epochs: The number of epochs with fake quantization.
 
     Returns:
         The learning rate of the epoch.
@@ -62,6 +62,7 @@ def learning_rate(epoch: int, float_epochs: int, qat_epochs: int) -> float:
 
 def train(
     data: ImageData,
+    *,
     alpha: float = 0.25,
     float_epochs: int = 30,
     qat_epochs: int = 8,
@@ -73,11 +74,11 @@ def train(
 
     Args:
         data: The images; their shape sets the model's input.
-        alpha: Width multiplier, 0 < alpha <= 1.
-        float_epochs: Number of float epochs, at least 1.
-        qat_epochs: Number of epochs with fake quantization, at least 1.
-        seed: Of weights, augmentation and batch order.
-        verbose: As in `model.fit`.
+        alpha: The width multiplier, 0 < alpha <= 1.
+        float_epochs: The number of float epochs, at least 1.
+        qat_epochs: The number of epochs with fake quantization, at least 1.
+        seed: The seed of weights, augmentation and batch order.
+        verbose: The verbosity of `model.fit`.
         callbacks: More Keras callbacks; they see the accuracy after each epoch.
 
     Returns:
@@ -101,13 +102,7 @@ def train(
     model = MobileNetV1(
         data.train_pixels.shape[1:], alpha, classes=len(data.class_names), name="mobilenet_v1"
     )
-    # XLA takes longer to compile these small graphs on a CPU than it saves.
-    model.compile(
-        keras.optimizers.Adam(PEAK_LEARNING_RATE),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
+    _compile(model)
     history = model.fit(
         augmented_batches(data, seed),
         epochs=float_epochs + qat_epochs,
@@ -127,12 +122,22 @@ def train(
     )
 
 
+def _compile(model: keras.Model) -> None:
+    # XLA takes longer to compile these small graphs on a CPU than it saves.
+    model.compile(
+        keras.optimizers.Adam(PEAK_LEARNING_RATE),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+
+
 def augmented_batches(data: ImageData, seed: int) -> tf.data.Dataset:
-    """Shuffled batches, each image a little shifted, turned and scaled anew every epoch.
+    """Makes shuffled batches, with each image a little shifted, turned and scaled in every epoch.
 
     Args:
         data: The images.
-        seed: Of the order and the augmentation.
+        seed: The seed of the order and the augmentation.
 
     Returns:
         A data set of `(images, labels)` batches: one epoch.

@@ -121,8 +121,13 @@ class Camera:
 
         made, quantization = self.preprocessing, graph.input.quantization
         assert quantization is not None, "require_int8 comes first"
-        size = (self.height, self.width, made.channels)
-        pixels = camera_pixels(frame, self.camera_format, *size)
+        pixels = camera_pixels(
+            frame,
+            self.camera_format,
+            height=self.height,
+            width=self.width,
+            channels=made.channels,
+        )
         return made.quantize(pixels, quantization.scales[0], quantization.zero_points[0])
 
 

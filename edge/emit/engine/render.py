@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from edge.emit.c_text import float_literal, template
 from edge.engine.compile import Engine
-from edge.engine.layers import Layer, Network
-from edge.engine.schedule import StreamPlan
+from edge.engine.network import Layer, Network
+from edge.engine.stream_plan import Await, Make, StreamPlan
 from edge.tflite.requantization import activation_range, scale_of, zero_point_of
 
 KERNEL_FOLDER = pathlib.Path(__file__).parent / "kernels"
@@ -36,7 +36,7 @@ def render_engine(engine: Engine) -> dict[str, str]:
         Text by file name.
 
     Example:
-        >>> sorted(render_engine(engine_of(graph, "dsp")))[:4]
+        >>> sorted(render_engine(compile_engine(graph, "dsp")))[:4]
         ['conv.c', 'conv_dsp.c', 'conv_dsp_tiles.h', 'depthwise_dsp.c']
     """
     shared = {"choices": [_choice(engine, "")], "guard": ""}
@@ -55,7 +55,7 @@ def render_engines(engines: Mapping[str, Engine]) -> dict[str, str]:
         Text by file name.
 
     Example:
-        >>> engines = {name: engine_of(graph, name) for name in ("portable", "dsp")}
+        >>> engines = compile_engines(graph, ("portable", "dsp"))
         >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())
         ['model_dsp.c', 'model_portable.c', 'weights_dsp.c', 'weights_portable.c']
     """
@@ -162,10 +162,10 @@ def _program(plan: StreamPlan, numbers: Mapping[int, int], keep: int) -> list[st
     """The first wait is the caller's first row: it is left out."""
     steps = []
     for step in plan.steps[1:]:
-        if step.kind == "make":
-            steps.append(f"{step.index},")
+        if isinstance(step, Make):
+            steps.append(f"{step.layer},")
         else:
-            steps.append(f"{keep + numbers[step.index]}," if step.kind == "keep" else "AWAIT,")
+            steps.append("AWAIT," if isinstance(step, Await) else f"{keep + numbers[step.tensor]},")
     return [*steps, "END,"]
 
 

@@ -29,8 +29,8 @@ def render_self_test(engine: Engine, camera: Camera | None = None) -> dict[str, 
         Text by file name: `self_test.h` makes the image and has the output, `self_test.c` compares.
 
     Example:
-        >>> from edge.engine.compile import engine_of
-        >>> sorted(render_self_test(engine_of(graph)))
+        >>> from edge.engine.compile import compile_engine
+        >>> sorted(render_self_test(compile_engine(graph)))
         ['self_test.c', 'self_test.h']
     """
     outputs = _self_test_output(engine, camera)

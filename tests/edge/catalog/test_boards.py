@@ -1,5 +1,6 @@
 """Every board's figures are plausible, and have a source."""
 
+import dataclasses
 import itertools
 import subprocess
 
@@ -11,7 +12,7 @@ from edge.errors import EdgeError
 BOARDS = boards()
 
 
-def test_the_well_known_boards_are_there():
+def test_catalog_holds_the_well_known_boards():
     assert {board.id for board in BOARDS} >= {
         "nucleo-f446re",
         "nucleo-l4r5zi",
@@ -32,7 +33,7 @@ def test_the_well_known_boards_are_there():
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.id)
-def test_a_board_is_whole(board):
+def test_board_has_every_figure_and_its_source(board):
     assert board.core in CORES
     figures = {"flash", "ram", "clock", "core"} | ({"boot"} if board.boot_block else set())
     assert set(board.sources) == figures
@@ -47,14 +48,14 @@ def test_a_board_is_whole(board):
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.id)
-def test_the_banks_of_a_board_do_not_overlap(board):
+def test_banks_of_a_board_do_not_overlap(board):
     banks = sorted((*board.flash, *board.ram), key=lambda bank: bank.address)
     for lower, upper in itertools.pairwise(banks):
         assert lower.address + lower.bytes <= upper.address
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.id)
-def test_gcc_knows_the_core(board, arm_compiler, tmp_path):
+def test_core_flags_are_known_to_gcc(board, arm_compiler, tmp_path):
 
     (tmp_path / "empty.cc").write_text("int main() { return 0; }\n")
     command = [arm_compiler, *core_flags(board), "-c", "empty.cc", "-o", "empty.o"]
@@ -65,16 +66,21 @@ def test_gcc_knows_the_core(board, arm_compiler, tmp_path):
     ("board_id", "kib"),
     [("nucleo-f446re", 128), ("arduino-zero", 32), ("nucleo-l4r5zi", 640), ("microbit-v2", 128)],
 )
-def test_ram_of_the_datasheet(board_id, kib):
+def test_ram_is_that_of_the_datasheet(board_id, kib):
     assert find_board(board_id).ram_bytes == kib * 1024
 
 
 @pytest.mark.parametrize("name", ["micro:bit v2", "BBC micro:bit V2", "MICROBIT-V2", "nRF52833"])
-def test_finds_a_board_by_any_of_its_names(name):
+def test_find_board_takes_any_of_its_names(name):
     assert find_board(name).id == "microbit-v2"
 
 
-def test_every_name_belongs_to_one_board():
+def test_find_board_returns_a_board_as_it_is():
+    own = dataclasses.replace(find_board("microbit-v2"), id="my-board")
+    assert find_board(own) is own
+
+
+def test_name_belongs_to_one_board():
     owners = {}
     for board in BOARDS:
         for name in (board.id, board.name, *board.aliases):
@@ -82,6 +88,6 @@ def test_every_name_belongs_to_one_board():
             assert owners.setdefault(plain, board.id) == board.id, name
 
 
-def test_an_unknown_board_brings_the_nearest_names():
+def test_unknown_board_is_refused_with_the_nearest_names():
     with pytest.raises(EdgeError, match=r"Unknown board 'nucleo-f466re'; nearest: nucleo-f4"):
         find_board("nucleo-f466re")

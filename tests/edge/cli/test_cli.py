@@ -1,14 +1,17 @@
 """The command line: what it prints for people and scripts, and one line for bad input."""
 
+import ast
 import json
+import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 COMMANDS = [
-    *("boards", "train", "export", "verify", "inspect", "fit", "plan", "search", "demo"),
-    "compare",
-    *("stream", "build", "run", "flash"),
+    *("boards", "train", "search", "demo", "export", "build", "run", "flash"),
+    *("verify", "compare", "report", "inspect", "fit", "plan", "stream"),
 ]
 
 
@@ -26,6 +29,69 @@ def test_help_shows_an_example(cli, command):
     done = cli(command, "--help")
     assert done.returncode == 0
     assert f"Example: keras-mobilenet {command}" in " ".join(done.stdout.split())
+
+
+def test_the_commands_are_these(cli):
+    import typer.main
+
+    from edge.cli.main import app
+
+    assert set(typer.main.get_command(app).commands) == set(COMMANDS)
+
+
+def test_help_costs_under_half_a_second(cli):
+    """Of the processor: what else runs on this machine must not count."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert cli("--help").returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert seconds < 0.5, seconds
+
+
+def test_help_loads_no_library_of_numbers():
+    code = """
+import sys
+from edge.cli.main import main
+try:
+    main(["--help"])
+except SystemExit:
+    print(sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ast.literal_eval(done.stderr.splitlines()[-1]))
+    assert not loaded & {"numpy", "jinja2", "matplotlib", "tensorflow", "keras", "optuna"}
+
+
+@pytest.mark.parametrize("command", ["boards", "inspect", "fit", "stream"])
+def test_piped_output_is_not_cut(cli, vww, command):
+    """COLUMNS is a terminal's width, and a pipe is no terminal."""
+    done = cli(command, *([] if command == "boards" else [vww]))
+    assert done.returncode == 0, done.stderr
+    assert "…" not in done.stdout
+    rows = [line for line in done.stdout.splitlines() if line.startswith("│")]
+    assert all(row.split("│")[1].strip() for row in rows), "a cell is folded into a second row"
+    if command == "inspect":
+        name = "model/batch_normalization/FusedBatchNormV3;model/conv2d/BiasAdd/ReadVariableOp"
+        assert name in done.stdout
+
+
+def test_a_damaged_keras_file_is_named(assert_refused, cli, tmp_path):
+    """`wrong_calls.py` does so with every command that takes a model."""
+    (tmp_path / "model.keras").write_bytes(b"no archive")
+    done = cli("stream", tmp_path / "model.keras")
+    assert_refused(done, "model.keras is not a readable Keras model")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["stream", "verify"])
+def test_a_float_keras_file_is_calibrated_with_images(cli, float_keras, command):
+    done = cli(command, float_keras, "--data", "faces", "--json")
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), dict)
+
+
+def test_calibration_is_for_a_keras_file(assert_refused, cli, vww):
+    assert_refused(cli("inspect", vww, "--data", "digits"), "--data calibrates a .keras file")
 
 
 def test_exports_a_model_of_another_maker(cli, vww, tmp_path):
@@ -78,7 +144,7 @@ def test_inspects(cli, vww):
     report = json.loads(cli("inspect", vww, "--json").stdout)
     assert sum(op["macs"] for op in report["operators"]) == report["macs"] == 7_489_664
     assert report["memory"]["peak_bytes"] == 73_728
-    sizes = [culprit["bytes"] for culprit in report["memory"]["culprits"]]
+    sizes = [tensor["bytes"] for tensor in report["memory"]["peak_tensors"]]
     # Greedy leaves a hole below them, for a larger tensor that comes later.
     assert sizes == [27_648, 18_432]
 
@@ -120,7 +186,7 @@ def test_plans_and_says_what_no_plan_can_beat(cli, vww, tmp_path):
 def test_an_overlapping_plan_is_proven_on_tflm(cli, vww):
     done = cli("plan", vww, "--overlap")
     assert done.returncode == 0, done.stderr
-    assert "Same bytes out on TFLite Micro for 20 of 20" in " ".join(done.stdout.split())
+    assert "Same bytes out on TFLite Micro for 20 of 20" in done.stdout
 
 
 @pytest.mark.slow
@@ -148,6 +214,18 @@ def test_refuses_a_truncated_tflite(assert_refused, cli, vww, tmp_path):
     path = tmp_path / "cut.tflite"
     path.write_bytes(vww.read_bytes()[:200_000])
     assert_refused(cli("export", path), "damaged or truncated (200000 bytes)")
+
+
+@pytest.fixture(scope="module")
+def float_keras(tmp_path_factory):
+    import keras
+
+    inputs = keras.Input((32, 32, 1))
+    x = keras.layers.Conv2D(4, 3, strides=4, activation="relu")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    path = tmp_path_factory.mktemp("float") / "float.keras"
+    keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x)).save(path)
+    return path
 
 
 @pytest.fixture(scope="module")

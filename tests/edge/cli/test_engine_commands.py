@@ -27,16 +27,34 @@ def test_builds_runs_and_says_how_to_flash(arm_compiler, qemu, host_compiler, cl
     assert (folder / "firmware.elf").is_file()
     report = json.loads(cli("build", kws, "-b", "mps2-an386", "-o", folder, "--json").stdout)
     assert report["flash_bytes"] == report["weights_bytes"] + report["code_bytes"]
-    run = cli("run", kws, "--emulate", "--board", "nucleo-f446re", "--inputs", 2)
+    run = cli("run", kws, "--board", "nucleo-f446re", "--inputs", 2)
     assert run.returncode == 0, run.stderr
     assert "2 of 2" in run.stdout
     flash = cli("flash", folder, "--board", "nucleo-f446re", "--dry-run")
     assert flash.stdout.startswith("pyocd flash --target stm32f446retx ")
 
 
-def test_runs_only_where_it_is_asked_to(assert_refused, cli, kws):
-    assert_refused(cli("run", kws), "run needs --emulate")
-    assert_refused(cli("run", kws, "--emulate", "--board", "arduino-zero"), "cortex-m0plus")
+def test_runs_only_on_cores_that_qemu_has(assert_refused, cli, kws):
+    assert_refused(cli("run", kws, "--board", "arduino-zero"), "cortex-m0plus")
+    assert_refused(cli("run", kws, "--emulate"), "No such option: --emulate")
+
+
+def test_exports_the_engine_for_an_ecosystem(cli, kws, tmp_path):
+    arguments = ["--runtime", "engine", "--shape", "arduino", "--name", "Key Words"]
+    done = cli("export", kws, *arguments, "--out", tmp_path / "library")
+    assert done.returncode == 0, done.stderr
+    assert "its README.md says how to use it" in done.stdout
+    assert (tmp_path / "library" / "library.properties").is_file()
+    report = json.loads(cli("export", kws, *arguments, "--out", tmp_path / "x", "--json").stdout)
+    assert (report["runtime"], report["shape"], report["name"]) == ("engine", "arduino", "KeyWords")
+    assert report["kernels"]["portable"]["state_bytes"] > 0
+    assert "budget" not in report
+    assert "fits" not in report
+
+
+def test_names_the_shapes_that_there_are(assert_refused, cli, kws):
+    done = cli("export", kws, "--runtime", "engine", "--shape", "eclipse")
+    assert_refused(done, "'eclipse' is not one of 'cmake', 'arduino', 'esp-idf'")
 
 
 def test_too_large_is_an_exit_code_of_its_own(assert_refused, arm_compiler, cli, vww, tmp_path):
@@ -65,8 +83,7 @@ def test_names_what_it_has_no_kernel_for(assert_refused, cli, tmp_path):
 @pytest.mark.parametrize("command", ["build", "stream", "run"])
 def test_refuses_what_is_no_model(assert_refused, cli, tmp_path, command):
     (tmp_path / "model.tflite").write_bytes(b"GIF89a")
-    flags = ["--emulate"] if command == "run" else []
-    assert_refused(cli(command, tmp_path / "model.tflite", *flags), "is not a .tflite file")
+    assert_refused(cli(command, tmp_path / "model.tflite"), "is not a .tflite file")
 
 
 def test_a_folder_without_a_firmware(assert_refused, cli, tmp_path):

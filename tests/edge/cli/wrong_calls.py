@@ -37,6 +37,9 @@ WRONG = {
 }
 """What is no value of a type at all; `--json` in the place of a value is one."""
 
+WRONG_WORDS = ["", "TFLM", "stm32cube", "engine ", "cmake,arduino", "--json", "движок"]
+"""What is none of the words that an option knows."""
+
 LONG = "x" * 300
 BAD_MODELS = [
     *("missing.tflite", "folder", "folder.tflite", "empty.tflite", "text.tflite", "cut.tflite"),
@@ -116,7 +119,7 @@ def good(command: str) -> list[str]:
     """What comes before the one thing that is wrong."""
     start = {
         "train": ["train", "--out", "new.keras"],
-        "run": ["run", "real.tflite", "--emulate"],
+        "compare": ["compare", "missing.keras", "real.tflite"],
         "flash": ["flash", "earlier"],
         "search": ["search", "--out", "new"],
         "demo": ["demo", "--out", "new"],
@@ -159,6 +162,10 @@ def typed() -> typing.Iterator[tuple[str, list[str]]]:
                 yield USAGE, [*good(name), f"{option}=yes"]
                 continue
             yield USAGE, [*good(name), option]
+            if typing.get_origin(types[parameter.name]) is typing.Literal:
+                for value in WRONG_WORDS:
+                    yield USAGE, [*good(name), option, value]
+                continue
             for value in WRONG[kind]:
                 yield USAGE, [*good(name), option, value]
             if parameter.name == "board":
@@ -186,10 +193,8 @@ def typed() -> typing.Iterator[tuple[str, list[str]]]:
 def files() -> typing.Iterator[tuple[str, list[str]]]:
     """Models, data sets, labels and folders that are missing, of another kind, or locked."""
     for name in NEEDS_MODEL:
-        rest = ["--emulate"] if name == "run" else []
         for model in BAD_MODELS:
-            yield BAD_INPUT, [name, model, *rest]
-    for name in ("export", "build"):
+            yield BAD_INPUT, [name, model]
         for model in BAD_KERAS:
             yield BAD_INPUT, [name, model]
     for labels in ("missing.txt", "folder", "labels.bin", "text.keras/inside", LONG, "/dev/zero"):
@@ -250,12 +255,26 @@ def with_model() -> typing.Iterator[tuple[str, list[str]]]:
     yield BAD_INPUT, ["stream", "real.tflite", "--plot", "folder.png"]
     yield BAD_INPUT, ["stream", "real.tflite", "--ram", "1"]
     yield BAD_INPUT, ["build", "real.tflite", "--ram", "1"]
-    yield BAD_INPUT, ["run", "real.tflite"]
-    yield BAD_INPUT, ["run", "real.tflite", "--emulate", "--board", "arduino-zero"]
-    for name, rest in (("verify", []), ("run", ["--emulate"])):
+    yield BAD_INPUT, ["run", "real.tflite", "--board", "arduino-zero"]
+    for name in ("verify", "run"):
         for data in BAD_DATA:
-            yield BAD_INPUT, [name, "real.tflite", *rest, "--data", data]
-        yield BAD_INPUT, [name, "real.tflite", *rest, "--inputs", "99999999999999999999"]
+            yield BAD_INPUT, [name, "real.tflite", "--data", data]
+        yield BAD_INPUT, [name, "real.tflite", "--inputs", "99999999999999999999"]
+    for name in ("export", "build", "inspect", "fit", "plan", "stream"):
+        for data in ("nowhere", "digits", ""):
+            yield BAD_INPUT, [name, "real.tflite", "--data", data]
+    engine = ["export", "real.tflite", "--runtime", "engine"]
+    for out in BAD_FOLDERS:
+        yield BAD_INPUT, [*engine, "--shape", "arduino", "--out", out]
+    for rest in (
+        ["--labels", "labels.txt"],
+        ["--camera", "rgb565", "--camera-size", "96x96"],
+        ["--no-offline-plan"],
+        ["--name", "!?"],
+        ["--board", "no-such-board"],
+    ):
+        yield BAD_INPUT, [*engine, *rest]
+    yield BAD_INPUT, ["export", "real.tflite", "--name", "net"]
 
 
 def snapshot(folder: pathlib.Path) -> dict[str, str]:
@@ -330,7 +349,7 @@ def load() -> None:
     import sklearn.datasets
     import sklearn.model_selection  # noqa: F401
 
-    import edge.search.study  # noqa: F401
+    import edge.search.training  # noqa: F401
     import keras_mobilenet.training.train  # noqa: F401
 
 

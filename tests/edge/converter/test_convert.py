@@ -83,7 +83,7 @@ def test_keras_computes_what_the_file_computes(digits, trained, graph):
     assert (simulated.argmax(axis=1) != computed.argmax(axis=1)).sum() <= 1
 
 
-def test_trained_ranges_need_no_representative_data(trained, trained_tflite):
+def test_trained_ranges_need_no_representative_dataset(trained, trained_tflite):
     samples = np.zeros((4, 48, 48, 1), "float32")
     assert edge.convert(trained.model, samples) == trained_tflite
 
@@ -138,8 +138,8 @@ ONES = np.ones((2, 8, 8, 3), "float32")
 @pytest.mark.parametrize(
     ("build", "samples", "words"),
     [
-        (plain, None, "Pass representative_data"),
-        (plain, np.ones((2, 9, 8, 3)), r"representative_data has shape \(2, 9, 8, 3\)"),
+        (plain, None, "Pass representative_dataset"),
+        (plain, np.ones((2, 9, 8, 3)), r"representative_dataset has shape \(2, 9, 8, 3\)"),
         (plain, ONES * np.nan, "holds NaN or infinity"),
         (plain, "images", "no float array"),
         (resized, ONES, "must be fixed"),

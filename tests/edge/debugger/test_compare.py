@@ -74,7 +74,7 @@ def first_operators(graph, start, end):
         [layers.Dense(4), layers.Softmax()],
     ],
 )
-def test_a_softmax_may_be_written_in_each_of_keras_ways(random_weights, last):
+def test_softmax_is_aligned_in_each_of_the_ways_keras_writes_it(random_weights, last):
     model = keras.Sequential([keras.Input((5, 5, 1)), layers.Conv2D(3, 3), layers.Flatten(), *last])
     model.set_weights(random_weights(model))
     samples = np.random.default_rng(0).uniform(-1, 1, (20, 5, 5, 1)).astype("float32")
@@ -83,7 +83,7 @@ def test_a_softmax_may_be_written_in_each_of_keras_ways(random_weights, last):
     assert found.unmatched == ()
 
 
-def test_sqnr_is_that_of_a_direct_calculation(plain):
+def test_sqnr_equals_a_direct_calculation(plain):
     model, samples, graph = plain
     found = compare(model, graph, samples)
     assert found.input_count == 20
@@ -100,7 +100,7 @@ def test_sqnr_is_that_of_a_direct_calculation(plain):
         assert found.layers[place].range_use == (stored.max() - stored.min() + 1) / 256
 
 
-def test_own_sqnr_is_the_kernel_alone_on_float_inputs(plain):
+def test_own_sqnr_is_that_of_the_operator_alone_on_float_inputs(plain):
     """The second operator, computed by the NumPy kernels on the first one's float output."""
     model, samples, graph = plain
     found = compare(model, graph, samples).layers[1]
@@ -118,7 +118,7 @@ def test_own_sqnr_is_the_kernel_alone_on_float_inputs(plain):
     assert found.own_sqnr_db > found.sqnr_db
 
 
-def test_an_operator_without_a_partner_is_named_and_those_after_it_are_found(plain):
+def test_operator_without_a_layer_is_named_and_those_after_it_are_aligned(plain):
     model, samples, graph = plain
     found = compare(model, graph, samples)
     assert [sentence for sentence in found.unmatched if "LEAKY_RELU" in sentence]
@@ -128,7 +128,7 @@ def test_an_operator_without_a_partner_is_named_and_those_after_it_are_found(pla
     assert min(layer.own_sqnr_db for layer in found.layers) > 28
 
 
-def test_a_healthy_model_gets_no_advice(trained, trained_tflite, images):
+def test_healthy_model_gets_no_advice(trained, trained_tflite, images):
     found = compare(trained.model, trained_tflite, images)
     assert found.advice == ()
     assert found.unmatched == ()
@@ -142,8 +142,18 @@ def test_a_healthy_model_gets_no_advice(trained, trained_tflite, images):
     assert noise.advice == ()
 
 
+def test_int8_model_may_be_a_path_bytes_a_graph_or_a_keras_model(
+    trained, trained_tflite, images, tmp_path
+):
+    path = tmp_path / "digits.tflite"
+    path.write_bytes(trained_tflite)
+    kinds = (path, str(path), trained_tflite, read_graph(trained_tflite), trained.model)
+    found = [compare(trained.model, model, images[:2]) for model in kinds]
+    assert all(comparison == found[0] for comparison in found)
+
+
 @pytest.mark.parametrize(("name", "index"), [("block_4_depthwise", 7), ("conv_preds", 28)])
-def test_finds_weights_of_three_bits(saved, trained_tflite, images, name, index):
+def test_weights_of_three_bits_are_found(saved, trained_tflite, images, name, index):
     op = read_graph(trained_tflite).operators[index]
     model = unpack(trained_tflite)
     buffer = model.buffers[model.subgraphs[0].tensors[op.inputs[1]].buffer]
@@ -156,7 +166,7 @@ def test_finds_weights_of_three_bits(saved, trained_tflite, images, name, index)
     assert "rounded to fewer bits" in advice
 
 
-def test_finds_an_activation_that_saturates(saved, images):
+def test_saturating_activation_is_found(saved, images):
     model = keras.saving.load_model(saved)
     model.get_layer("quantized_block_6_pointwise").output_range.set_limits(0.0, 1.2)
     found = compare(model, edge.convert(model), images)
@@ -171,7 +181,7 @@ def test_finds_an_activation_that_saturates(saved, images):
     assert not [advice for advice in found.advice if advice.startswith("quantized_block_7")]
 
 
-def test_finds_a_channel_that_a_depthwise_kernel_blows_up(saved, images):
+def test_channel_that_a_depthwise_kernel_magnifies_is_found(saved, images):
     """A hundredth out of one batch normalization, a hundredfold in the kernel after it."""
     model = keras.saving.load_model(saved)
     before = model.get_layer("quantized_block_2_pointwise").batch_norm
@@ -196,7 +206,7 @@ def test_finds_a_channel_that_a_depthwise_kernel_blows_up(saved, images):
     assert "equalize_weights" in advice
 
 
-def test_finds_one_scale_for_wide_channels(saved, trained_tflite, images):
+def test_one_scale_for_wide_channels_is_found(saved, trained_tflite, images):
     """Per-tensor kernels, as older converters write them."""
     model = keras.saving.load_model(saved)
     layer = model.get_layer("quantized_block_3_depthwise")
@@ -229,7 +239,7 @@ def one_scale(model, op, kernel, norm):
         tensor.quantization.scale, tensor.quantization.zeroPoint = [one], [0]
 
 
-def test_finds_other_preprocessing(saved, trained_tflite, images):
+def test_other_preprocessing_is_found(saved, trained_tflite, images):
     pixels = images * 128 + 128
     beyond = compare(saved, trained_tflite, pixels)
     share = np.mean(pixels >= 1)
@@ -239,27 +249,29 @@ def test_finds_other_preprocessing(saved, trained_tflite, images):
     assert "The inputs use 50% of [-1, 0.9922]" in narrow.advice[0]
 
 
-def test_models_that_do_not_belong_together(saved, trained_tflite, plain, network, images):
+def test_models_that_do_not_belong_together_are_refused(
+    saved, trained_tflite, plain, network, images
+):
     import keras_mobilenet
 
     other = keras_mobilenet.MobileNetV1((48, 48, 1), 0.25, classes=10)
-    with pytest.raises(ModelError, match=r"part at the input: operator 0 .*other weights"):
+    with pytest.raises(ModelError, match=r"differ at the input: operator 0 .*other weights"):
         compare(other, trained_tflite, images)
     deeper = keras.Sequential([*keras.saving.load_model(saved).layers[:7], layers.ReLU()])
-    with pytest.raises(ModelError, match="part after 'quantized_block_2_depthwise'"):
+    with pytest.raises(ModelError, match="differ after 'quantized_block_2_depthwise'"):
         compare(deeper, trained_tflite, images)
     with pytest.raises(ModelError, match="not the same network"):
         compare(plain[0], trained_tflite, images)
 
 
-def test_refuses_inputs_that_do_not_fit(saved, trained_tflite, images):
+def test_inputs_that_do_not_fit_are_refused(saved, trained_tflite, images):
     with pytest.raises(EdgeError, match=r"must be finite, of shape .*got \(24, 47, 48, 1\)"):
         compare(saved, trained_tflite, images[:, 1:])
     with pytest.raises(EdgeError, match="give floats"):
         compare(saved, trained_tflite, images.astype(np.int8))
 
 
-def test_operators_apart_compute_what_they_compute_together(network, random_inputs):
+def test_isolated_operators_compute_what_they_compute_in_the_network(network, random_inputs):
     graph = network("resnet8")
     inputs = random_inputs(graph, 3).reshape(3, -1)
     apart = operators_apart(graph, range(len(graph.operators)))
@@ -279,7 +291,7 @@ def test_operators_apart_compute_what_they_compute_together(network, random_inpu
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet8", "odd"])
-def test_matches_networks_that_are_no_mobilenet_v1(network, keras_network, name):
+def test_networks_other_than_mobilenet_v1_are_aligned(network, keras_network, name):
     graph, model = network(name), keras_network(name)
     samples = np.random.default_rng(0).uniform(-1, 1, (2, *model.input_shape[1:]))
     found = compare(model, graph, samples.astype("float32"))
@@ -289,7 +301,7 @@ def test_matches_networks_that_are_no_mobilenet_v1(network, keras_network, name)
     assert found.worst.own_sqnr_db > 25
 
 
-def test_matches_a_model_of_another_maker(vww, shared_data):
+def test_model_of_another_converter_is_aligned(vww, shared_data):
     """MLPerf Tiny's float file and int8 file: other names, a Dense layer, another pooling."""
     from PIL import Image
 
@@ -308,7 +320,9 @@ def test_matches_a_model_of_another_maker(vww, shared_data):
     assert found.layers[0].own_sqnr_db > 35
 
 
-def test_command_line(cli, assert_refused, saved, trained_tflite, vww_like_file, tmp_path):
+def test_compare_command_prints_tables_json_and_a_plot(
+    cli, assert_refused, saved, trained_tflite, vww_like_file, tmp_path
+):
     model = tmp_path / "digits.tflite"
     model.write_bytes(trained_tflite)
     picture = tmp_path / "sqnr.png"

@@ -40,7 +40,7 @@ def test_a_smaller_plan_is_the_default_and_can_be_left_out(vww, tmp_path):
 
 
 def test_a_plan_for_the_reference_kernels_says_so_in_the_sources(vww, tmp_path):
-    from edge.memory.planned_model import planned_model
+    from edge.memory.offline_plan import planned_model
     from edge.tflite.reader import read_graph
 
     overlapping = planned_model(read_graph(vww), may_overlap=True).graph

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.engine.layers import UnsupportedLayerError, network_of
+from edge.engine.layers import UnsupportedOperatorError, network_of
 from edge.engine.schedule import InfeasibleError, cut_points, plan_stream
-from edge.memory.planned_model import planned_model
+from edge.engine.stream_plan import Await, Keep
+from edge.memory.offline_plan import planned_model
 
 NAMES = [
     "vww_96_int8.tflite",
@@ -58,17 +59,17 @@ class Memory:
             for index in range(*segment.layers)
         }
         for step in self.plan.steps:
-            if step.kind == "await":
+            if isinstance(step, Await):
                 tensor = self.network.input
                 self.heads[tensor] = self.made[tensor]
                 self.made[tensor] += 1
-            elif step.kind == "keep":
-                row = self.heads[step.index]
-                self.read(step.index, row)
-                del self.heads[step.index]
-                self.write(step.index, row)
+            elif isinstance(step, Keep):
+                row = self.heads[step.tensor]
+                self.read(step.tensor, row)
+                del self.heads[step.tensor]
+                self.write(step.tensor, row)
             else:
-                self.make(self.network.layers[step.index], segment_of[step.index])
+                self.make(self.network.layers[step.layer], segment_of[step.layer])
         rows = self.network.rows
         assert all(
             self.made[t] == rows[t].height
@@ -165,7 +166,7 @@ def test_refuses_what_its_tables_cannot_hold(random_graph):
     graph = random_graph(0)
     wide = dataclasses.replace(graph.input, shape=(1, 4, 70_000, 1))
     graph = dataclasses.replace(graph, tensors=(wide, *graph.tensors[1:]))
-    with pytest.raises(UnsupportedLayerError, match="beyond the engine's 16 bits"):
+    with pytest.raises(UnsupportedOperatorError, match="beyond the engine's 16 bits"):
         network_of(graph)
 
 
@@ -175,5 +176,7 @@ def test_names_an_operator_that_the_engine_has_not(network):
     graph = network("odd")
     strange = dataclasses.replace(graph.operators[0], opcode="TRANSPOSE_CONV")
     graph = dataclasses.replace(graph, operators=(strange, *graph.operators[1:]))
-    with pytest.raises(UnsupportedLayerError, match=r"TRANSPOSE_CONV \(operator 0\).*TFLite Micro"):
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"TRANSPOSE_CONV \(operator 0\).*TFLite Micro"
+    ):
         network_of(graph)

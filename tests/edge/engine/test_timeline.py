@@ -5,13 +5,15 @@ import itertools
 import pytest
 
 from edge.catalog.boards import find_board
-from edge.engine.compile import engine_for
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
+from edge.engine.stream_plan import Make
 from edge.engine.timeline import stream_timeline
 from edge.tflite.reader import read_graph
 
 
 def moments_of(graph):
-    engine = engine_for(graph, find_board("nucleo-f446re"))
+    engine = compile_engine(graph, instruction_set(find_board("nucleo-f446re")))
     scratch = tuple(kernel.scratch_bytes for kernel in engine.kernels)
     return engine, stream_timeline(engine.plan, scratch)
 
@@ -19,7 +21,7 @@ def moments_of(graph):
 def check(graph):
     engine, moments = moments_of(graph)
     rows = engine.network.rows
-    assert len(moments) == sum(step.kind == "make" for step in engine.plan.steps)
+    assert len(moments) == sum(isinstance(step, Make) for step in engine.plan.steps)
     for moment in moments:
         for one, other in itertools.combinations(moment.pieces, 2):
             assert one.end <= other.offset or other.end <= one.offset, moment

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from edge.catalog.boards import boards, find_board
 from edge.deploy.build import build
 from edge.deploy.verify_engine import run_emulated, verify_engine
-from edge.engine.compile import engine_for
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
 from edge.errors import EdgeError
 from edge.firmware.emulate import EmulationError, emulate, emulated_board, run_qemu
 from edge.runtimes.interpreters import run_litert
@@ -21,7 +22,9 @@ NAMES = ["kws_ref_model.tflite", "odd", "resnet8", "mobilenet_v2", "alpha0.25-64
 
 @pytest.mark.parametrize("board", EMULATED)
 @pytest.mark.parametrize("name", NAMES)
-def test_computes_the_reference(arm_compiler, qemu, network, random_inputs, name, board):
+def test_firmware_computes_the_bytes_of_the_reference(
+    arm_compiler, qemu, network, random_inputs, name, board
+):
     graph = network(name)
     inputs = random_inputs(graph, 2)
     emulation, _ = run_emulated(graph, find_board(board), inputs)
@@ -30,7 +33,9 @@ def test_computes_the_reference(arm_compiler, qemu, network, random_inputs, name
 
 @pytest.mark.slow
 @pytest.mark.parametrize("board", ["mps2-an386", "mps3-an547"])
-def test_computes_any_network(arm_compiler, qemu, random_graph, random_inputs, board):
+def test_firmware_computes_the_bytes_of_random_networks(
+    arm_compiler, qemu, random_graph, random_inputs, board
+):
     @settings(max_examples=15, deadline=None, database=None)
     @given(st.integers(0, 10**9), st.sampled_from([0.0, 0.5]))
     def check(seed, dead):
@@ -42,7 +47,7 @@ def test_computes_any_network(arm_compiler, qemu, random_graph, random_inputs, b
     check()
 
 
-def test_the_person_detector_on_a_cortex_m4(arm_compiler, qemu, vww, random_inputs):
+def test_vww_on_cortex_m4_has_the_measured_figures(arm_compiler, qemu, vww, random_inputs):
     graph = read_graph(vww)
     inputs = random_inputs(graph, 5)
     by_rows, code_bytes = run_emulated(graph, find_board("mps2-an386"), inputs)
@@ -56,7 +61,7 @@ def test_the_person_detector_on_a_cortex_m4(arm_compiler, qemu, vww, random_inpu
     assert whole.ram_bytes <= 44 * 1024
 
 
-def test_helium_takes_a_third_of_the_instructions(arm_compiler, qemu, vww, random_inputs):
+def test_vww_with_helium_takes_a_third_of_the_instructions(arm_compiler, qemu, vww, random_inputs):
     graph = read_graph(vww)
     counts = [
         run_emulated(graph, find_board(board), random_inputs(graph, 1))[0].instructions
@@ -65,7 +70,7 @@ def test_helium_takes_a_third_of_the_instructions(arm_compiler, qemu, vww, rando
     assert counts[1] <= counts[0] / 3
 
 
-def test_skips_blocks_of_zeros_where_it_pays(
+def test_blocks_of_zeros_are_skipped_where_it_pays(
     arm_compiler, qemu, network, block_pruned, random_inputs
 ):
     board, counts, weights = find_board("mps2-an386"), [], []
@@ -75,7 +80,7 @@ def test_skips_blocks_of_zeros_where_it_pays(
         emulation, _ = run_emulated(graph, board, inputs)
         np.testing.assert_array_equal(emulation.outputs, run_reference(graph, inputs))
         counts.append(emulation.instructions)
-        weights.append(engine_for(graph, board).weights_bytes)
+        weights.append(compile_engine(graph, instruction_set(board)).weights_bytes)
     assert counts[1] < 0.9 * counts[0]
     assert counts[2] < 0.7 * counts[0]
     assert weights[1] < 0.8 * weights[0]
@@ -88,7 +93,7 @@ def test_instructions_are_repeatable(arm_compiler, qemu, kws, random_inputs):
     assert first.instructions == second.instructions
 
 
-def test_tests_itself_without_inputs(arm_compiler, qemu, kws, tmp_path):
+def test_firmware_without_inputs_runs_its_self_test(arm_compiler, qemu, kws, tmp_path):
     """As on a board: one image that the firmware makes, its result known when it was built."""
     build(kws, "mps2-an386", tmp_path)
     said = run_qemu(tmp_path, "mps2-an386")
@@ -96,7 +101,7 @@ def test_tests_itself_without_inputs(arm_compiler, qemu, kws, tmp_path):
     assert said["self_test"] == 1
 
 
-def test_notices_damaged_weights(arm_compiler, qemu, kws, tmp_path, random_inputs):
+def test_self_test_notices_damaged_weights(arm_compiler, qemu, kws, tmp_path, random_inputs):
     from edge.firmware.build import build_firmware
 
     build(kws, "mps2-an386", tmp_path)
@@ -110,17 +115,19 @@ def test_notices_damaged_weights(arm_compiler, qemu, kws, tmp_path, random_input
         emulate(firmware.elf, "mps2-an386", random_inputs(graph, 1), 12)
 
 
-def test_proves_all_runners_at_once(arm_compiler, qemu, host_compiler, trained_tflite, digits):
+def test_verify_engine_proves_all_runners_at_once(
+    arm_compiler, qemu, host_compiler, trained_tflite, digits
+):
     from edge.deploy.verify import quantize_inputs
 
     graph = read_graph(trained_tflite)
     inputs = quantize_inputs(graph, digits.test_inputs()[:10])
-    proof = verify_engine(graph, inputs, targets=[find_board("mps2-an386")])
+    proof = verify_engine(graph, inputs, boards=[find_board("mps2-an386")])
     assert proof.is_equal
     assert [runner.equal_count for runner in proof.runners] == [10, 10, 10]
 
 
-def test_emulates_the_core_of_any_board():
+def test_emulated_board_has_the_core_of_the_board():
     assert emulated_board(find_board("nucleo-f446re")).id == "mps2-an386"
     assert emulated_board(find_board("mps2-an500")).id == "mps2-an500"
     with pytest.raises(EdgeError, match="no board with a cortex-m0plus"):

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from edge.catalog.boards import find_board
-from edge.engine.compile import engine_for
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
 from edge.errors import EdgeError
 from edge.firmware.build import build_firmware
 from edge.firmware.profile import profile
@@ -15,18 +16,22 @@ from edge.tflite.reader import read_graph
 SWITCH = re.compile(r"^#ifdef MODEL_PROFILE\n.*?^#endif\n", re.M | re.S)
 
 
+def profile_of(graph, board):
+    return profile(compile_engine(graph, instruction_set(board)), board)
+
+
 @pytest.mark.parametrize("board", ["mps2-an385", "nucleo-f446re", "mps3-an547"])
 def test_the_layers_add_up_to_the_whole(arm_compiler, qemu, network, board):
     """The whole is counted by another firmware, without the probe."""
     graph = network("odd")
-    found = profile(graph, find_board(board))
+    found = profile_of(graph, find_board(board))
     assert len(found.layer_instructions) == len(found.engine.network.layers)
     assert all(count > 0 for count in found.layer_instructions)
     assert abs(found.residual) <= 0.02 * found.instructions
 
 
 def test_the_person_detector(arm_compiler, qemu, vww):
-    found = profile(read_graph(vww), find_board("nucleo-f446re"))
+    found = profile_of(read_graph(vww), find_board("nucleo-f446re"))
     assert found.board.id == "mps2-an386"
     assert abs(found.residual) <= 0.001 * found.instructions
     counts = found.by_operator()
@@ -39,7 +44,7 @@ def test_a_firmware_that_is_not_profiled_is_as_if_the_switch_were_not_there(
     arm_compiler, kws, tmp_path
 ):
     board = find_board("nucleo-f446re")
-    texts = render_firmware(engine_for(read_graph(kws), board), board)
+    texts = render_firmware(compile_engine(read_graph(kws), instruction_set(board)), board)
     images = []
     for name, edit in (("plain", str), ("stripped", lambda text: SWITCH.sub("", text))):
         folder = tmp_path / name
@@ -55,7 +60,7 @@ def test_a_firmware_that_is_not_profiled_is_as_if_the_switch_were_not_there(
 def test_says_what_is_missing(network, monkeypatch):
     graph = network("odd")
     with pytest.raises(EdgeError, match="no board with a cortex-m0plus"):
-        profile(graph, find_board("arduino-zero"))
+        profile_of(graph, find_board("arduino-zero"))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(EdgeError, match="not installed"):
-        profile(graph, find_board("nucleo-f446re"))
+        profile_of(graph, find_board("nucleo-f446re"))

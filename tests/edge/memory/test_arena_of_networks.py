@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import predict_arena
 from edge.memory.tflm_structures import PYTHON_WHEEL
 from edge.runtimes.interpreters import run_tflm
@@ -22,7 +22,7 @@ def test_is_what_tflm_reports(network, random_inputs, name):
 
     # The smallest plan, and the one that lets outputs reach into inputs, give the same bytes.
     for may_overlap in (False, True):
-        planned = planned_model(graph, may_overlap)
+        planned = planned_model(graph, may_overlap=may_overlap)
         actual, used = run_tflm(planned.graph, inputs)
         np.testing.assert_array_equal(actual, expected)
         assert predict_arena(planned.graph, structures=PYTHON_WHEEL).used_bytes == used

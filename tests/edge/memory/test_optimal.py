@@ -12,13 +12,12 @@ from edge.catalog.boards import find_board
 from edge.memory.arena import tensor_arena
 from edge.memory.greedy import greedy_offsets
 from edge.memory.live_ranges import Buffer
+from edge.memory.offline_plan import planned_model, with_offline_plan
 from edge.memory.optimal import ALIGNMENT, plan_offline
 from edge.memory.overlap import reference_overlaps
-from edge.memory.planned_model import plan_overlaps, planned_model
 from edge.memory.tflm_arena import predict_arena
 from edge.memory.tflm_structures import PYTHON_WHEEL
 from edge.runtimes.interpreters import run_litert, run_tflm
-from edge.tflite.offline_plan import with_offline_plan
 from edge.tflite.reader import read_graph
 from edge.transforms.scale import scaled_model
 
@@ -183,7 +182,7 @@ def test_outputs_may_reach_into_inputs_on_the_reference_kernels(vww):
     graph = read_graph(vww)
     planned = planned_model(graph, may_overlap=True)
     assert planned.planned_bytes == 36_896
-    assert plan_overlaps(planned.graph)
+    assert predict_arena(planned.graph).has_overlap
     inputs = np.random.default_rng(1).integers(-128, 128, (20, 96, 96, 3)).astype(np.int8)
     expected, before = run_tflm(graph, inputs)
     actual, after = run_tflm(planned.graph, inputs)

@@ -1,6 +1,6 @@
 """Memory over time agrees with the plan."""
 
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import predict_arena
 from edge.memory.timeline import memory_timeline
 from edge.tflite.reader import read_graph

@@ -13,9 +13,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edge.catalog.boards import find_board
 from edge.deploy.budget import budget
-from edge.engine.compile import engine_for
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
 from edge.errors import EdgeError
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import predict_arena
 from edge.reporting.figures import Absent
 from edge.reporting.page import render_page
@@ -107,7 +108,7 @@ def choose(browser, view):
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-def test_opens_without_errors_and_fits_the_window(opened, hostile, width):
+def test_page_opens_without_errors_and_fits_the_window(opened, hostile, width):
     browser = opened(width)
     assert hostile[1].stat().st_size < 2_000_000
     for view in ("tflm", "engine"):
@@ -126,7 +127,7 @@ def test_opens_without_errors_and_fits_the_window(opened, hostile, width):
 
 
 @pytest.mark.parametrize("view", ["tflm", "engine"])
-def test_pointing_at_the_chart_shows_what_is_alive(opened, hostile, view):
+def test_pointer_on_the_chart_shows_the_live_tensors(opened, hostile, view):
     from selenium.webdriver import ActionChains
 
     browser = opened(1280)
@@ -147,7 +148,7 @@ def test_pointing_at_the_chart_shows_what_is_alive(opened, hostile, view):
     assert len(seen) == 3
 
 
-def test_the_keyboard_and_a_finger_do_the_same(opened, hostile):
+def test_keyboard_and_touch_do_the_same_as_the_pointer(opened, hostile):
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
 
@@ -167,7 +168,7 @@ def test_the_keyboard_and_a_finger_do_the_same(opened, hostile):
     assert slider.get_attribute("aria-valuetext") == at_peak
 
 
-def test_is_dark_where_the_user_likes_it_dark(opened):
+def test_page_is_dark_where_the_user_prefers_it(opened):
     color = "return getComputedStyle(document.body).backgroundColor"
     light, dark = (
         [int(n) for n in re.findall(r"\d+", opened(1280, scheme).execute_script(color))[:3]]
@@ -177,7 +178,7 @@ def test_is_dark_where_the_user_likes_it_dark(opened):
     assert max(dark) < 40
 
 
-def test_hostile_names_are_text(opened, hostile):
+def test_hostile_names_are_shown_as_text(opened, hostile):
     browser = opened(1280)
     assert find(browser, "h1").text == HOSTILE_FILE
     assert HOSTILE_NAME.partition("/")[2] in find(browser, "#view-tflm .alive").text
@@ -191,11 +192,11 @@ def collected(hostile):
     return collect(hostile[0], BOARD).runtimes
 
 
-def test_the_figures_are_those_of_the_parts(arm_compiler, qemu, hostile):
+def test_figures_of_the_report_are_those_of_its_parts(arm_compiler, qemu, hostile):
     graph, page, _, figures = hostile
     board = find_board(BOARD)
     planned = planned_model(graph).graph
-    engine = engine_for(graph, board)
+    engine = compile_engine(graph, instruction_set(board))
     peaks = [runtime["peak_bytes"] for runtime in figures["runtimes"]]
     assert peaks[0] == predict_arena(graph).head_bytes
     if planned is not graph:
@@ -215,7 +216,7 @@ def test_the_figures_are_those_of_the_parts(arm_compiler, qemu, hostile):
             assert f">{layer['instructions']:,}</td>" in text
 
 
-def test_the_engines_budget_is_that_of_a_build(arm_compiler, hostile, tmp_path):
+def test_budget_of_the_engine_is_that_of_a_build(arm_compiler, hostile, tmp_path):
     from edge.deploy.build import build
 
     built = build(hostile[0], BOARD, tmp_path)
@@ -224,7 +225,7 @@ def test_the_engines_budget_is_that_of_a_build(arm_compiler, hostile, tmp_path):
     assert ram["used_bytes"] == built.ram_bytes
 
 
-def test_the_picture_is_one(hostile):
+def test_picture_is_a_png_with_content(hostile):
     from PIL import Image
 
     with Image.open(hostile[2]) as picture:
@@ -233,7 +234,7 @@ def test_the_picture_is_one(hostile):
         assert len(np.unique(np.asarray(picture.convert("L")))) > 20
 
 
-def test_without_a_compiler_it_says_so_and_invents_nothing(network, monkeypatch):
+def test_report_without_a_compiler_says_so_and_invents_nothing(network, monkeypatch):
     monkeypatch.setenv("PATH", "")
     found = collect(network("odd"), BOARD)
     assert isinstance(found.profile, Absent)
@@ -246,13 +247,13 @@ def test_without_a_compiler_it_says_so_and_invents_nothing(network, monkeypatch)
     assert "kernels, schedule, start-up, main" not in page
 
 
-def test_a_core_that_qemu_does_not_have_has_no_instructions(arm_compiler, network):
+def test_core_without_a_qemu_machine_has_no_instructions(arm_compiler, network):
     found = collect(network("odd"), "arduino-zero")
     assert "no board with a cortex-m0plus" in found.profile.reason
     assert [use.memory for use in found.runtimes[-1].banks] == ["flash", "RAM"]
 
 
-def test_a_model_that_does_not_fit_is_shown_with_what_is_over(network, monkeypatch):
+def test_model_that_does_not_fit_is_shown_with_the_excess(network, monkeypatch):
     monkeypatch.setenv("PATH", "")
     found = collect(network("alpha0.25-64"), "arduino-zero")
     page = render_page(found)
@@ -263,7 +264,7 @@ def test_a_model_that_does_not_fit_is_shown_with_what_is_over(network, monkeypat
     assert render_page(found) == page
 
 
-def test_the_accuracy_is_that_of_the_held_out_images(trained, trained_tflite, digits, monkeypatch):
+def test_accuracy_is_that_of_the_held_out_images(trained, trained_tflite, digits, monkeypatch):
     from edge.deploy.verify import quantize_inputs
     from edge.runtimes.interpreters import run_litert
 
@@ -290,7 +291,7 @@ def test_images_of_another_model_are_refused(network, trained_tflite, digits):
         collect(trained_tflite, BOARD, data=few)
 
 
-def test_a_failure_leaves_the_earlier_report(network, cli, assert_refused, tmp_path, monkeypatch):
+def test_failure_leaves_the_earlier_report(network, cli, assert_refused, tmp_path, monkeypatch):
     page = tmp_path / "report.html"
     page.write_text("before")
     monkeypatch.setenv("PATH", "")

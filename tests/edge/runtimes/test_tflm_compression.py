@@ -28,7 +28,7 @@ def pruned(random_weights):
     return read_graph(edge.convert(model, images))
 
 
-def test_a_pruned_mobilenet_computes_the_same_from_lookup_tables(pruned):
+def test_pruned_mobilenet_computes_the_same_from_lookup_tables(pruned):
     compressed = dataclasses.replace(pruned, content=compress_weights(pruned))
     inputs = np.random.default_rng(1).integers(-128, 128, (10, 32, 32, 1)).astype(np.int8)
     outputs, arena_bytes = run_tflm(compressed, inputs)
@@ -40,7 +40,7 @@ def test_a_pruned_mobilenet_computes_the_same_from_lookup_tables(pruned):
     assert arena_bytes > plain_arena_bytes + 25_000
 
 
-def test_says_that_dense_weights_do_not_compress(vww):
+def test_dense_weights_are_refused_because_they_do_not_compress(vww):
     pytest.importorskip("tflite_micro")
     graph = read_graph(vww)
     kernels = [op.inputs[1] for op in graph.operators if op.opcode == "CONV_2D"]
@@ -58,7 +58,7 @@ def test_says_that_dense_weights_do_not_compress(vww):
 
 
 @pytest.mark.parametrize("method", ["HuffmanCompression", "PruningCompression"])
-def test_the_other_methods_are_not_there_yet(pruned, method):
+def test_other_compression_methods_of_tflm_are_not_implemented(pruned, method):
     """The day that this fails, there is something to gain."""
     from tflite_micro.tensorflow.lite.micro.compression import compressor, spec
     from tflite_micro.tensorflow.lite.micro.compression.compress import compress

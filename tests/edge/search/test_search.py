@@ -20,19 +20,19 @@ def candidates():
     return plan_candidates(find_board("arduino-zero"), 48, 1, 10)
 
 
-def test_plans_every_width_and_resolution(candidates):
+def test_candidates_cover_every_width_and_resolution(candidates):
     assert len(candidates) == len(ALPHAS) * 3
     assert {candidate.side for candidate in candidates} == {32, 40, 48}
     assert 0 < sum(candidate.fits for candidate in candidates) < len(candidates)
 
 
-def test_what_is_planned_is_what_a_conversion_gives(candidates):
+def test_planned_figures_equal_those_of_a_conversion(candidates):
     import numpy as np
 
     import edge
     import keras_mobilenet
     from edge.deploy.budget import budget
-    from edge.memory.planned_model import planned_model
+    from edge.memory.offline_plan import planned_model
 
     model = keras_mobilenet.MobileNetV1((40, 40, 1), 0.15, classes=10)
     quantized = keras_mobilenet.quantize_model(model)
@@ -45,7 +45,7 @@ def test_what_is_planned_is_what_a_conversion_gives(candidates):
     assert planned.flash_bytes == pytest.approx(made.flash_bytes, rel=0.01)
 
 
-def test_the_front_holds_what_fits_and_nothing_beats(candidates):
+def test_pareto_front_holds_what_fits_and_nothing_beats(candidates):
     front = pareto_front(candidates)
     assert front == sorted(front, key=lambda candidate: -candidate.macs)
     assert all(candidate.fits for candidate in front)
@@ -84,7 +84,7 @@ def ended(out):
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
-def test_a_killed_search_goes_on_and_loses_no_trial(tmp_path):
+def test_killed_search_goes_on_and_loses_no_trial(tmp_path):
     first = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: any(tmp_path.glob("trials/*-000.keras")), 240)
     # In the middle of the second trial.
@@ -108,7 +108,7 @@ def test_a_killed_search_goes_on_and_loses_no_trial(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
-def test_two_processes_share_a_study(tmp_path):
+def test_study_is_shared_by_two_processes(tmp_path):
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command(tmp_path), **options) for _ in range(2)]
     for process in both:
@@ -118,7 +118,7 @@ def test_two_processes_share_a_study(tmp_path):
     assert len(done) == len(set(done)) == 3, "each candidate once, by one of the two"
 
 
-def test_no_time_is_said_in_one_line(cli, tmp_path):
+def test_search_without_time_fails_in_one_line(cli, tmp_path):
     done = cli("search", "--board", "arduino-zero", "--minutes", 0, "--out", tmp_path)
     assert done.returncode == 1
     assert "the search goes on where it is" in done.stderr

@@ -18,22 +18,22 @@ def child(tmp_path, monkeypatch):
     return run
 
 
-def test_returns_what_it_said(child):
+def test_child_returns_its_standard_error(child):
     assert child("print('42 bytes', file=sys.stderr)") == "42 bytes\n"
 
 
-def test_an_abort_becomes_an_error(child):
+def test_abort_of_a_child_becomes_an_error(child):
     with pytest.raises(EdgeError, match=r"^The job crashed \(SIGABRT\)\.$"):
         child("os.abort()")
 
 
-def test_a_named_error_is_passed_on(child):
+def test_error_file_of_a_child_becomes_the_message(child):
     with pytest.raises(EdgeError, match=r"^No operator EINSUM$"):
         child(
             f"pathlib.Path(sys.argv[1], {ERROR_FILE!r}).write_text('No operator EINSUM'); exit(1)"
         )
 
 
-def test_an_unnamed_error_brings_its_last_line(child):
+def test_failure_without_an_error_file_brings_the_last_line(child):
     with pytest.raises(EdgeError, match=r"^The job failed: ValueError: seven$"):
         child("raise ValueError('seven')")

@@ -15,7 +15,7 @@ from edge.catalog.boards import find_board
 from edge.cli.json import graph_json, timeline_json
 from edge.deploy.budget import budget
 from edge.errors import EdgeError
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import NoArenaRuleError, predict_arena
 from edge.memory.timeline import memory_timeline
 from edge.tflite.reader import read_graph

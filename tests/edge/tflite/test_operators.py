@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from edge.tflite.graph import Operator
-from edge.tflite.operators import slid_sides
 from edge.tflite.reader import read_graph
+from edge.tflite.shapes import slid_sides
 from edge.tflite.validate import check_operators
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import edge
 from edge.errors import EdgeError, ModelError
-from edge.memory.planned_model import planned_model
+from edge.memory.offline_plan import planned_model
 from edge.runtimes.interpreters import run_litert, run_tflm
 from edge.tflite.graph import Graph, Quantization, Tensor
 from edge.tflite.metadata import metadata
@@ -19,9 +19,10 @@ from edge.tflite.preprocessing import (
     with_preprocessing,
 )
 from edge.tflite.reader import read_graph
-from keras_mobilenet.preprocessing.preprocessing import Preprocessing, quantize_inputs
+from keras_mobilenet.preprocessing.pixels import quantize_inputs
+from keras_mobilenet.preprocessing.preprocessing import Preprocessing
 
-PERSON = Preprocessing(96, 96, 3, "square", 0, 255)
+PERSON = Preprocessing(96, 96, 3, crop="square", mean=0, std=255)
 MOST_BYTES = 512
 """That a record adds to a file."""
 
@@ -32,7 +33,7 @@ def recorded_tflite():
 
     from keras_mobilenet import PreprocessingRecord
 
-    made = Preprocessing(8, 8, 1, 0.5, mean=10, std=20)
+    made = Preprocessing(8, 8, 1, crop=0.5, mean=10, std=20)
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(2, 3)(PreprocessingRecord(made)(inputs))
     samples = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1)).astype("float32")
@@ -65,7 +66,7 @@ def test_a_plan_and_a_record_live_in_one_file(vww, random_inputs):
 
 def test_one_record_replaces_another(vww):
     once = with_preprocessing(vww.read_bytes(), PERSON)
-    other = Preprocessing(96, 96, 3, "square", 1, 255)
+    other = Preprocessing(96, 96, 3, crop="square", mean=1, std=255)
     twice = with_preprocessing(once, other)
     assert read_preprocessing(read_graph(twice)) == other
     assert len(twice) == len(once)

@@ -13,7 +13,7 @@ from keras_mobilenet.analysis.cost import (
 )
 
 
-def test_the_paper_and_keras_applications_agree():
+def test_mobilenet_v1_costs_as_much_as_that_of_keras_applications():
     ours = cost(MobileNetV1((96, 96, 3), 0.25))
     theirs = cost(keras.applications.MobileNet((96, 96, 3), 0.25, weights=None))
     assert ours.mult_adds == theirs.mult_adds
@@ -25,14 +25,14 @@ def test_the_paper_and_keras_applications_agree():
     assert counted == sum(sizes)
 
 
-def test_counts_what_tflite_multiplies(trained_tflite):
+def test_mult_adds_are_those_of_the_tflite_file(trained_tflite):
     from edge.tflite.reader import read_graph
 
     model = MobileNetV1((48, 48, 1), 0.25, classes=10)
     assert cost(model).mult_adds == read_graph(trained_tflite).total_macs()
 
 
-def test_counts_every_kind_of_layer():
+def test_every_kind_of_layer_is_counted():
     inputs = keras.Input((8, 8, 4))
     x = layers.SeparableConv2D(6, 3, padding="same", use_bias=False)(inputs)
     x = SeparableBlock(8)(x)
@@ -53,7 +53,7 @@ def test_counts_every_kind_of_layer():
     assert counted.rows()[0]["kind"] == "depthwise 3x3"
 
 
-def test_a_quantization_aware_model_costs_what_the_float_one_does():
+def test_quantization_aware_model_costs_what_the_float_one_does():
     from keras_mobilenet.quantization.transform import quantize_model
 
     for model in (
@@ -80,18 +80,18 @@ def test_a_quantization_aware_model_costs_what_the_float_one_does():
         assert after.mult_adds > 0
 
 
-def test_refuses_a_kernel_that_it_cannot_count():
+def test_cost_refuses_a_kernel_without_a_rule():
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2DTranspose(4, 3, name="up")])
     with pytest.raises(ValueError, match=r"'up' \(Conv2DTranspose\)"):
         cost(model)
 
 
-def test_formulas_are_the_layers():
+def test_formulas_of_the_paper_are_the_costs_of_its_layers():
     ratio = separable_mult_adds(3, 512, 512, 14) / standard_mult_adds(3, 512, 512, 14)
     assert ratio == pytest.approx(separable_ratio(3, 512))
 
 
-def test_refuses_a_model_without_a_size():
+def test_cost_refuses_a_model_without_a_size():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, layers.Conv2D(4, 3)(inputs))
     with pytest.raises(ValueError, match="fixed input size"):

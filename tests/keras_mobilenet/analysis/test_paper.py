@@ -26,7 +26,7 @@ def tables():
 
 
 @pytest.mark.parametrize("number", range(1, 10))
-def test_costs_are_reproduced_within_the_printed_rounding(tables, number):
+def test_papers_costs_are_reproduced_within_the_printed_rounding(tables, number):
     for cell in tables[number].cells:
         if cell.is_quoted:
             assert cell.column == "accuracy"
@@ -36,7 +36,7 @@ def test_costs_are_reproduced_within_the_printed_rounding(tables, number):
         assert (reason or "") in cell.reason
 
 
-def test_the_list_of_exceptions_has_nothing_that_is_not_there(tables):
+def test_every_listed_exception_is_one(tables):
     found = {
         (number, cell.row, cell.column)
         for number, made in tables.items()
@@ -46,7 +46,7 @@ def test_the_list_of_exceptions_has_nothing_that_is_not_there(tables):
     assert found == NOT_REPRODUCED.keys()
 
 
-def test_the_exceptions_are_explained_by_numbers(tables):
+def test_reasons_of_the_exceptions_are_computed(tables):
     """What the reasons say is computed here."""
     from keras_mobilenet.analysis.cost import cost
     from keras_mobilenet.models import baselines as peers
@@ -66,12 +66,12 @@ def test_the_exceptions_are_explained_by_numbers(tables):
     assert round(sum(c.mult_adds for c in vgg), -8) == 15_300_000_000
 
 
-def test_28_layers(tables):
+def test_table_1_has_28_layers(tables):
     filters = [cell for cell in tables[1].cells if cell.column == "filter"]
     assert len(filters) == 28
 
 
-def test_prints_and_goes_into_a_data_frame(tables):
+def test_table_prints_and_gives_rows(tables):
     text = str(tables[4])
     assert text.startswith("Table 4. Depthwise Separable vs Full Convolution MobileNet")
     assert "quoted" in text
@@ -80,6 +80,6 @@ def test_prints_and_goes_into_a_data_frame(tables):
     assert row["difference"] == pytest.approx(0.422, abs=0.001)
 
 
-def test_refuses_a_table_that_is_not_there():
+def test_unknown_table_is_refused():
     with pytest.raises(ValueError, match="table must be one of"):
         table(10)

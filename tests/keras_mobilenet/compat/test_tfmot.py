@@ -35,7 +35,7 @@ def both(random_weights):
 
 
 @pytest.mark.slow
-def test_kernels_scales_and_ranges_are_tfmots(both):
+def test_kernels_scales_and_ranges_are_those_of_tfmot(both):
     _, ours, theirs = both
     pairs = list(zip(with_kernel(ours), with_kernel(theirs), strict=True))
     assert len(pairs) == 28
@@ -45,10 +45,10 @@ def test_kernels_scales_and_ranges_are_tfmots(both):
         for place, its_place in zip(
             (mine.inputs[0], mine.outputs[0]), (its.inputs[0], its.outputs[0]), strict=True
         ):
-            grid = ours.tensors[place].quantization
-            its_grid = theirs.tensors[its_place].quantization
-            np.testing.assert_allclose(grid.scales, its_grid.scales, rtol=1e-6)
-            assert grid.zero_points == its_grid.zero_points
+            parameters = ours.tensors[place].quantization
+            its_parameters = theirs.tensors[its_place].quantization
+            np.testing.assert_allclose(parameters.scales, its_parameters.scales, rtol=1e-6)
+            assert parameters.zero_points == its_parameters.zero_points
         if mine.opcode == "DEPTHWISE_CONV_2D":
             continue
         kernel, its_kernel = ours.tensors[mine.inputs[1]], theirs.tensors[its.inputs[1]]
@@ -65,7 +65,7 @@ def test_kernels_scales_and_ranges_are_tfmots(both):
 
 
 @pytest.mark.slow
-def test_depthwise_differs_because_tfmot_gives_the_unfolded_kernel_one_scale(both):
+def test_depthwise_kernels_differ_because_tfmot_gives_the_unfolded_kernel_one_scale(both):
     """Rebuilt by that rule, TF-MOT's depthwise weights are met to the bit."""
     model, _, theirs = both
     layer_of = [layer for layer in model.layers if getattr(layer, "is_depthwise", False)]
@@ -86,7 +86,7 @@ def test_depthwise_differs_because_tfmot_gives_the_unfolded_kernel_one_scale(bot
     assert np.mean(finer) < 0.9, "a scale per channel is finer"
 
 
-def test_names_a_layer_that_cannot_go_across():
+def test_layer_without_a_counterpart_is_refused_by_name():
     inputs = keras.Input((8, 8, 4))
     x = layers.SeparableConv2D(4, 3, name="separable")(inputs)
     model = keras.Model(inputs, layers.Flatten()(x))

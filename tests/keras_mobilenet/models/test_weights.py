@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from edge.debugger.align import folded_kernel, int8_kernel, match_operators
+from edge.debugger.align import align_operators
+from edge.debugger.kernels import folded_kernel, int8_kernel
 from edge.tflite.reader import read_graph
 from keras_mobilenet import MobileNetV1
 from keras_mobilenet.models.weights import from_h5, from_tflite
@@ -85,8 +86,8 @@ def test_our_own_int8_model_comes_back(trained, trained_tflite, digits, tmp_path
     path.write_bytes(trained_tflite)
     graph, model = read_graph(path), from_tflite(path)
     # What comes back is the int8 kernel, weight by weight.
-    matches = match_operators(graph, float_nodes(model)).matches
-    kernels = [m for m in matches if folded_kernel(m.nodes) is not None]
+    pairs = align_operators(graph, float_nodes(model)).pairs
+    kernels = [pair for pair in pairs if folded_kernel(pair.nodes) is not None]
     assert len(kernels) == 28
     for match in kernels:
         weights = int8_kernel(graph, graph.operators[match.operator])

@@ -12,7 +12,7 @@ from edge.tflite.reader import read_graph
 from keras_mobilenet.analysis.cost import cost
 from keras_mobilenet.pruning import ChannelPruning
 from keras_mobilenet.pruning.channel_costs import flash_bytes, macs, ram_bytes
-from keras_mobilenet.pruning.channel_groups import ChannelSpaces
+from keras_mobilenet.pruning.channel_groups import ChannelGroups
 from keras_mobilenet.quantization.scheme import UnsupportedLayerError
 from keras_mobilenet.quantization.transform import untrained_ranges
 
@@ -47,7 +47,7 @@ def fit(model, callbacks, epochs=4, count=32):
         ("resnet8", True),
     ],
 )
-def test_the_smaller_network_computes_the_same_at_half_the_macs(networks, name, is_quantized):
+def test_pruned_network_computes_the_same_at_half_the_macs(networks, name, is_quantized):
     model = (networks | {"ours": ours})[name]()
     before = cost(model).mult_adds
     pruning = ChannelPruning(target_macs=0.5, end_epoch=2)
@@ -57,9 +57,9 @@ def test_the_smaller_network_computes_the_same_at_half_the_macs(networks, name, 
     by_masked = model.predict(images, verbose=0)
     np.testing.assert_allclose(smaller.predict(images, verbose=0), by_masked, atol=1e-5)
     assert np.ptp(by_masked, axis=0).max() > 0.01, "the outputs tell the inputs apart"
-    spaces = ChannelSpaces(smaller)
-    assert macs(spaces, np.ones(spaces.count, bool)) <= before / 2
-    counts = [len(group) for group in spaces.groups]
+    channels = ChannelGroups(smaller)
+    assert macs(channels, np.ones(channels.count, bool)) <= before / 2
+    counts = [len(group) for group in channels.groups]
     assert all(count % 4 == 0 for count in counts)
     assert smaller.count_params() < model.count_params()
     if is_quantized:
@@ -67,38 +67,38 @@ def test_the_smaller_network_computes_the_same_at_half_the_macs(networks, name, 
         assert len(edge.convert(smaller)) < len(edge.convert(model))
 
 
-def test_its_costs_are_those_of_the_cost_table():
+def test_channel_costs_are_those_of_the_cost_table():
     model = ours()
-    spaces = ChannelSpaces(model)
-    everything = np.ones(spaces.count, bool)
-    assert macs(spaces, everything) == cost(model).mult_adds
-    biases = sum(len(stage.writes) for stage in spaces.stages)
-    assert flash_bytes(spaces, everything) == cost(model).parameters + 4 * biases
+    channels = ChannelGroups(model)
+    everything = np.ones(channels.count, bool)
+    assert macs(channels, everything) == cost(model).mult_adds
+    biases = sum(len(stage.writes) for stage in channels.stages)
+    assert flash_bytes(channels, everything) == cost(model).parameters + 4 * biases
 
 
-def test_its_ram_is_that_of_the_int8_graphs_tensors(random_weights):
+def test_ram_bytes_are_those_of_the_int8_graphs_tensors(random_weights):
     """The plan of the converted file counts the same bytes alive."""
     model = ours()
     model.set_weights(random_weights(model))
-    spaces = ChannelSpaces(model)
+    channels = ChannelGroups(model)
     rng = np.random.default_rng(0)
     tflite = edge.convert(model, rng.uniform(-1, 1, (4, 32, 32, 3)).astype("float32"))
     buffers = activation_buffers(read_graph(tflite))
     times = range(1 + max(buffer.last for buffer in buffers))
     alive = [sum(b.bytes for b in buffers if b.first <= t <= b.last) for t in times]
-    assert max(ram_bytes(spaces, np.ones(spaces.count, bool))) == max(alive)
+    assert max(ram_bytes(channels, np.ones(channels.count, bool))) == max(alive)
 
 
 @pytest.mark.parametrize("target", ["target_flash_bytes", "target_ram_bytes"])
-def test_meets_other_targets_too(target):
+def test_flash_and_ram_targets_are_met(target):
     model = ours()
     pruning = ChannelPruning(**{target: 0.7}, end_epoch=1)
     fit(model, [pruning], epochs=2)
     measure = {"target_flash_bytes": flash_bytes, "target_ram_bytes": ram_bytes}[target]
     costs = []
     for network in (model, pruning.pruned_model):
-        spaces = ChannelSpaces(network)
-        costs.append(np.max(measure(spaces, np.ones(spaces.count, bool))))
+        channels = ChannelGroups(network)
+        costs.append(np.max(measure(channels, np.ones(channels.count, bool))))
     assert costs[1] <= 0.7 * costs[0]
 
 
@@ -115,7 +115,7 @@ def with_a_useless_half(inputs_side=8):
 
 
 @pytest.mark.parametrize("criterion", ["bn_scale", "taylor"])
-def test_the_channels_that_do_not_count_go_first(criterion):
+def test_least_important_channels_are_removed_first(criterion):
     keras.utils.set_random_seed(0)
     model = with_a_useless_half()
     rng = np.random.default_rng(0)
@@ -134,7 +134,7 @@ def test_the_channels_that_do_not_count_go_first(criterion):
     assert gone[8:].sum() >= (8 if criterion == "bn_scale" else 7)
 
 
-def test_goes_on_where_a_saved_model_left_off(tmp_path):
+def test_saved_model_resumes_with_its_channels_removed(tmp_path):
     """The zeros tell which channels are gone."""
     model = ours()
     fit(model, [ChannelPruning(target_macs=0.5, end_epoch=1)], epochs=1)
@@ -158,18 +158,18 @@ def test_goes_on_where_a_saved_model_left_off(tmp_path):
         ({"target_macs": 0.5, "start_epoch": 3, "end_epoch": 2}, "end_epoch must come after"),
     ],
 )
-def test_refuses_what_makes_no_sense(arguments, words):
+def test_channel_pruning_refuses_wrong_arguments_by_name(arguments, words):
     with pytest.raises(ValueError, match=words):
         ChannelPruning(**arguments)
 
 
-def test_says_at_once_that_a_target_is_out_of_reach():
+def test_unreachable_target_is_refused_before_training():
     with pytest.raises(ValueError, match="No smaller network meets macs=100"):
         fit(ours(), [ChannelPruning(target_macs=100)])
 
 
-def test_names_a_layer_whose_channels_it_cannot_follow():
+def test_grouped_convolution_is_refused_by_name():
     inputs = keras.Input((8, 8, 4))
     x = layers.Conv2D(8, 3, groups=2, name="grouped")(inputs)
     with pytest.raises(UnsupportedLayerError, match="'grouped'"):
-        ChannelSpaces(keras.Model(inputs, x))
+        ChannelGroups(keras.Model(inputs, x))

@@ -45,11 +45,11 @@ class EveryStep(keras.callbacks.Callback):
         self.seen.append(sparsities(self.model)["head"])
 
 
-def test_prunes_pointwise_and_dense_kernels_and_no_depthwise():
+def test_prunable_kernels_are_pointwise_and_dense_and_not_depthwise():
     assert list(prunable_kernels(network())) == ["first", "block/pointwise", "head"]
 
 
-def test_the_zeros_stay_at_every_step_and_the_weights_own_constraint_holds():
+def test_zeros_stay_at_every_step_and_the_weights_own_constraint_holds():
     model, watch = network(), EveryStep()
     pruning = MagnitudePruning(schedule=ConstantSparsity(0.75, 4, frequency=100))
     history = model.fit(*data(), 8, epochs=2, verbose=0, callbacks=[pruning, watch]).history
@@ -60,7 +60,7 @@ def test_the_zeros_stay_at_every_step_and_the_weights_own_constraint_holds():
     assert history["sparsity"] == [pytest.approx(0.75, abs=0.01)] * 2
 
 
-def test_without_the_callback_the_next_fit_is_free():
+def test_next_fit_without_the_callback_trains_every_weight():
     model = network()
     model.fit(
         *data(), 8, verbose=0, callbacks=[MagnitudePruning(schedule=ConstantSparsity(0.5, 0))]
@@ -69,7 +69,7 @@ def test_without_the_callback_the_next_fit_is_free():
     assert sparsities(model)["head"] < 0.1
 
 
-def test_the_default_schedule_ends_half_way():
+def test_default_schedule_ends_half_way():
     model, watch = network(), EveryStep()
     model.fit(*data(), 8, epochs=4, verbose=0, callbacks=[MagnitudePruning(0.5), watch])
     assert watch.seen[0] == 0.0
@@ -77,7 +77,7 @@ def test_the_default_schedule_ends_half_way():
     assert watch.seen == sorted(watch.seen)
 
 
-def test_several_steps_in_one_execution_miss_no_pruning():
+def test_several_steps_per_execution_miss_no_pruning():
     model = network(steps_per_execution=3)
     pruning = MagnitudePruning(schedule=ConstantSparsity(0.5, 4, end_step=5))
     model.fit(*data(), 8, epochs=2, verbose=0, callbacks=[pruning])
@@ -103,7 +103,7 @@ def test_zeros_survive_quantization_and_conversion():
     assert (steps == 0).mean() < 0.85, "rounding adds few"
 
 
-def test_takes_tfmots_schedules_as_they_are():
+def test_schedules_of_tfmot_prune_as_ours():
     from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule as tfmot
 
     for theirs, ours in [
@@ -124,7 +124,7 @@ def test_takes_tfmots_schedules_as_they_are():
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5, 0.9, 0.999])
-def test_the_mask_is_tfmots(sparsity):
+def test_mask_is_that_of_tfmot(sparsity):
     import tensorflow as tf
     from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl
 
@@ -145,12 +145,12 @@ def test_the_mask_is_tfmots(sparsity):
         ({"schedule": 3}, "schedule must be callable"),
     ],
 )
-def test_refuses_what_cannot_prune(arguments, words):
+def test_magnitude_pruning_refuses_wrong_arguments_by_name(arguments, words):
     with pytest.raises(ValueError, match=words):
         MagnitudePruning(**arguments)
 
 
-def test_names_a_layer_that_is_not_there():
+def test_exclude_refuses_an_unknown_layer_by_name():
     pruning = MagnitudePruning(0.5, exclude=["nowhere"])
     with pytest.raises(ValueError, match="exclude names no layer with a kernel to prune: nowhere"):
         network().fit(*data(), 8, verbose=0, callbacks=[pruning])

@@ -23,7 +23,7 @@ steps = st.integers(0, 3000)
 
 @settings(deadline=None, max_examples=60)
 @given(steps, st.integers(0, 500), st.integers(1, 2000), st.integers(1, 200), st.data())
-def test_polynomial_decay_is_tfmots(tfmot, step, begin, length, frequency, data):
+def test_polynomial_decay_is_that_of_tfmot(tfmot, step, begin, length, frequency, data):
     initial, final = data.draw(st.tuples(st.floats(0, 0.5), st.floats(0.5, 0.95)))
     power = data.draw(st.sampled_from([1, 2, 3]))
     arguments = (initial, final, begin, begin + length, power, frequency)
@@ -35,7 +35,7 @@ def test_polynomial_decay_is_tfmots(tfmot, step, begin, length, frequency, data)
 
 @settings(deadline=None, max_examples=60)
 @given(steps, st.integers(0, 500), st.sampled_from([-1, 600, 2000]), st.integers(1, 200))
-def test_constant_sparsity_is_tfmots(tfmot, step, begin, end, frequency):
+def test_constant_sparsity_is_that_of_tfmot(tfmot, step, begin, end, frequency):
     due, sparsity = ConstantSparsity(0.6, begin, end, frequency)(step)
     expected_due, expected = tfmot.ConstantSparsity(0.6, begin, end, frequency)(step)
     assert (due, sparsity) == (bool(expected_due), pytest.approx(float(expected)))
@@ -50,6 +50,6 @@ def test_constant_sparsity_is_tfmots(tfmot, step, begin, end, frequency):
         (lambda: PolynomialDecay(0.0, 0.5, 0, 10, frequency=0), "frequency"),
     ],
 )
-def test_refuses_what_makes_no_schedule(make, words):
+def test_schedules_refuse_wrong_arguments_by_name(make, words):
     with pytest.raises(ValueError, match=words):
         make()

@@ -38,7 +38,7 @@ def compiled():
     return model
 
 
-def test_switches_at_the_epoch_that_it_was_told():
+def test_quantization_starts_at_start_epoch_and_the_optimizer_goes_on():
     model, stages = compiled(), Stages()
     optimizer = model.optimizer
     history = model.fit(
@@ -55,11 +55,11 @@ def test_switches_at_the_epoch_that_it_was_told():
     assert untrained_ranges(model) == []
 
 
-def test_trains_the_weights_while_quantized():
+def test_weights_train_while_quantized():
     model = compiled()
     callback = keras_mobilenet.QuantizationAwareTraining()
     model.fit(*data(), epochs=1, verbose=0, callbacks=[callback])
-    # The steps of the grids wait for their calibration.
+    # The learned scales wait for their calibration.
     weights = [w for w in model.trainable_weights if not w.path.endswith("log_factor")]
     before = [np.array(weight) for weight in weights]
     model.fit(*data(), epochs=1, verbose=0, callbacks=[callback])
@@ -67,7 +67,7 @@ def test_trains_the_weights_while_quantized():
     assert all((a != b).any() for a, b in zip(before, after, strict=True))
 
 
-def test_a_saved_model_reloads_with_its_ranges(tmp_path):
+def test_saved_model_reloads_with_its_ranges(tmp_path):
     model = compiled()
     model.fit(*data(), epochs=1, verbose=0, callbacks=[keras_mobilenet.QuantizationAwareTraining()])
     model.save(tmp_path / "model.keras")
@@ -78,7 +78,7 @@ def test_a_saved_model_reloads_with_its_ranges(tmp_path):
     )
 
 
-def test_starts_at_a_step_in_the_middle_of_an_epoch():
+def test_quantization_starts_at_start_step_in_the_middle_of_an_epoch():
     seen = []
 
     class Steps(keras.callbacks.Callback):
@@ -91,7 +91,7 @@ def test_starts_at_a_step_in_the_middle_of_an_epoch():
     assert seen == [False] * 5 + [True] * 3
 
 
-def test_freezes_statistics_and_ranges_when_told():
+def test_batch_norm_and_ranges_freeze_at_their_epochs():
     seen = []
 
     class Frozen(keras.callbacks.Callback):
@@ -115,24 +115,23 @@ def test_freezes_statistics_and_ranges_when_told():
     [
         ({"start_epoch": 1, "start_step": 2}, "not both"),
         ({"start_step": -2}, "start_step must be"),
-        ({"scheme": "int4"}, "scheme must be one of"),
         ({"ranges": "minmax"}, "ranges must be one of"),
         ({"freeze_bn_after": -1}, "freeze_bn_after must be"),
         ({"exclude": "conv1"}, "list of layer names"),
     ],
 )
-def test_refuses_what_makes_no_sense(arguments, words):
+def test_callback_refuses_wrong_arguments_by_name(arguments, words):
     with pytest.raises(ValueError, match=words):
         keras_mobilenet.QuantizationAwareTraining(**arguments)
 
 
 @pytest.mark.parametrize("start_epoch", [-1, 1.5, True])
-def test_refuses_a_start_that_is_no_epoch(start_epoch):
+def test_callback_refuses_a_start_epoch_that_is_no_epoch(start_epoch):
     with pytest.raises(ValueError, match="start_epoch must be a non-negative integer"):
         keras_mobilenet.QuantizationAwareTraining(start_epoch)
 
 
-def test_refuses_a_start_past_the_last_epoch():
+def test_fit_refuses_a_start_past_the_last_epoch():
     with pytest.raises(ValueError, match="start_epoch"):
         compiled().fit(
             *data(),
@@ -142,7 +141,7 @@ def test_refuses_a_start_past_the_last_epoch():
         )
 
 
-def test_refuses_an_unsupported_layer_before_the_float_epochs():
+def test_fit_refuses_an_unsupported_layer_before_the_float_epochs():
     inputs = keras.Input((8,))
     model = keras.Model(inputs, keras.layers.LayerNormalization(name="norm")(inputs))
     model.compile("adam", "mse")

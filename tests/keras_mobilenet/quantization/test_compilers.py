@@ -41,7 +41,7 @@ def nearly_halves(channels=512):
     return np.concatenate([np.nextafter(halves, sides), limits[np.newaxis]])
 
 
-def test_weights_and_their_scales_are_the_same_bits(compiled):
+def test_kernel_and_its_scales_have_the_same_bits_under_every_compiler(compiled):
     kernel = nearly_halves()
     quantized, scale = compiled(lambda k: fake_quant_kernel(k, False))(
         tf.constant(kernel[np.newaxis, np.newaxis])
@@ -54,7 +54,7 @@ def test_weights_and_their_scales_are_the_same_bits(compiled):
 
 
 @pytest.mark.parametrize("limit", [0.3, 0.7, 1.1, 2.3])
-def test_a_matrix_and_its_scale_are_the_same_bits(compiled, limit):
+def test_matrix_and_its_scale_have_the_same_bits_under_every_compiler(compiled, limit):
     kernel = nearly_halves(1)[:, 0]
     kernel = (kernel / kernel.max() * np.float32(limit))[:, np.newaxis]
     quantized, scale = compiled(fake_quant_matrix)(tf.constant(kernel))
@@ -65,7 +65,7 @@ def test_a_matrix_and_its_scale_are_the_same_bits(compiled, limit):
     )
 
 
-def test_a_learned_range_has_the_same_bits(compiled):
+def test_learned_range_has_the_same_bits_under_every_compiler(compiled):
     tensor_range = QuantizationRange(learns_step=True)
     tensor_range.build(())
     tensor_range.set_limits(-0.7, 1.3)
@@ -77,7 +77,7 @@ def test_a_learned_range_has_the_same_bits(compiled):
         np.testing.assert_array_equal(limits(), expected)
 
 
-def test_multipliers_have_the_same_bits(compiled):
+def test_quantized_multipliers_have_the_same_bits_under_every_compiler(compiled):
     ratios = np.random.default_rng(0).uniform(1e-5, 2.0, 1000)
     multiplier, shift = compiled(quantized_multiplier)(tf.constant(ratios))
     mantissas, exponents = np.frexp(ratios)
@@ -85,7 +85,7 @@ def test_multipliers_have_the_same_bits(compiled):
     np.testing.assert_array_equal(shift, exponents)
 
 
-def test_a_hard_swish_is_the_same(compiled):
+def test_hard_swish_is_the_same_under_every_compiler(compiled):
     """Its fixed-point numbers have 16 bits: one bit of a scale shows up here soonest."""
     steps = tf.range(-128.0, 128.0)
     run = compiled(hard_swish)
@@ -104,7 +104,7 @@ def test_a_hard_swish_is_the_same(compiled):
         ("grouped", (2, 5, 5, 300), (3, 3, 100, 6)),
     ],
 )
-def test_large_sums_are_exact(compiled, operation, steps_shape, kernel_shape):
+def test_sums_beyond_float32_are_exact(compiled, operation, steps_shape, kernel_shape):
     """Above 2 ** 24, where float32 skips the odd numbers."""
     rng = np.random.default_rng(0)
     steps = rng.integers(200, 256, steps_shape).astype("float32")
@@ -140,7 +140,7 @@ def test_large_sums_are_exact(compiled, operation, steps_shape, kernel_shape):
     np.testing.assert_array_equal(total, expected)
 
 
-def test_every_layer_computes_the_kernels_integers(compiled, random_weights):
+def test_every_layer_computes_the_integers_of_the_int8_kernels(compiled, random_weights):
     """Batch normalizations folded, ranges learned: no tensor before the softmax differs at all."""
     inputs = keras.Input((16, 16, 3))
     x = layers.Conv2D(32, 3, use_bias=False)(inputs)
@@ -162,8 +162,10 @@ def test_every_layer_computes_the_kernels_integers(compiled, random_weights):
         layer.output_range.log_factor.assign(rng.uniform(-0.3, 0.1))
     graph = read_graph(edge.convert(twin))
     stored = quantize_inputs(graph, images)
-    grid = graph.input.quantization
-    images = (stored.astype("float32") - grid.zero_points[0]) * np.float32(grid.scales[0])
+    parameters = graph.input.quantization
+    images = (stored.astype("float32") - parameters.zero_points[0]) * np.float32(
+        parameters.scales[0]
+    )
 
     by_kernels = [every_tensor(graph, sample) for sample in stored]
     whole = keras.Model(twin.inputs, [layer.output for layer in twin.layers[2:]])

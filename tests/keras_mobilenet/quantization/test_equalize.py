@@ -53,7 +53,7 @@ def rounded_per_tensor(model):
     return copy
 
 
-def test_the_outputs_stay_and_per_tensor_rounding_does_less_harm():
+def test_equalizing_keeps_outputs_and_saves_them_from_per_tensor_rounding():
     keras.utils.set_random_seed(0)
     x = inputs = keras.Input((32, 32, 3))
     for filters in (16, 16, 32):
@@ -71,7 +71,7 @@ def test_the_outputs_stay_and_per_tensor_rounding_does_less_harm():
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "ds_cnn", "resnet8"])
-def test_no_network_computes_something_else(networks, random_weights, name):
+def test_equalizing_keeps_the_outputs_of_every_network(networks, random_weights, name):
     model = networks[name]()
     model.set_weights(random_weights(model))
     x = images(model.input_shape[1:])

@@ -1,4 +1,4 @@
-"""Ranges and grids: what TFLite's quantization specification asks for."""
+"""Ranges, scales and rounding: what TFLite's quantization specification asks for."""
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ magnitudes = st.floats(2.0**-10, 1000.0, width=32)
 
 
 @given(magnitudes, magnitudes)
-def test_nudged_parameters_are_tensorflows(low, high):
-    """TensorFlow's fake quantization of a ramp lands on the grid that the parameters describe."""
+def test_nudged_parameters_are_those_of_tensorflow(low, high):
+    """TensorFlow's fake quantization of a ramp gives the values that the parameters describe."""
     zero_from_min = 255.0 * low / (low + high)
     # At a tie TensorFlow's last float32 bit decides.
     assume(abs(zero_from_min % 1.0 - 0.5) > 1e-4)
@@ -33,18 +33,18 @@ def test_nudged_parameters_are_tensorflows(low, high):
 
 
 @given(magnitudes, magnitudes)
-def test_zero_is_on_the_grid(low, high):
+def test_zero_is_represented_exactly(low, high):
     assert float(fake_quant_activation(tf.constant(0.0), -low, high)) == 0.0
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.5, 1.0), (-1.0, -0.5), (0.0, 0.0)])
-def test_a_range_without_zero_is_refused(low, high):
+def test_nudged_parameters_refuse_a_range_without_zero(low, high):
     with pytest.raises(ValueError, match="must hold 0"):
         nudged_parameters(low, high)
 
 
 @pytest.mark.parametrize("is_depthwise", [False, True])
-def test_kernels_are_symmetric_and_per_channel(is_depthwise):
+def test_fake_quant_kernel_is_symmetric_and_per_channel(is_depthwise):
     rng = np.random.default_rng(0)
     shape = (3, 3, 6, 1) if is_depthwise else (1, 1, 4, 6)
     kernel = rng.normal(size=shape).astype("float32") * 10
@@ -56,12 +56,12 @@ def test_kernels_are_symmetric_and_per_channel(is_depthwise):
     assert (np.abs(by_channel(kernel - quantized.numpy())) <= scale.numpy() * 0.5001).all()
 
 
-def test_a_dead_channel_keeps_a_scale_whose_bias_fits_int32():
+def test_dead_channel_keeps_a_scale_whose_bias_fits_int32():
     kernel = tf.constant([[[[1.0, 0.0]]]])
     assert float(weight_limits(kernel, [0, 1, 2])[1]) == 2.0**-14
 
 
-def test_gradients_pass_inside_the_range_only():
+def test_activation_gradients_pass_inside_the_range_only():
     x = tf.Variable([-2.0, 0.5, 9.0])
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(fake_quant_activation(x, -1.0, 6.0))
@@ -76,13 +76,13 @@ def step_gradient(x, upstream=1.0, is_learning=1.0, low=-128.0, high=127.0):
 
 
 @pytest.mark.parametrize("x", [0.3, 0.8, -40.4, 500.0, -500.0])
-def test_the_steps_gradient_is_the_papers(x):
+def test_learned_scales_gradient_is_that_of_the_lsq_paper(x):
     """Equation 3 with a step of one, by its own words, and the gradient scale of section 2.2."""
     by_paper = {500.0: 127.0, -500.0: -128.0}.get(x, round(x) - x)
     assert step_gradient([x]) == pytest.approx(by_paper / np.sqrt(255.0), rel=1e-4)
 
 
-def test_the_steps_gradient_is_a_difference_quotient_outside_the_range():
+def test_learned_scales_gradient_is_a_difference_quotient_outside_the_range():
     """Where rounding plays no part, the true derivative exists and is the same."""
     x, h = tf.constant([[500.0, -500.0, 700.0]]), 1e-3
     y = [float(tf.reduce_sum(learned_fake_quant(x, f, -128.0, 127.0, 1.0))) for f in (-h, h)]
@@ -90,5 +90,5 @@ def test_the_steps_gradient_is_a_difference_quotient_outside_the_range():
     assert step_gradient([500.0, -500.0, 700.0]) == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_step_that_does_not_learn_has_no_gradient():
+def test_scale_that_does_not_learn_has_no_gradient():
     assert step_gradient([500.0], is_learning=0.0) == 0.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_mobilenet.quantization.graph_surgery import quantize_in_place, retarget_optimizer
+from keras_mobilenet.quantization.graph_surgery import replace_with_quantized, retarget_optimizer
 
 
 def residual():
@@ -33,7 +33,7 @@ OPTIMIZERS = [
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS)
-def test_every_optimizer_goes_on_where_it_was(make):
+def test_every_optimizer_keeps_its_state_when_retargeted(make):
     """On variables in another order and one more: the next step is that of an untouched twin."""
     rng = np.random.default_rng(0)
     variables = [
@@ -56,7 +56,7 @@ def test_every_optimizer_goes_on_where_it_was(make):
         np.testing.assert_allclose(mine, its, rtol=1e-6)
 
 
-def test_keeps_the_momenta_of_a_network_that_orders_its_weights_otherwise():
+def test_momenta_stay_when_the_twin_orders_its_weights_otherwise():
     model = residual()
     model.compile(keras.optimizers.Adam(), "mse")
     model.fit(np.random.rand(8, 8, 8, 3), np.random.rand(8, 2), verbose=0)
@@ -67,7 +67,7 @@ def test_keeps_the_momenta_of_a_network_that_orders_its_weights_otherwise():
         return {id(variable): np.array(momentum) for variable, momentum in pairs}
 
     before, weights = momenta(), [id(v) for v in model.trainable_variables]
-    quantize_in_place(model, "lsq")
+    replace_with_quantized(model)
     after = momenta()
     assert [id(v) for v in model.trainable_variables] != weights
     for key in weights:
@@ -75,10 +75,10 @@ def test_keeps_the_momenta_of_a_network_that_orders_its_weights_otherwise():
     model.fit(np.random.rand(8, 8, 8, 3), np.random.rand(8, 2), verbose=0)
 
 
-def test_a_sequential_model_becomes_a_functional_one_and_saves(tmp_path):
+def test_sequential_model_becomes_a_functional_one_and_saves(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.ReLU()])
     model.extra = "stays"
-    quantize_in_place(model, "lsq")
+    replace_with_quantized(model)
     model(np.ones((1, 8, 8, 3)), training=True)
     assert not isinstance(model, keras.Sequential)
     assert model.extra == "stays"
@@ -126,7 +126,7 @@ print("equal")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ranges", ["moving_average", "lsq"])
-def test_two_replicas_train_as_one(ranges):
+def test_two_mirrored_replicas_train_as_one(ranges):
     """In a process of its own: logical devices are fixed when TensorFlow starts."""
     code = MIRRORED.replace("{ranges}", ranges)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -40,19 +40,19 @@ def _trunc(value):
 
 
 @given(st.floats(1e-7, 60.0))
-def test_multiplier_and_shift_are_frexps(real):
+def test_quantized_multiplier_is_that_of_frexp(real):
     multiplier, shift = quantized_multiplier(tf.constant(real, tf.float64))
     assert (int(multiplier), int(shift)) == exact_multiplier(real)
 
 
 @given(st.integers(-20, 5))
-def test_powers_of_two_are_exact(exponent):
+def test_quantized_multiplier_of_a_power_of_two_is_exact(exponent):
     multiplier, shift = quantized_multiplier(tf.constant(2.0**exponent, tf.float64))
     assert (int(multiplier), int(shift)) == (2**30, exponent + 1)
 
 
 @given(st.lists(st.integers(-(2**24), 2**24), min_size=1, max_size=40), st.floats(1e-6, 0.99))
-def test_requantize_is_tflites(accumulators, real):
+def test_requantize_is_that_of_tflite(accumulators, real):
     multiplier, shift = exact_multiplier(real)
     result = requantize(
         tf.constant(accumulators, tf.int64),
@@ -64,7 +64,7 @@ def test_requantize_is_tflites(accumulators, real):
 
 
 @given(st.floats(0.01, 4.0), st.integers(1, 3000))
-def test_a_means_multiplier_divides_by_the_count(real, count):
+def test_mean_multiplier_divides_by_the_count(real, count):
     multiplier, shift = exact_multiplier(real)
     m, s = mean_multiplier(tf.constant(multiplier, tf.int64), tf.constant(shift, tf.int64), count)
     assert 0 < int(m) < 2**31

@@ -37,7 +37,7 @@ def trained(model, **arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_goes_from_fit_to_the_chip(networks, name):
+def test_fitted_network_computes_in_keras_what_the_interpreters_compute(networks, name):
     model = networks[name]()
     # Frozen from the start: the moving statistics are those of the float epochs.
     images = trained(model, ranges="lsq", freeze_bn_after=0 if name.startswith("mobilenet") else 2)[
@@ -57,17 +57,19 @@ def test_goes_from_fit_to_the_chip(networks, name):
     has_dense = any(op.opcode == "FULLY_CONNECTED" for op in graph.operators)
     assert is_equal.mean() >= (0.9 if has_dense else 1.0)
 
-    # On the grid, as pixels are: else the last bit of a division decides at a tie.
-    grid = graph.input.quantization
-    images = (stored.astype("float32") - grid.zero_points[0]) * np.float32(grid.scales[0])
-    grid = graph.output.quantization
-    by_keras = model.predict(images, verbose=0) / grid.scales[0] + grid.zero_points[0]
+    # Exact int8 values, as pixels are: else the last bit of a division decides at a tie.
+    parameters = graph.input.quantization
+    images = (stored.astype("float32") - parameters.zero_points[0]) * np.float32(
+        parameters.scales[0]
+    )
+    parameters = graph.output.quantization
+    by_keras = model.predict(images, verbose=0) / parameters.scales[0] + parameters.zero_points[0]
     by_keras = by_keras.reshape(by_litert.shape)
     assert np.abs(np.clip(np.round(by_keras), -128, 127) - by_litert).max() <= 2
 
 
 @pytest.mark.parametrize("name", ["ds_cnn", "mixture"])
-def test_resumes_from_a_saved_model_exactly(networks, name, tmp_path):
+def test_saved_model_resumes_exactly(networks, name, tmp_path):
     model = networks[name]()
     images = trained(model, ranges="lsq")
     model.save(tmp_path / "model.keras")
@@ -79,8 +81,8 @@ def test_resumes_from_a_saved_model_exactly(networks, name, tmp_path):
         np.testing.assert_array_equal(mine, its, err_msg=mine.path)
 
 
-def test_computes_as_the_float_network_where_rounding_is_fine(networks, random_weights):
-    """No wiring is lost: with the ranges' grid switched off, the twin is the network."""
+def test_twin_computes_as_the_float_network_where_rounding_is_fine(networks, random_weights):
+    """No wiring is lost: with the integer arithmetic switched off, the twin is the network."""
     model = networks["mixture"]()
     model.set_weights(random_weights(model))
     images, _ = four_shades(model.input_shape[1:], 8)
@@ -94,7 +96,7 @@ def test_computes_as_the_float_network_where_rounding_is_fine(networks, random_w
     assert error < 0.15 * np.ptp(expected)
 
 
-def test_every_step_compiles_under_xla(networks):
+def test_training_steps_compile_under_xla(networks):
     model = networks["ds_cnn"]()
     images, labels = four_shades(model.input_shape[1:], 16)
     model.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)

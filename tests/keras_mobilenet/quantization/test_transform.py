@@ -24,7 +24,7 @@ def observe(twin, inputs, times=3):
         twin(inputs, training=True)
 
 
-def test_takes_batch_normalization_and_relu_into_each_convolution():
+def test_batch_normalization_and_relu_fuse_into_each_convolution():
     model = keras_mobilenet.MobileNetV1((32, 32, 3), 0.25, classes=3)
     kinds = [type(layer).__name__ for layer in keras_mobilenet.quantize_model(model).layers]
     # The stem, thirteen depthwise and pointwise pairs, and the classifier.
@@ -34,7 +34,7 @@ def test_takes_batch_normalization_and_relu_into_each_convolution():
     assert not {"BatchNormalization", "ReLU", "SeparableBlock"} & set(kinds)
 
 
-def test_fuses_whatever_the_layers_are_called():
+def test_fusing_does_not_depend_on_layer_names():
     inputs = keras.Input((16, 16, 3))
     x = layers.Conv2D(4, 3, use_bias=False, name="a")(inputs)
     x = layers.BatchNormalization(name="conv_of_something_else")(x)
@@ -46,7 +46,7 @@ def test_fuses_whatever_the_layers_are_called():
     ]
 
 
-def test_does_not_fuse_what_another_layer_reads_as_well():
+def test_model_with_two_outputs_is_refused():
     inputs = keras.Input((16, 16, 3))
     x = layers.Conv2D(4, 3, name="conv")(inputs)
     model = keras.Model(inputs, [layers.ReLU()(x), x])
@@ -54,7 +54,7 @@ def test_does_not_fuse_what_another_layer_reads_as_well():
         keras_mobilenet.quantize_model(model)
 
 
-def test_computes_nearly_what_the_float_model_computes():
+def test_twin_computes_nearly_what_the_float_model_computes():
     inputs = keras.Input((16, 16, 3))
     x = keras_mobilenet.SeparableBlock(8, alpha=1.0)(inputs)
     x = layers.GlobalAveragePooling2D()(x)
@@ -67,14 +67,14 @@ def test_computes_nearly_what_the_float_model_computes():
     assert error < 0.05 * np.ptp(expected)
 
 
-def test_shares_its_weights_with_the_float_model():
+def test_twin_shares_its_weights_with_the_float_model():
     model = keras_mobilenet.MobileNetV1((32, 32, 1), 0.1, classes=2)
     twin = keras_mobilenet.quantize_model(model)
     shared = {id(weight) for weight in twin.weights}
     assert {id(weight) for weight in model.weights} <= shared
 
 
-def test_says_which_ranges_are_untrained():
+def test_untrained_ranges_are_listed():
     twin = keras_mobilenet.quantize_model(keras_mobilenet.MobileNetV1((32, 32, 1), 0.1, classes=2))
     assert is_quantized(twin)
     assert untrained_ranges(twin)
@@ -90,7 +90,7 @@ def test_says_which_ranges_are_untrained():
         (layers.Conv2D(2, 1, activation="gelu", name="c"), "activation 'gelu' has no int8 rule"),
     ],
 )
-def test_names_the_layer_that_has_no_rule(layer, words):
+def test_layer_without_an_int8_rule_is_refused_by_name(layer, words):
     inputs = keras.Input((8, 8, 3))
     with pytest.raises(UnsupportedLayerError, match=words):
         keras_mobilenet.quantize_model(keras.Model(inputs, layer(inputs)))
@@ -105,25 +105,25 @@ def small(**options):
 
 
 @pytest.mark.parametrize("excluded", ["first", "norm", "relu"])
-def test_an_excluded_layer_stays_float_with_what_would_fuse_with_it(excluded):
+def test_excluded_layer_stays_float_with_what_would_fuse_with_it(excluded):
     twin = keras_mobilenet.quantize_model(small(), exclude=[excluded])
     names = [layer.name for layer in twin.layers[2:]]
     assert names == ["first", "norm", "relu", "quantized_relu", "quantized_second"]
 
 
-def test_names_an_excluded_layer_that_is_not_there():
+def test_exclude_refuses_an_unknown_layer_by_name():
     with pytest.raises(ValueError, match=r"exclude names no layer of model .*: nowhere"):
         keras_mobilenet.quantize_model(small(), exclude=["nowhere"])
 
 
-def test_takes_a_model_within_a_model_apart():
+def test_nested_model_is_taken_apart():
     inputs = keras.Input((8, 8, 3))
     twin = keras_mobilenet.quantize_model(keras.Model(inputs, layers.Flatten()(small()(inputs))))
     names = [layer.name for layer in twin.layers[1:4]]
     assert names == ["quantized_input", "quantized_first", "quantized_second"]
 
 
-def test_inputs_of_a_concatenation_share_its_grid():
+def test_inputs_of_a_concatenation_share_its_scale():
     inputs = keras.Input((8, 8, 3))
     parts = [layers.Conv2D(4, 1, name=name)(inputs) for name in ("a", "b")]
     twin = keras_mobilenet.quantize_model(
@@ -166,12 +166,12 @@ def plus_one():
         (plus_one, "joins a tensor with a constant"),
     ],
 )
-def test_says_what_stands_in_the_way(build, words):
+def test_unsupported_graph_is_refused_with_its_reason(build, words):
     with pytest.raises(UnsupportedLayerError, match=words):
         keras_mobilenet.quantize_model(build())
 
 
-def test_refuses_a_hidden_graph_and_an_unbuilt_one():
+def test_subclassed_and_unbuilt_models_are_refused():
     class Hidden(keras.Model):
         pass
 

@@ -8,7 +8,7 @@ from keras_mobilenet.training.data import DataError, load_images
 
 
 @pytest.mark.parametrize(("name", "count", "classes"), [("digits", 1797, 10), ("faces", 200, 2)])
-def test_sets_that_ship_with_a_dependency(name, count, classes):
+def test_packaged_sets_are_split_by_class(name, count, classes):
     data = load_images(name, side=32, channels=1)
     assert len(data.train_pixels) + len(data.test_pixels) == count
     assert len(data.class_names) == classes
@@ -23,7 +23,7 @@ def test_no_image_is_both_trained_on_and_held_out():
     assert not any(image.tobytes() in train for image in data.test_pixels)
 
 
-def test_the_split_is_repeatable():
+def test_split_is_repeatable():
     first, second = (load_images("faces", 32, 1, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first.test_labels, second.test_labels)
 
@@ -36,7 +36,7 @@ def folder_of_images(root, classes, count):
             Image.fromarray(pixels).save(root / name / f"{n}.png")
 
 
-def test_a_folder_has_a_class_per_subfolder(tmp_path):
+def test_folder_has_a_class_per_subfolder(tmp_path):
     folder_of_images(tmp_path, ("cat", "dog"), 10)
     data = load_images(str(tmp_path), side=32, channels=3)
     assert data.class_names == ("cat", "dog")
@@ -44,23 +44,23 @@ def test_a_folder_has_a_class_per_subfolder(tmp_path):
     assert (data.train_labels == (data.train_pixels[:, 0, 0, 0] >= 40)).all()
 
 
-def test_refuses_an_unknown_set():
+def test_load_images_refuses_an_unknown_set():
     with pytest.raises(DataError, match="No data set 'no-such-set': give 'digits'"):
         load_images("no-such-set", 32, 1)
 
 
-def test_refuses_a_folder_without_classes(tmp_path):
+def test_load_images_refuses_a_folder_without_classes(tmp_path):
     with pytest.raises(DataError, match="one subfolder of images per class"):
         load_images(str(tmp_path), 32, 1)
 
 
-def test_refuses_a_class_without_images(tmp_path):
+def test_load_images_refuses_a_class_without_images(tmp_path):
     folder_of_images(tmp_path, ("a", "b"), 1)
     with pytest.raises(DataError, match="fewer than two images"):
         load_images(str(tmp_path), 32, 1)
 
 
-def test_names_the_image_that_it_cannot_read(tmp_path):
+def test_load_images_names_the_image_that_it_cannot_read(tmp_path):
     folder_of_images(tmp_path, ("a", "b"), 2)
     (tmp_path / "b" / "1.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"1\.png is not a readable image"):

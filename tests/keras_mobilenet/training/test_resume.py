@@ -102,7 +102,9 @@ EPOCHS, STEPS = ("epochs", "moving_average"), ("steps", "lsq")
     ("variant", "killed_in_epoch"),
     [(EPOCHS, 1), pytest.param(STEPS, 3, marks=pytest.mark.exhaustive), (STEPS, 5)],
 )
-def test_losses_masks_ranges_and_schedule_go_on(tmp_path, uninterrupted, variant, killed_in_epoch):
+def test_killed_training_resumes_with_its_losses_masks_ranges_and_schedule(
+    tmp_path, uninterrupted, variant, killed_in_epoch
+):
     """Killed before the start of int8, while pruning goes on, and with ranges frozen."""
     expected = uninterrupted(*variant)
     assert len(expected) == 7

@@ -5,7 +5,7 @@ import pytest
 from keras_mobilenet.training.train import learning_rate, train
 
 
-def test_learns_the_digits_in_a_few_epochs(trained):
+def test_training_learns_the_digits_and_keeps_them_in_int8(trained):
     assert trained.float_accuracy > 0.85
     assert trained.qat_accuracy > trained.float_accuracy - 0.05
 
@@ -18,6 +18,6 @@ def test_learning_rate_falls_within_each_stage():
 
 
 @pytest.mark.parametrize("epochs", [(0, 1), (1, 0)])
-def test_needs_an_epoch_of_each_stage(digits, epochs):
+def test_train_refuses_a_stage_without_epochs(digits, epochs):
     with pytest.raises(ValueError, match="at least 1"):
-        train(digits, 0.25, *epochs)
+        train(digits, float_epochs=epochs[0], qat_epochs=epochs[1])

@@ -44,7 +44,9 @@ def random_camera(camera_format, rng):
     mean, std = rng.uniform(-50, 300, count), rng.uniform(0.5, 300, count)
     if rng.random() < 0.3:
         mean = std = 128
-    preprocessing = Preprocessing(model_height, model_width, channels, crop, mean, std)
+    preprocessing = Preprocessing(
+        model_height, model_width, channels, crop=crop, mean=mean, std=std
+    )
     if camera_format == "yuyv":
         width += width % 2
     scale, zero_point = float(rng.uniform(0.001, 0.1)), int(rng.integers(-128, 128))
@@ -55,10 +57,10 @@ def random_camera(camera_format, rng):
 
 def expected_bytes(camera, frames, quantization):
     made = camera.preprocessing
-    size = (camera.height, camera.width, made.channels)
+    size = {"height": camera.height, "width": camera.width, "channels": made.channels}
     return np.stack(
         [
-            made.quantize(camera_pixels(frame, camera.camera_format, *size), *quantization)
+            made.quantize(camera_pixels(frame, camera.camera_format, **size), *quantization)
             for frame in frames
         ]
     )
@@ -174,7 +176,7 @@ def test_flash_is_what_was_computed(arm_compiler, tmp_path, camera_format, chann
     """Tables to the byte, code at most, on a small, a middling and a large core."""
     means = [100, 110, 120][:channels]
     for mean in (128, means):
-        made = Preprocessing(96, 96, channels, 0.9, mean)
+        made = Preprocessing(96, 96, channels, crop=0.9, mean=mean)
         camera = camera_for(model_of(made), camera_format, 160, 120, made)
         for name, text in render_camera(camera, "tflm").items():
             (tmp_path / name).write_text(text)
@@ -187,7 +189,7 @@ def test_flash_is_what_was_computed(arm_compiler, tmp_path, camera_format, chann
 
 def test_a_firmware_takes_the_rows_of_a_camera(arm_compiler, qemu, vww, tmp_path):
     """From camera bytes to scores on a Cortex-M4, as Python and LiteRT's kernels compute them."""
-    made = Preprocessing(96, 96, 3, "square", 0, 255)
+    made = Preprocessing(96, 96, 3, crop="square", mean=0, std=255)
     built = edge.build(vww, BOARD, tmp_path, False, None, "rgb565", 160, 120, made)
     assert run_qemu(tmp_path, BOARD)["self_test"] == 1
     camera, graph = built.camera, built.graph

@@ -14,19 +14,19 @@ import yaml
 
 import edge
 from edge.catalog.boards import core_flags, find_board
-from edge.deploy.export import write_files
-from edge.deploy.package import Package
+from edge.deploy.export import Export
 from edge.emit.engine.self_test import self_test_image
+from edge.emit.packages.contents import engine_contents
 from edge.emit.packages.names import package_name
-from edge.emit.packages.render import KINDS, instruction_sets, render_package
-from edge.engine.compile import engine_of
+from edge.emit.packages.render import SHAPES, instruction_sets, render_package
+from edge.engine.compile import compile_engines
 from edge.errors import EdgeError
 from edge.firmware.emulate import emulate
 from edge.firmware.host import HOST_MAIN
 from edge.firmware.render import BOARD_FOLDER, link_script
 from edge.runtimes.interpreters import run_litert
+from edge.system.files import write_files
 from edge.tflite.reader import read_graph
-from edge.transforms.constant_channels import without_constant_channels
 
 ECOSYSTEMS = pathlib.Path(__file__).parent / "ecosystems"
 STRICT = ["-O1", "-Wall", "-Wextra", "-Werror"]
@@ -43,16 +43,23 @@ def run(*command, **options):
 def packaged(vww, tmp_path_factory):
     """The person detector as a package of a kind; planned once for all, written the first time."""
     graph, name = read_graph(vww), package_name("person_detector")
-    small = without_constant_channels(graph)
-    engines = {each: engine_of(small, each) for each in instruction_sets("cmake")}
+    engines = compile_engines(graph, instruction_sets("cmake"))
 
     @functools.cache
     def get(kind):
         folder = tmp_path_factory.mktemp("packages") / "person detector"
         own = {each: engines[each] for each in instruction_sets(kind)}
-        texts = render_package(kind, name, own)
+        texts = render_package(kind, name, engine_contents(own))
         write_files(folder, {path: text.encode() for path, text in texts.items()})
-        return Package(kind, name, graph, own, folder, tuple(texts))
+        return Export(
+            graph=graph,
+            folder=folder,
+            files=tuple(texts),
+            runtime="engine",
+            shape=kind,
+            engines=own,
+            name=name,
+        )
 
     return get
 
@@ -80,7 +87,7 @@ def sources_of(folder):
 # What every package holds
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_says_what_it_is(packaged, kind):
     package = packaged(kind)
     text = (package.folder / "README.md").read_text()
@@ -94,7 +101,7 @@ def test_says_what_it_is(packaged, kind):
     }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_claims_no_license_for_the_model(packaged, kind):
     package = packaged(kind)
     for path in package.files:
@@ -103,7 +110,7 @@ def test_claims_no_license_for_the_model(packaged, kind):
     assert "nothing here states one" in (package.folder / "README.md").read_text()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_headers_are_cpp_too(host_compiler, packaged, tmp_path, kind):
     """Linked from C++: a declaration without extern "C" is not found."""
     folder = packaged(kind).folder
@@ -471,7 +478,7 @@ def test_refuses_in_one_line(assert_refused, cli, vww, tmp_path, arguments, word
 
 def test_any_network_may_be_packaged(host_compiler, random_graph, tmp_path):
     """Other operators than a MobileNet's; the self-test is by the NumPy oracle here."""
-    package = edge.package(random_graph(7), "cmake", tmp_path / "net")
+    package = edge.export(random_graph(7), None, tmp_path / "net", runtime="engine", shape="cmake")
     assert package.name.camel == "MyModel"
     objects = compiled(["gcc", "-std=c11", *STRICT], package.folder, tmp_path)
     main = package.folder / "example" / "main.c"
@@ -483,7 +490,7 @@ def test_the_users_files_stay(random_graph, tmp_path):
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "mine.c").write_text("int mine;\n")
     for _ in range(2):
-        edge.package(random_graph(7), "esp-idf", tmp_path)
+        edge.export(random_graph(7), None, tmp_path, runtime="engine", shape="esp-idf")
     assert (tmp_path / "src" / "mine.c").read_text() == "int mine;\n"
     assert not list(tmp_path.glob(".keras-mobilenet-*"))
 
@@ -493,7 +500,7 @@ def test_a_folder_in_a_files_place_leaves_all_as_it_was(random_graph, tmp_path):
     (tmp_path / "include").mkdir()
     (tmp_path / "include" / "model.h").write_text("/* mine */\n")
     with pytest.raises(EdgeError, match=r"README.md is a folder"):
-        edge.package(random_graph(7), "esp-idf", tmp_path)
+        edge.export(random_graph(7), None, tmp_path, runtime="engine", shape="esp-idf")
     left = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*"))
     assert left == ["README.md", "include", "include/model.h"]
     assert (tmp_path / "include" / "model.h").read_text() == "/* mine */\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.engine.layers import Layer
+from edge.engine.network import Layer
 from edge.tflite.graph import Operator
 
 HEIGHT = 11

@@ -1,0 +1,81 @@
+"""What goes to the terminal: tables, sentences, JSON, a spinner and errors."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_COLUMNS = 10_000
+"""A file and a pipe have no edge: a table there is as wide as its cells."""
+
+
+def _columns(stream: TextIO | None) -> int | None:
+    """The width to print with; None lets rich ask the terminal."""
+    return None if stream is not None and stream.isatty() else PIPE_COLUMNS
+
+
+stdout = Console(emoji=False, width=_columns(sys.stdout))
+stderr = Console(stderr=True, soft_wrap=True, emoji=False)
+
+
+def show(*tables: Table) -> None:
+    """Prints tables to standard output.
+
+    Args:
+        tables: The tables, from top to bottom.
+    """
+    for table in tables:
+        stdout.print(table)
+
+
+def say(sentence: str) -> None:
+    """Prints a sentence as it is: a path may hold what rich takes for markup.
+
+    Args:
+        sentence: The sentence for standard output.
+    """
+    stdout.print(sentence, soft_wrap=True, markup=False, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Prints a value for a script.
+
+    Args:
+        value: A value of JSON's types; tuples become lists.
+    """
+    print(json.dumps(value, indent=2))
+
+
+@contextlib.contextmanager
+def status(what: str) -> Iterator[None]:
+    """Shows a spinner while something runs.
+
+    Args:
+        what: The work as a participle: `"Converting"`.
+
+    Yields:
+        Nothing; the spinner goes when the block ends.
+    """
+    # A name may hold what rich takes for markup.
+    with stderr.status(Text(f"{what} ...")):
+        yield
+
+
+def print_error(message: str) -> None:
+    """Prints an error as one line on the standard error.
+
+    Args:
+        message: What was wrong, where, and what to do.
+    """
+    text = " ".join(line.strip() for line in message.splitlines() if line.strip())
+    # A file name may hold anything, a terminal's commands too.
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    with contextlib.suppress(OSError):
+        stderr.print(Text.assemble(("Error:", "bold red"), " ", text))

@@ -1,0 +1,191 @@
+"""The arguments and options of all commands."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated, Literal
+
+import typer
+
+# What a command works on.
+
+ModelArgument = Annotated[
+    str, typer.Argument(help="A .keras file, or an int8 .tflite of any origin.")
+]
+FloatModelArgument = Annotated[
+    str, typer.Argument(help="The .keras file; quantization-aware or not.")
+]
+Int8ModelArgument = Annotated[
+    str, typer.Argument(help="What was made from it: an int8 .tflite, or a .keras file to convert.")
+]
+FirmwareArgument = Annotated[pathlib.Path, typer.Argument(help="Where build wrote the firmware.")]
+BoardOption = Annotated[str, typer.Option("--board", "-b", help="See `keras-mobilenet boards`.")]
+ExportBoardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--board",
+        "-b",
+        help="See `keras-mobilenet boards`; nucleo-f446re for tflm, kernels for every core for "
+        "engine if none is given.",
+    ),
+]
+
+# Data.
+
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="digits, faces, a folder with one subfolder of images per class, or a name of "
+        "keras.datasets (mnist, fashion_mnist, cifar10, cifar100: need a network).",
+    ),
+]
+CalibrationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data", help="Images to calibrate a .keras file that was not trained for int8: see train."
+    ),
+]
+InputDataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="Held-out images in place of random inputs: see train. The others calibrate a .keras "
+        "file that was not trained for int8.",
+    ),
+]
+ComparedDataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="Held-out images, as for train; or a .npy of floats as the model reads them.",
+    ),
+]
+LabelledDataOption = Annotated[
+    str | None, typer.Option("--data", help="Labelled images: see train.")
+]
+InputCountOption = Annotated[int, typer.Option("--inputs", min=1, help="Number of random inputs.")]
+MostInputsOption = Annotated[int, typer.Option("--inputs", min=1, help="Number of inputs at most.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of all that is drawn at random.")
+]
+LabelsOption = Annotated[
+    pathlib.Path | None, typer.Option("--labels", help="Text file, one class name per line.")
+]
+FloatModelOption = Annotated[
+    str | None, typer.Option("--float", help="The float .keras file that was quantized.")
+]
+
+# What a command writes.
+
+OutOption = Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder to write to.")]
+ExportOutOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--out", "-o", help="Folder to write to; firmware or the engine's name if none is given."
+    ),
+]
+KerasOutOption = Annotated[
+    pathlib.Path, typer.Option("--out", "-o", help="The .keras file to write.")
+]
+TfliteOutOption = Annotated[
+    pathlib.Path | None, typer.Option("--out", "-o", help="The .tflite to write.")
+]
+HtmlOutOption = Annotated[pathlib.Path, typer.Option("--out", "-o", help="The HTML file to write.")]
+PlotOption = Annotated[
+    pathlib.Path | None, typer.Option("--plot", help="Picture to write; its suffix is the format.")
+]
+PngOption = Annotated[
+    pathlib.Path | None, typer.Option("--png", help="Picture to write, fit for a README.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+# Runtimes, memory and boards.
+
+RuntimeOption = Annotated[
+    Literal["tflm", "engine"],
+    typer.Option("--runtime", help="TFLite Micro, or this project's engine in plain C11."),
+]
+ShapeOption = Annotated[
+    Literal["cmake", "arduino", "esp-idf", "zephyr", "platformio"],
+    typer.Option("--shape", help="The ecosystem that takes the sources."),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option("--name", help="The library's name; the model file's if none is given."),
+]
+OfflinePlanOption = Annotated[
+    bool, typer.Option(help="Write the smallest memory plan into the model, for tflm.")
+]
+EngineOption = Annotated[
+    bool, typer.Option("--engine", help="Also the engine, here and on every core of QEMU.")
+]
+FrameOption = Annotated[
+    bool, typer.Option("--frame", help="Keep a whole image in RAM, in place of one row.")
+]
+RamOption = Annotated[
+    int | None, typer.Option("--ram", min=1, help="Bytes that the memory may take, to copy less.")
+]
+FlashMarginOption = Annotated[
+    int, typer.Option("--flash-margin", min=0, help="Bytes of flash to leave free.")
+]
+RamMarginOption = Annotated[
+    int, typer.Option("--ram-margin", min=0, help="Bytes of RAM to leave free.")
+]
+OverlapOption = Annotated[
+    bool,
+    typer.Option(
+        "--overlap", help="Let outputs reach into inputs: for the reference kernels only."
+    ),
+]
+PlanSecondsOption = Annotated[
+    float, typer.Option("--seconds", min=0.0, help="How long to search, in seconds.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be done, do nothing.")
+]
+
+# A camera in front of the model.
+
+CameraOption = Annotated[
+    str | None,
+    typer.Option(
+        "--camera",
+        help="Add C from a camera's rows to the model's: rgb565 (high byte first), rgb565le, "
+        "rgb888, grayscale or yuyv.",
+    ),
+]
+CameraSizeOption = Annotated[
+    str | None,
+    typer.Option("--camera-size", help="Size of its frames: WIDTHxHEIGHT, such as 160x120."),
+]
+PreprocessingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preprocessing", help="JSON file, for a model that does not say what it was trained with."
+    ),
+]
+
+# Training.
+
+SideOption = Annotated[
+    int, typer.Option("--side", max=512, help="Base height and width, in pixels.")
+]
+LargestSideOption = Annotated[
+    int, typer.Option("--side", max=512, help="Largest input side, in pixels.")
+]
+ChannelsOption = Annotated[int, typer.Option("--channels", help="1 (gray) or 3 (RGB).")]
+AlphaOption = Annotated[float, typer.Option("--alpha", help="Width multiplier, 0 < alpha <= 1.")]
+RhoOption = Annotated[float, typer.Option("--rho", help="Resolution multiplier, 0 < rho <= 1.")]
+FloatEpochsOption = Annotated[int, typer.Option("--float-epochs", min=1, help="Epochs in float.")]
+QatEpochsOption = Annotated[
+    int, typer.Option("--qat-epochs", min=1, help="Epochs with int8 fake quantization.")
+]
+TrialsOption = Annotated[int, typer.Option("--trials", min=1, help="How many candidates to train.")]
+MinutesOption = Annotated[
+    float, typer.Option("--minutes", min=0.0, help="Time limit for training, in minutes.")
+]
+StorageOption = Annotated[
+    str | None,
+    typer.Option("--storage", help="Optuna storage URL to share; a file in --out if not given."),
+]

@@ -1,0 +1,197 @@
+"""Tables of what was found out: proofs, comparisons, searches, the demo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Column, Table
+
+from edge.cli.tables import right
+
+if TYPE_CHECKING:
+    from edge.debugger.result import Comparison
+    from edge.deploy.demo import DemoResult
+    from edge.deploy.run import Run
+    from edge.deploy.verify_engine import EngineVerification
+    from edge.search.candidates import Candidate
+
+
+def runners_table(proof: EngineVerification) -> Table:
+    """Who computed the bytes of LiteRT's reference kernels, and at what cost.
+
+    Args:
+        proof: The outcome.
+
+    Returns:
+        A table.
+
+    Example:
+        >>> from edge.deploy.verify_engine import EngineVerification, Runner
+        >>> runners_table(EngineVerification(20, (Runner("engine", 20, 0),))).row_count
+        1
+    """
+    table = Table(
+        "beside LiteRT's reference kernels",
+        right("equal"),
+        right("instructions"),
+        right("RAM"),
+        right("code"),
+    )
+    for runner in proof.runners:
+        color = "green" if runner.equal_count == proof.input_count else "red"
+        table.add_row(
+            runner.name,
+            f"[{color}]{runner.equal_count} of {proof.input_count}[/]",
+            *(
+                "" if figure is None else f"{figure:,}"
+                for figure in (runner.instructions, runner.ram_bytes, runner.code_bytes)
+            ),
+        )
+    return table
+
+
+def run_table(done: Run) -> Table:
+    """What an emulated firmware computed, and at what cost.
+
+    Args:
+        done: A run on an emulated board.
+
+    Returns:
+        A table.
+    """
+    color = "green" if done.is_equal else "red"
+    equal = f"[{color}]{done.equal_count} of {done.input_count}[/]"
+    table = Table("engine on QEMU", right("measured"), title=done.board.name)
+    table.add_row("equal to LiteRT's reference kernels", equal)
+    table.add_row("instructions of one inference", f"{done.instructions:,}")
+    table.add_row("RAM, peak of the stack included", f"{done.ram_bytes:,}")
+    table.add_row("code, flash", f"{done.code_bytes:,}")
+    return table
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Every layer that both models have.
+
+    Args:
+        comparison: The two models.
+
+    Returns:
+        A table; the worst layer is marked, faults are red.
+    """
+    from edge.debugger.advice import ALARM_DB
+
+    table = Table(
+        *(right("#"), Column("operator", no_wrap=True), Column("Keras layer", overflow="fold")),
+        *(right("SQNR dB"), right("own dB"), "mostly from", right("saturated"), right("range use")),
+        title=f"Against {comparison.reference}",
+    )
+    for layer in (comparison.input, *comparison.layers):
+        is_worst = layer is comparison.worst
+        table.add_row(
+            "" if layer.operator < 0 else str(layer.operator),
+            layer.opcode,
+            layer.keras_layer,
+            f"{layer.sqnr_db:.1f}",
+            f"{layer.own_sqnr_db:.1f}" + (" <" if is_worst else "  "),
+            layer.cause,
+            f"{layer.saturation_rate:.2%}",
+            f"{layer.range_use:.0%}",
+            style="red" if layer.own_sqnr_db < ALARM_DB else "bold" if is_worst else None,
+        )
+    return table
+
+
+def front_table(front: list[Candidate], trials: int) -> Table:
+    """The candidates that no other beats.
+
+    Args:
+        front: From `edge.search.candidates.pareto_front`.
+        trials: How many of them will be trained.
+
+    Returns:
+        A table.
+
+    Example:
+        >>> front_table([], 4).row_count
+        0
+    """
+    table = Table(
+        "alpha", "side", right("MACs"), right("flash"), right("RAM"), "", title="What fits"
+    )
+    for number, candidate in enumerate(front):
+        table.add_row(
+            f"{candidate.alpha:g}",
+            str(candidate.side),
+            f"{candidate.macs:,}",
+            f"{candidate.flash_bytes:,}",
+            f"{candidate.ram_bytes:,}",
+            "to be trained" if number < trials else "",
+        )
+    return table
+
+
+def trials_table(trials: dict[str, tuple[str, float | None]]) -> Table:
+    """What became of every trial.
+
+    Args:
+        trials: State and accuracy on the images that choose, by name.
+
+    Returns:
+        A table.
+
+    Example:
+        >>> trials_table({"alpha 0.1, side 32": ("complete", 0.9)}).row_count
+        1
+    """
+    table = Table("candidate", "trial", right("accuracy where it chose"))
+    for name, (state, accuracy) in trials.items():
+        table.add_row(name, state, "" if accuracy is None else f"{accuracy:.2%}")
+    return table
+
+
+def demo_table(result: DemoResult) -> Table:
+    """What the demo measured.
+
+    Args:
+        result: The outcome.
+
+    Returns:
+        A table.
+
+    Example:
+        >>> from edge.deploy.demo import DemoResult
+        >>> from edge.deploy.export import export
+        >>> from edge.deploy.verify import verify
+        >>> written = export("model.tflite", "nucleo-f446re", "firmware")
+        >>> result = DemoResult(
+        ...     float_accuracy=0.99,
+        ...     qat_accuracy=0.98,
+        ...     int8_accuracy=0.98,
+        ...     verification=verify("model.tflite"),
+        ...     export=written,
+        ...     compiled_model_bytes=3040,
+        ... )
+        >>> demo_table(result).row_count
+        10
+    """
+    budget = result.export.budget
+    assert budget is not None, "the demo exports for TFLite Micro"
+    table = Table("what", "measured", title=f"MobileNetV1 on {budget.board.name}")
+    count = result.verification.input_count
+    for name, accuracy in (
+        ("float", result.float_accuracy),
+        ("QAT (simulated)", result.qat_accuracy),
+        ("int8", result.int8_accuracy),
+    ):
+        table.add_row(f"accuracy {name}", f"{accuracy:.2%} of {count} held-out images")
+    table.add_row("proof", result.verification.sentence())
+    table.add_row("tensor arena", f"{budget.arena.bytes:,} bytes")
+    table.add_row("RAM in all", f"{budget.ram_bytes:,} of {budget.board.ram_bytes:,} bytes")
+    table.add_row("model in flash", f"{result.export.graph.model_bytes:,} bytes")
+    if result.compiled_model_bytes is None:
+        table.add_row("compiled array", "arm-none-eabi-g++ is not installed: not compiled")
+    else:
+        table.add_row("compiled array", f"{result.compiled_model_bytes:,} bytes")
+    table.add_row("flash in all", f"{budget.flash_bytes:,} of {budget.board.flash_bytes:,} bytes")
+    table.add_row("firmware sources", str(result.export.folder))
+    return table

@@ -1,0 +1,42 @@
+"""From a model to one whose file tells TFLite Micro where each tensor lies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.converter.model_source import read_model
+from edge.memory.offline_plan import PlannedModel, planned_model
+
+
+def plan(
+    model: Any,
+    *,
+    representative_dataset: Any = None,
+    may_overlap: bool = False,
+    seconds: float = 5.0,
+) -> PlannedModel:
+    """Finds the smallest memory plan of a model for stock TFLite Micro.
+
+    Args:
+        model: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's bytes, or a
+            `Graph`; a plan that it brings is replaced.
+        representative_dataset: Inputs for a Keras model that is not quantization-aware, see
+            `edge.convert`.
+        may_overlap: Whether an operator's output may reach into its input, which is safe with
+            TFLite Micro's reference kernels only.
+        seconds: How many seconds to search where the proven bound is not reached at once.
+
+    Returns:
+        The `PlannedModel`; `.graph.content` is the new .tflite.
+
+    Raises:
+        EdgeError: If the model cannot be read or converted.
+        NoArenaRuleError: If the memory of one of its operators is not known.
+
+    Example:
+        >>> planned = plan("model.tflite")
+        >>> planned.greedy_bytes, planned.planned_bytes, planned.plan.is_optimal
+        (368, 368, True)
+    """
+    graph = read_model(model, representative_dataset)
+    return planned_model(graph, may_overlap=may_overlap, seconds=seconds)

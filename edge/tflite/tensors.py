@@ -1,0 +1,104 @@
+"""The tensors and operators that a graph is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge.errors import ModelError
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantization:
+    """Quantization parameters: `real = scale * (q - zero_point)`.
+
+    Attributes:
+        scales: One scale, or one per slice of `axis`.
+        zero_points: As many as `scales`.
+        axis: The axis of a per-channel tensor; 0 where there is one scale.
+    """
+
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    axis: int
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each channel has a scale of its own."""
+        return len(self.scales) > 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tensor:
+    """One tensor of a graph.
+
+    Attributes:
+        index: Position in the file, the identity of the tensor.
+        name: As in the file.
+        shape: Static shape.
+        dtype: NumPy's name of the type, such as `"int8"`.
+        quantization: None where the tensor has none.
+        data: The constant's elements as read-only bytes, None for an activation.
+        is_dynamic: Whether the file leaves a dimension (the batch) open.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    quantization: Quantization | None
+    data: np.ndarray | None
+    is_dynamic: bool = False
+
+    @property
+    def element_count(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Size in memory, in bytes."""
+        if self.dtype == "int4":
+            return (self.element_count + 1) // 2
+        return self.element_count * np.dtype(self.dtype).itemsize
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the file holds the tensor's values."""
+        return self.data is not None
+
+    def values(self) -> np.ndarray:
+        """The elements of a constant.
+
+        Returns:
+            Array of `shape` and `dtype`.
+
+        Raises:
+            ModelError: If the tensor is an activation.
+        """
+        if self.data is None:
+            raise ModelError(f"Tensor {self.name!r} is no constant.")
+        return self.data.view(self.dtype).reshape(self.shape)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Operator:
+    """One operator call.
+
+    Attributes:
+        index: Position in execution order.
+        opcode: TFLite's name, such as `"CONV_2D"`.
+        inputs: Tensor indices; an absent optional input is left out.
+        outputs: Tensor indices.
+        options: What planning and cost need: stride, padding, fused activation and the like.
+    """
+
+    index: int
+    opcode: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Mapping[str, Any]

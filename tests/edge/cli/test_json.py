@@ -1,0 +1,260 @@
+"""Every key of every command's --json: scripts depend on them."""
+
+import ast
+import json
+import pathlib
+import types
+
+import numpy as np
+import pytest
+
+from edge.catalog.boards import boards, find_board
+from edge.cli import json as cli_json
+from edge.debugger.result import Comparison, LayerError
+from edge.deploy.budget import Variant, budget
+from edge.deploy.build import Build
+from edge.deploy.export import export
+from edge.deploy.run import Run
+from edge.deploy.verify import Verification
+from edge.deploy.verify_engine import EngineVerification, Runner
+from edge.emit.camera.render import Camera
+from edge.engine.compile import compile_engine
+from edge.firmware.build import Firmware
+from edge.memory.offline_plan import planned_model
+from edge.memory.timeline import memory_timeline
+from edge.tflite.reader import read_graph
+
+CLI = pathlib.Path(cli_json.__file__).parent
+
+BUDGET = """
+board fits arena_bytes arena_is_exact flash_bytes flash_over_bytes ram_bytes ram_over_bytes
+items[].memory items[].what items[].bytes items[].basis
+banks[].memory banks[].name banks[].bytes banks[].used_bytes banks[].items[]
+unmeasured_operators[]
+"""
+CAMERA = """
+camera.format camera.width camera.height camera.state_bytes camera.row_bytes camera.tables_bytes
+"""
+TENSOR = "name shape[] dtype bytes scale zero_point"
+LAYER_ERROR = """
+operator opcode name keras_layer sqnr_db saturation_rate range_use own_sqnr_db cause
+"""
+
+
+def below(prefix, keys):
+    return " ".join(f"{prefix}.{key}" for key in keys.split())
+
+
+COMPARISON = f"""
+{below("layers[]", LAYER_ERROR)} {below("input", LAYER_ERROR)}
+output_agreement advice[] unmatched[] input_count is_random reference worst
+"""
+KEYS = {
+    "boards": """
+        [].id [].name [].vendor [].mcu [].core [].fpu [].dsp [].mve [].clock_hz [].aliases[]
+        [].flash[].name [].flash[].address [].flash[].bytes
+        [].ram[].name [].ram[].address [].ram[].bytes
+        [].flash_method [].flash_target [].uf2_family [].boot_block[] [].qemu_machine
+        [].sources.flash [].sources.ram [].sources.clock [].sources.core [].sources.boot
+        [].flash_bytes [].ram_bytes
+    """,
+    "export": f"{BUDGET} runtime shape name folder files[] sha256 {CAMERA}",
+    "export --runtime engine": """
+        runtime shape name folder files[] sha256
+        kernels.portable.weights_bytes kernels.portable.state_bytes
+        kernels.dsp.weights_bytes kernels.dsp.state_bytes
+        kernels.mve.weights_bytes kernels.mve.state_bytes
+    """,
+    "export too large": f"""
+        {BUDGET} variants[].alpha_factor variants[].rho variants[].input_shape[]
+        variants[].flash_bytes variants[].ram_bytes
+    """,
+    "build": f"""
+        board folder flash_bytes weights_bytes code_bytes state_bytes ram_bytes sha256 {CAMERA}
+    """,
+    "run": """
+        board core input_count equal_count max_difference instructions ram_bytes code_bytes
+    """,
+    "verify": "input_count equal_count max_difference",
+    "verify --engine": """
+        [].name [].equal_count [].max_difference [].instructions [].ram_bytes [].code_bytes
+    """,
+    "compare": COMPARISON,
+    "inspect": f"""
+        model_bytes sha256 macs has_offline_plan {below("input", TENSOR)} {below("output", TENSOR)}
+        operators[].index operators[].opcode operators[].macs {below("operators[].output", TENSOR)}
+        memory.peak_bytes memory.peak_operator
+        memory.peak_tensors[].tensor memory.peak_tensors[].bytes memory.peak_tensors[].offset
+        memory.moments[].operator memory.moments[].alive_bytes memory.moments[].top_bytes
+    """,
+    "fit": BUDGET,
+    "plan": "greedy_bytes planned_bytes lower_bound_bytes is_optimal verified_inputs",
+    "stream": """
+        memory_bytes state_bytes weights_bytes macs model_macs
+        segments[].layers[] segments[].workspace_bytes segments[].copied_bytes
+    """,
+    "report": f"""
+        board sha256 file
+        runtimes[].name runtimes[].peak_bytes
+        runtimes[].banks[].memory runtimes[].banks[].name runtimes[].banks[].bytes
+        runtimes[].banks[].used_bytes
+        layers[].operator layers[].opcode layers[].name layers[].shape[] layers[].macs
+        layers[].weights_bytes layers[].engine_macs layers[].engine_weights_bytes
+        layers[].instructions
+        instructions.board instructions.inference instructions.input_rows instructions.residual
+        accuracy.image_count accuracy.int8 accuracy.float
+        {below("comparison", COMPARISON)}
+    """,
+    "train": "model labels float_accuracy qat_accuracy held_out_count",
+    "search": f"""
+        alpha side int8_accuracy equal_count input_count trials.first[] {below("budget", BUDGET)}
+    """,
+    "demo": f"""
+        float_accuracy qat_accuracy int8_accuracy equal_count input_count {below("budget", BUDGET)}
+    """,
+}
+
+
+def paths(value, prefix=""):
+    """Every key in JSON, with its way down; all elements of a list count."""
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            yield from paths(below, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(value, list):
+        found = [path for element in value for path in paths(element, f"{prefix}[]")]
+        yield from found or [f"{prefix}[]"]
+    else:
+        yield prefix
+
+
+def layer(operator):
+    return LayerError(
+        operator=operator,
+        opcode="CONV_2D",
+        name="conv",
+        keras_layer="conv",
+        sqnr_db=40.0,
+        saturation_rate=0.0,
+        range_use=0.9,
+        own_sqnr_db=float("inf"),
+        cause="output",
+    )
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory, kws):
+    """What each command would print, of real results where they cost little."""
+    graph, board, folder = read_graph(kws), find_board("nucleo-f446re"), pathlib.Path("firmware")
+    tmp_path = tmp_path_factory.mktemp("json")
+    use, engine = budget(graph, board), compile_engine(graph)
+    camera = types.SimpleNamespace(
+        camera_format="rgb565",
+        **dict.fromkeys(("width", "height", "state_bytes", "row_bytes", "tables_bytes"), 1),
+    )
+    assert all(hasattr(Camera, name) or name in Camera.__annotations__ for name in vars(camera))
+    proof = Verification(
+        input_count=1,
+        equal_count=1,
+        max_difference=0,
+        outputs=np.zeros((1, 2), np.int8),
+        host_arena_bytes=1,
+    )
+    comparison = Comparison(
+        layers=(layer(0),),
+        output_agreement=1.0,
+        advice=(),
+        input=layer(-1),
+        unmatched=(),
+        input_count=1,
+        is_random=False,
+        reference="float model 'net'",
+    )
+    firmware = Firmware(folder / "firmware.elf", 3000, 1408, 600)
+    built = Build(
+        graph=graph, board=board, engine=engine, firmware=firmware, folder=folder, camera=camera
+    )
+    outputs = np.zeros((1, 2), np.int8)
+    ran = Run(
+        board=board,
+        outputs=outputs,
+        expected=outputs,
+        instructions=1,
+        ram_bytes=1,
+        code_bytes=1,
+    )
+    exported = export(graph, board.id, tmp_path / "tflm")
+    library = export(graph, None, tmp_path / "net", runtime="engine", shape="zephyr", name="net")
+    outcome = types.SimpleNamespace(
+        float_accuracy=1.0,
+        qat_accuracy=1.0,
+        int8_accuracy=1.0,
+        verification=proof,
+        export=exported,
+        candidate=types.SimpleNamespace(alpha=0.25, side=48),
+        trials={"first": ("complete", 0.9)},
+    )
+    variant = Variant(0.5, 0.5, (4, 4, 3), 1, 1)
+    values = {
+        "boards": [cli_json.board_json(each) for each in boards()],
+        "export": cli_json.export_json(exported) | cli_json.camera_json(camera),
+        "export --runtime engine": cli_json.export_json(library),
+        "export too large": cli_json.misfit_json(use, [variant]),
+        "build": cli_json.build_json(built),
+        "run": cli_json.run_json(ran),
+        "verify": cli_json.verify_json(proof),
+        "verify --engine": cli_json.verify_engine_json(
+            EngineVerification(1, (Runner("engine", 1, 0),))
+        ),
+        "compare": cli_json.comparison_json(comparison),
+        "inspect": cli_json.inspect_json(graph, memory_timeline(graph)),
+        "fit": cli_json.budget_json(use),
+        "plan": cli_json.plan_json(planned_model(graph), None),
+        "stream": cli_json.stream_json(graph, engine),
+        "report": cli_json.report_json(report_of(graph, board, use, comparison), folder),
+        "train": cli_json.train_json(outcome, folder, folder, 1),
+        "search": cli_json.search_json(outcome),
+        "demo": cli_json.demo_json(outcome),
+    }
+    return {name: json.loads(json.dumps(value)) for name, value in values.items()}
+
+
+def report_of(graph, board, use, comparison):
+    from edge.reporting.figures import Accuracy
+
+    profile = types.SimpleNamespace(board=board, instructions=10, input_instructions=1, residual=0)
+    names = ("operator", "opcode", "name", "shape", "macs", "weights_bytes")
+    names += ("engine_macs", "engine_weights_bytes", "instructions")
+    cost = types.SimpleNamespace(**dict.fromkeys(names, 1) | {"shape": (1, 2)})
+    memory = types.SimpleNamespace(peak_bytes=256)
+    runtime = types.SimpleNamespace(name="TFLite Micro", memory=memory, banks=use.bank_uses())
+    return types.SimpleNamespace(
+        board=board,
+        graph=graph,
+        runtimes=(runtime,),
+        layers=(cost,),
+        profile=profile,
+        accuracy=Accuracy(1, 1.0, None),
+        comparison=comparison,
+    )
+
+
+@pytest.mark.parametrize("command", KEYS)
+def test_a_commands_keys_are_these(printed, command):
+    assert sorted(set(paths(printed[command]))) == sorted(KEYS[command].split())
+
+
+def test_every_command_that_prints_json_is_listed():
+    commands = {name.split()[0] for name in KEYS}
+    found = {path.stem for path in CLI.glob("*.py") if "JsonOption = False" in path.read_text()}
+    assert commands == found
+
+
+def test_no_command_writes_a_key_of_its_own():
+    """Whatever is printed as JSON comes from `edge/cli/json.py`."""
+    for path in CLI.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) != "print_json":
+                continue
+            (value,) = node.args
+            made = value.elt if isinstance(value, ast.ListComp) else value
+            assert ast.unparse(made).startswith("json."), f"{path.name}: {ast.unparse(node)}"
