@@ -392,7 +392,7 @@ def timeline_json(graph: Graph, timeline: Timeline) -> dict[str, Any]:
                 "bytes": buffer.bytes,
                 "offset": offset,
             }
-            for buffer, offset in timeline.culprits()
+            for buffer, offset in timeline.peak_buffers()
         ],
         "moments": [
             {

@@ -198,7 +198,7 @@ def peak_table(graph: Graph, timeline: Timeline) -> Table:
         right("offset"),
         title=f"Peak of {peak.top_bytes:,} bytes at operator {peak.operator}, {name}",
     )
-    for buffer, offset in timeline.culprits():
+    for buffer, offset in timeline.peak_buffers():
         tensor = None if buffer.tensor is None else graph.tensors[buffer.tensor]
         table.add_row(
             "scratch memory" if tensor is None else escape(tensor.name),
