@@ -1,6 +1,7 @@
 """MobileNet for Keras 3: blocks, builder and training callbacks for microcontroller targets."""
 
 from keras_mobilenet import compat_tfmot, cost, paper, weights
+from keras_mobilenet.models.imagenet import decode_predictions, preprocess_input
 from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
 from keras_mobilenet.models.mobilenet_v1 import MobileNetV1
 from keras_mobilenet.models.variants import ConvMobileNet, ShallowMobileNet
@@ -35,8 +36,10 @@ __all__ = [
     "ShallowMobileNet",
     "compat_tfmot",
     "cost",
+    "decode_predictions",
     "equalize_weights",
     "paper",
+    "preprocess_input",
     "preprocessing_of",
     "quantize_model",
     "weights",

@@ -185,7 +185,9 @@ def mobilenet(alpha, side, classes=10):
     """MobileNetV1 of this package."""
     import keras_mobilenet
 
-    return keras_mobilenet.MobileNetV1((side, side, 3), alpha=alpha, classes=classes)
+    return keras_mobilenet.MobileNetV1(
+        (side, side, 3), alpha=alpha, classes=classes, padding="same"
+    )
 
 
 def mobilenet_v1(side=64, classes=10):

@@ -98,7 +98,7 @@ def run(
     if inputs is None:
         inputs = random_inputs(graph, count, seed)
     expected = run_litert(graph, inputs)
-    emulation, code_bytes = run_emulated(graph, target, inputs, is_frame)
+    emulation, code_bytes = run_emulated(graph, target, inputs, is_frame=is_frame)
     return Run(
         board=target,
         outputs=emulation.outputs,

@@ -38,9 +38,9 @@ class Box:
     Attributes:
         name: The tensor's name, or what else it is.
         kind: `"tensor"`, or as in `edge.engine.timeline.Piece`.
-        shape: Of the tensor, empty for scratch memory.
-        height: Rows of the whole tensor; 0 where it has no rows of its own.
-        spans: Its life, in order; there may be gaps.
+        shape: The shape of the tensor, empty for scratch memory.
+        height: The number of rows of the whole tensor; 0 where it has no rows of its own.
+        spans: The parts of its life, in order; there may be gaps.
     """
 
     name: str
@@ -66,9 +66,9 @@ class MemoryMoment:
     """A moment of an inference.
 
     Attributes:
-        operator: Index of the operator that runs.
+        operator: The index of the operator that runs.
         row: The row that it makes, None where it makes all at once.
-        alive_bytes: Sum of what is alive.
+        alive_bytes: The sum of what is alive.
         top_bytes: Where the highest live thing ends.
     """
 
@@ -83,10 +83,10 @@ class MemoryView:
     """Memory over one inference.
 
     Attributes:
-        boxes: What takes memory.
-        moments: In order.
+        boxes: All that takes memory.
+        moments: The moments of the inference, in order.
         edges: Where each moment begins on an axis from 0 to 1; one more for the end.
-        marks: Labels of the axis: index of a moment, and text.
+        marks: The labels of the axis: the index of a moment, and text.
     """
 
     boxes: tuple[Box, ...]
@@ -135,7 +135,7 @@ class MemoryView:
         """What is alive at a moment.
 
         Args:
-            moment: Its index.
+            moment: The moment's index.
 
         Returns:
             Boxes and what they are then, the largest first.
@@ -150,7 +150,7 @@ def tflm_memory(graph: Graph, timeline: Timeline) -> MemoryView:
 
     Args:
         graph: The model.
-        timeline: Its memory.
+        timeline: The memory of the model over time.
 
     Returns:
         The `MemoryView`.

@@ -144,7 +144,7 @@ def widest_mobilenet(side: int, channels: int, class_count: int) -> Graph:
     import keras_mobilenet
 
     shape = (side, side, channels)
-    model = keras_mobilenet.MobileNetV1(shape, 1.0, classes=class_count)
+    model = keras_mobilenet.MobileNetV1(shape, classes=class_count, padding="same")
     quantized = keras_mobilenet.quantize_model(model)
     # A batch of noise sets the activation ranges.
     noise = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype("float32")

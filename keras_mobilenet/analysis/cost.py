@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import keras
 from keras import layers
 
+from keras_mobilenet.models.block import Block
 from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
 from keras_mobilenet.quantization.layers.dense import QuantizedDense
 
@@ -198,8 +199,8 @@ def _costs(model: keras.Model, prefix: str) -> Iterator[LayerCost]:
         name = f"{prefix}{layer.name}"
         if isinstance(layer, keras.Model):
             yield from _costs(layer, f"{name}/")
-        elif hasattr(layer, "fusable_stages"):
-            shape = tuple(layer.input.shape)
+        elif isinstance(layer, Block):
+            shape = layer.padded_shape(tuple(layer.input.shape))
             for stage in layer.fusable_stages():
                 yield _layer_cost(stage[0], shape, f"{name}/{stage[0].name}", stage[1:])
                 shape = stage[0].compute_output_shape(shape)

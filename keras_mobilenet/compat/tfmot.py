@@ -258,6 +258,18 @@ def _plain_layers(graph) -> list[_PlainLayer]:
         first = group.layers[0]
         if role_of(first) is Role.BLOCK:
             (tensor,) = group.calls[0].sources
+            if first.zero_padding is not None:
+                padding = layers.ZeroPadding2D(first.zero_padding)
+                plain.append(
+                    _PlainLayer(
+                        layer=padding,
+                        name=f"{first.name}_padding",
+                        sources=(tensor,),
+                        result=id(padding),
+                        quantized_name=f"quantized_{first.name}_padding",
+                    )
+                )
+                tensor = id(padding)
             for stage in first.fusable_stages():
                 quantized = f"quantized_{first.name}_{stage[0].name}"
                 for layer in stage:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-ACTIVATIONS = ("relu", "relu6")
-"""What both int8 TFLite and the MobileNet papers fuse into a convolution."""
+from keras_mobilenet.models.block import Block
 
 
 def scaled_filters(filters: int, alpha: float) -> int:
@@ -35,23 +34,6 @@ def scaled_filters(filters: int, alpha: float) -> int:
     return max(1, int(filters * alpha))
 
 
-def _checked_activation(activation: str) -> str:
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}.")
-    return activation
-
-
-def _require_channels_last(data_format: str | None) -> None:
-    """int8 TFLite kernels are NHWC; a silent transpose would cost RAM on the chip."""
-    data_format = data_format or keras.config.image_data_format()
-    if data_format != "channels_last":
-        raise ValueError(
-            f"data_format must be 'channels_last', got {data_format!r}: microcontroller kernels "
-            "read NHWC. Call keras.config.set_image_data_format('channels_last') or pass "
-            "data_format='channels_last'."
-        )
-
-
 def _batch_norm(name: str, dtype: keras.DTypePolicy, axis: int = -1) -> layers.BatchNormalization:
     return layers.BatchNormalization(axis, name=name, dtype=dtype)
 
@@ -61,16 +43,17 @@ def _relu(activation: str, name: str, dtype: keras.DTypePolicy) -> layers.ReLU:
 
 
 @keras.saving.register_keras_serializable(package="keras_mobilenet")
-class ConvBNReLU(layers.Layer):
+class ConvBNReLU(Block):
     """Convolution, batch normalization and ReLU: the first stage of MobileNet.
 
     Args:
-        filters: Output channels before the width multiplier.
-        kernel_size: Side of the square kernel, in pixels.
-        strides: Step in both directions, in pixels.
-        alpha: Width multiplier, 0 < alpha <= 1.
+        filters: The number of output channels before the width multiplier.
+        kernel_size: The side of the square kernel, in pixels.
+        strides: The step in both directions, in pixels.
+        alpha: The width multiplier, 0 < alpha <= 1.
         activation: `"relu"` or `"relu6"`.
-        data_format: `"channels_last"` or None for Keras's setting; anything else is refused.
+        padding: `"same"`, or `"valid"` for that of `keras.applications.MobileNet`'s strided
+            blocks: see `SeparableBlock`.
         **kwargs: Keras layer arguments (`name`, `dtype`, `trainable`).
 
     Call arguments:
@@ -82,7 +65,8 @@ class ConvBNReLU(layers.Layer):
         (batch, ceil(height / strides), ceil(width / strides), filters * alpha).
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or Keras's image data format is
+            channels_first.
 
     Example:
         >>> ConvBNReLU(32, strides=2, alpha=0.25).compute_output_shape((None, 96, 96, 3))
@@ -96,18 +80,22 @@ class ConvBNReLU(layers.Layer):
         filters: int,
         kernel_size: int = 3,
         strides: int = 1,
+        *,
         alpha: float = 1.0,
         activation: str = "relu",
-        data_format: str | None = None,
+        padding: str = "same",
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        _require_channels_last(data_format)
+        super().__init__(activation, padding, **kwargs)
+        if keras.config.image_data_format() != "channels_last":
+            raise ValueError(
+                "ConvBNReLU is channels_last, as microcontroller kernels are; call "
+                "keras.config.set_image_data_format('channels_last') first."
+            )
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
         self.alpha = alpha
-        self.activation = _checked_activation(activation)
         self.conv = layers.Conv2D(
             scaled_filters(filters, alpha),
             kernel_size,
@@ -129,18 +117,6 @@ class ConvBNReLU(layers.Layer):
         """
         return [(self.conv, self.conv_bn, self.conv_relu)]
 
-    def build(self, input_shape):
-        """Creates the weights for inputs of a shape."""
-        _build_stages(self.fusable_stages(), input_shape)
-
-    def call(self, inputs, training=None):
-        """Computes the outputs."""
-        return _call_stages(self.fusable_stages(), inputs, training)
-
-    def compute_output_shape(self, input_shape):
-        """Shape of the output, batch first."""
-        return self.conv.compute_output_shape(input_shape)
-
     def get_config(self):
         """Arguments that make the same layer again."""
         return super().get_config() | {
@@ -148,24 +124,29 @@ class ConvBNReLU(layers.Layer):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "alpha": self.alpha,
-            "activation": self.activation,
         }
 
 
 @keras.saving.register_keras_serializable(package="keras_mobilenet")
-class SeparableBlock(layers.Layer):
+class SeparableBlock(Block):
     """Depthwise 3x3, BN, ReLU, pointwise 1x1, BN, ReLU: the block MobileNet is made of.
 
+    With strides, `padding="valid"` is what `keras.applications.MobileNet` does: a row and a column
+    of zeros behind the image, then a "valid" convolution. On sides that are multiples of the
+    strides this equals "same"; on odd sides the output is a pixel smaller. A block built for one
+    even and one odd side costs the microcontroller a PAD operator; all others run without.
+
     Args:
-        filters: Output channels of the pointwise convolution before the width multiplier.
-        strides: Step of the depthwise convolution in both directions, in pixels.
-        alpha: Width multiplier, 0 < alpha <= 1.
+        filters: The number of output channels before the width multiplier.
+        kernel_size: The side of the depthwise kernel, in pixels.
+        strides: The step of the depthwise convolution in both directions, in pixels.
+        alpha: The width multiplier, 0 < alpha <= 1.
         activation: `"relu"` or `"relu6"`, after both convolutions.
+        padding: `"same"` for ceil(side / strides) pixels, or `"valid"` for floor(side / strides).
         data_format: `"channels_last"`, `"channels_first"` on backends that have it (no int8 kernel
             has), or None for Keras's setting.
-        kernel_size: Side of the depthwise kernel, in pixels.
-        dilation_rate: Distance of the depthwise kernel's taps, in pixels; 1 with strides.
-        depth_multiplier: Depthwise kernels for each input channel.
+        dilation_rate: The distance of the depthwise kernel's taps, in pixels; 1 with strides.
+        depth_multiplier: The number of depthwise kernels for each input channel.
         **kwargs: Keras layer arguments (`name`, `dtype`, `trainable`).
 
     Call arguments:
@@ -177,7 +158,7 @@ class SeparableBlock(layers.Layer):
         (batch, ceil(height / strides), ceil(width / strides), filters * alpha).
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or an image is too small for the strides.
 
     Example:
         >>> block = SeparableBlock(128, strides=2, alpha=0.5)
@@ -190,22 +171,23 @@ class SeparableBlock(layers.Layer):
     def __init__(
         self,
         filters: int,
+        kernel_size: int = 3,
         strides: int = 1,
+        *,
         alpha: float = 1.0,
         activation: str = "relu",
+        padding: str = "same",
         data_format: str | None = None,
-        kernel_size: int = 3,
         dilation_rate: int = 1,
         depth_multiplier: int = 1,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(activation, padding, **kwargs)
         self.filters = filters
+        self.kernel_size = kernel_size
         self.strides = strides
         self.alpha = alpha
-        self.activation = _checked_activation(activation)
         self.data_format = data_format or keras.config.image_data_format()
-        self.kernel_size = kernel_size
         self.dilation_rate = dilation_rate
         self.depth_multiplier = depth_multiplier
         axis = 1 if self.data_format == "channels_first" else -1
@@ -245,40 +227,14 @@ class SeparableBlock(layers.Layer):
             (self.pointwise, self.pointwise_bn, self.pointwise_relu),
         ]
 
-    def build(self, input_shape):
-        """Creates the weights for inputs of a shape."""
-        _build_stages(self.fusable_stages(), input_shape)
-
-    def call(self, inputs, training=None):
-        """Computes the outputs."""
-        return _call_stages(self.fusable_stages(), inputs, training)
-
-    def compute_output_shape(self, input_shape):
-        """Shape of the output, batch first."""
-        return self.pointwise.compute_output_shape(self.depthwise.compute_output_shape(input_shape))
-
     def get_config(self):
         """Arguments that make the same layer again."""
         return super().get_config() | {
             "filters": self.filters,
+            "kernel_size": self.kernel_size,
             "strides": self.strides,
             "alpha": self.alpha,
-            "activation": self.activation,
             "data_format": self.data_format,
-            "kernel_size": self.kernel_size,
             "dilation_rate": self.dilation_rate,
             "depth_multiplier": self.depth_multiplier,
         }
-
-
-def _build_stages(stages, shape) -> None:
-    for stage in stages:
-        for layer in stage:
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
-
-
-def _call_stages(stages, x, training):
-    for convolution, batch_norm, relu in stages:
-        x = relu(batch_norm(convolution(x), training=training))
-    return x

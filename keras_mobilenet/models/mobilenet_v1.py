@@ -1,4 +1,4 @@
-"""MobileNetV1 as a Keras functional model, for every width and resolution multiplier."""
+"""MobileNetV1 as a Keras model, for every width and resolution multiplier."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import os
 import keras
 from keras import layers
 
+from keras_mobilenet.models.imagenet import imagenet_weights
 from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
+from keras_mobilenet.models.padding import checked_padding
+from keras_mobilenet.models.pretrained import MobileNetModel
 from keras_mobilenet.models.topology import BLOCKS, STEM_FILTERS, scaled_side
 from keras_mobilenet.preprocessing.preprocessing import Preprocessing
 from keras_mobilenet.preprocessing.record import PreprocessingRecord
@@ -16,42 +19,57 @@ from keras_mobilenet.preprocessing.record import PreprocessingRecord
 def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
     input_shape: tuple[int, int, int] = (224, 224, 3),
     alpha: float = 1.0,
-    rho: float = 1.0,
-    include_top: bool = True,
-    classes: int = 1000,
-    pooling: str | None = None,
+    depth_multiplier: int = 1,
     dropout: float = 1e-3,
-    classifier_activation: str | None = "softmax",
-    activation: str = "relu6",
+    include_top: bool = True,
     weights: str | os.PathLike | None = None,
-    name: str | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | None = "softmax",
+    *,
+    rho: float = 1.0,
+    padding: str = "valid",
+    activation: str = "relu6",
     preprocessing: Preprocessing | str | None = "default",
+    name: str | None = None,
 ) -> keras.Model:
     """MobileNetV1 with a width multiplier and a resolution multiplier.
 
-    Topology, parameter count and outputs are those of `keras.applications.MobileNet`, with the
-    layers grouped as the paper groups them. Padding is "same" throughout, so that no PAD operator
-    (and no copy of a tensor) reaches the microcontroller; for sides that are a multiple of 32 this
-    is the padding of `keras.applications`.
+    Arguments, parameter count and, at every size, outputs are those of
+    `keras.applications.MobileNet`; the layers are grouped as the paper groups them.
+
+    What `padding="valid"` costs on the chip: nothing where the sides of a feature map before
+    strides are both even (as at all multiples of 32) or both odd; there, the convolution's own
+    padding does it. One even and one odd side take a PAD operator, which copies the tensor.
+    `padding="same"` never takes one, and keeps more of small images: from 48x48 pixels it ends
+    with 2x2, `"valid"` with 1x1.
 
     Args:
-        input_shape: Base (height, width, channels), in pixels; 1 or 3 channels.
-        alpha: Width multiplier, 0 < alpha <= 1.
-        rho: Resolution multiplier, 0 < rho <= 1; the model's input is `round(rho * side)`.
+        input_shape: The (height, width, channels) of the images, in pixels; 1 or 3 channels. Not
+            read with `input_tensor`.
+        alpha: The width multiplier, 0 < alpha <= 1.
+        depth_multiplier: The number of depthwise kernels for each channel.
+        dropout: The fraction of the pooled features dropped in training.
         include_top: Whether the classifier is part of the model.
-        classes: Number of classes, with `include_top`.
-        pooling: None, `"avg"` or `"max"`, without `include_top`.
-        dropout: Fraction of the pooled features dropped in training.
-        classifier_activation: `"softmax"`, or None for logits.
-        activation: `"relu6"` (Keras, TF-Slim) or `"relu"` (the paper).
         weights: None for random ones, `"imagenet"` for those of keras.applications (downloaded
-            once), or the path of a `.weights.h5` or `.keras` file of this same model, or of an
-            `.h5` file of keras.applications or of Keras 2.
-        name: Model name; by default tells alpha and resolution.
+            once), or the path of a `.weights.h5`, `.keras` or `.h5` file of this same model, of
+            `keras.applications.MobileNet`, or (`.h5`) of a MobileNetV1 of Keras 2.
+        input_tensor: A Keras tensor (batch, height, width, channels) that the model reads in place
+            of an input of its own.
+        pooling: None, `"avg"` or `"max"`, without `include_top`.
+        classes: The number of classes, with `include_top`.
+        classifier_activation: `"softmax"`, or None for logits.
+        rho: The resolution multiplier, 0 < rho <= 1; the model's input is `round(rho * side)`.
+        padding: `"valid"` for that of keras.applications, `"same"` for that of TF-slim, which
+            Google's `.tflite` files have.
+        activation: `"relu6"` (Keras, TF-slim) or `"relu"` (the paper).
         preprocessing: What images go through before the model, kept with it up to the firmware:
             `"default"` for the whole image as `(pixel - 128) / 128`, a `Preprocessing` of the
-            model's input size, or None to keep nothing. keras.applications' own weights were
-            trained with `mean=127.5, std=127.5`.
+            model's input size, or None to keep nothing, as behind other layers of an
+            `input_tensor`. keras.applications' own weights were trained with
+            `mean=127.5, std=127.5`.
+        name: The model's name; by default it tells alpha and resolution.
 
     Returns:
         A `keras.Model` from float (batch, height, width, channels) to float (batch, classes).
@@ -65,48 +83,82 @@ def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
 
     Source: arXiv 1704.04861, table 1 and sections 3.3, 3.4.
     """
-    height, width, channels = _checked_input_shape(input_shape)
-    height, width = scaled_side(height, rho), scaled_side(width, rho)
     _check_head(include_top, classes, pooling, dropout, classifier_activation)
-
-    inputs = keras.Input((height, width, channels), name="image")
-    x = inputs
-    if preprocessing == "default":
-        preprocessing = Preprocessing(height, width, channels)
-    if preprocessing is not None:
-        x = PreprocessingRecord(preprocessing, name="preprocessing")(x)
-    x = ConvBNReLU(STEM_FILTERS, 3, 2, alpha, activation, name="conv1")(x)
+    checked_padding(padding)
+    images = _images(input_shape, rho, input_tensor)
+    _, height, width, channels = images.shape
+    x = _recorded(images, preprocessing)
+    # The stem pads "same" there too.
+    x = ConvBNReLU(STEM_FILTERS, strides=2, alpha=alpha, activation=activation, name="conv1")(x)
     for index, (filters, strides) in enumerate(BLOCKS, start=1):
-        x = SeparableBlock(filters, strides, alpha, activation, name=f"block_{index}")(x)
-
+        x = SeparableBlock(
+            filters,
+            strides=strides,
+            alpha=alpha,
+            activation=activation,
+            padding=padding,
+            depth_multiplier=depth_multiplier,
+            name=f"block_{index}",
+        )(x)
     if include_top:
         x = classifier(x, classes, dropout, classifier_activation)
-    elif pooling == "avg":
-        x = layers.GlobalAveragePooling2D(name="global_average_pooling")(x)
-    elif pooling == "max":
-        x = layers.GlobalMaxPooling2D(name="global_max_pooling")(x)
+    elif pooling is not None:
+        x = _pooled(x, pooling)
 
     if name is None:
         name = f"mobilenet_v1_{alpha:g}_{height}x{width}".replace(".", "_")
-    model = keras.Model(inputs, x, name=name)
+    inputs = images if input_tensor is None else keras.utils.get_source_inputs(images)
+    model = MobileNetModel(inputs, x, name=name)
     if weights == "imagenet":
-        weights = _imagenet_file(alpha, height, width, channels, include_top, classes)
+        weights = imagenet_weights(
+            (height, width, channels),
+            alpha,
+            depth_multiplier=depth_multiplier,
+            classes=classes if include_top else None,
+        )
     if weights is not None:
-        _load_weights(model, weights)
+        model.load_weights(_checked_weights(weights))
     return model
 
 
-def _imagenet_file(alpha, height, width, channels, include_top, classes) -> str:
-    if channels != 3 or (include_top and (classes != 1000 or height != width)):
+def _images(input_shape, rho: float, input_tensor):
+    """The tensor that the model reads, its sides checked."""
+    if keras.config.image_data_format() != "channels_last":
         raise ValueError(
-            "weights='imagenet' are for RGB and, with include_top, for square images and 1000 "
-            "classes; use include_top=False for others."
+            "MobileNetV1 is channels_last; call "
+            "keras.config.set_image_data_format('channels_last') first."
         )
-    # Imported here: that module builds models of this one.
-    from keras_mobilenet.models.pretrained import imagenet_file
+    if input_tensor is not None:
+        if not isinstance(input_tensor, keras.KerasTensor):
+            raise ValueError(
+                "input_tensor must be a Keras tensor, such as keras.Input((96, 96, 3)), got "
+                f"{type(input_tensor).__name__}."
+            )
+        input_shape = tuple(input_tensor.shape[1:])
+    height, width, channels = _checked_input_shape(input_shape)
+    height, width = scaled_side(height, rho), scaled_side(width, rho)
+    if input_tensor is None:
+        return keras.Input((height, width, channels), name="image")
+    if (height, width) != input_shape[:2]:
+        raise ValueError(f"rho={rho} cannot scale an input_tensor; leave it at 1.")
+    return input_tensor
 
-    side = height if height == width and height in (128, 160, 192, 224) else 224
-    return imagenet_file(alpha, height if include_top else side, include_top)
+
+def _recorded(images, preprocessing: Preprocessing | str | None):
+    """The images with the record behind them of what they went through."""
+    is_input = isinstance(images._keras_history.operation, layers.InputLayer)
+    if preprocessing == "default":
+        # Behind layers of the caller's own, only the caller knows.
+        preprocessing = Preprocessing(*images.shape[1:]) if is_input else None
+    if preprocessing is None:
+        return images
+    return PreprocessingRecord(preprocessing, name="preprocessing")(images)
+
+
+def _pooled(x, pooling: str):
+    if pooling == "avg":
+        return layers.GlobalAveragePooling2D(name="global_average_pooling")(x)
+    return layers.GlobalMaxPooling2D(name="global_max_pooling")(x)
 
 
 def classifier(x, classes: int, dropout: float = 1e-3, activation: str | None = "softmax"):
@@ -137,11 +189,6 @@ def classifier(x, classes: int, dropout: float = 1e-3, activation: str | None = 
 def _checked_input_shape(input_shape) -> tuple[int, int, int]:
     if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
         raise ValueError(f"input_shape must be (height, width, channels), got {input_shape!r}.")
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError(
-            "MobileNetV1 is channels_last; call "
-            "keras.config.set_image_data_format('channels_last') first."
-        )
     if input_shape[2] not in (1, 3):
         raise ValueError(
             f"input_shape must have 1 (gray) or 3 (RGB) channels, last, got {input_shape!r}."
@@ -162,18 +209,12 @@ def _check_head(include_top, classes, pooling, dropout, classifier_activation) -
         )
 
 
-def _load_weights(model: keras.Model, weights: str | os.PathLike) -> None:
+def _checked_weights(weights: str | os.PathLike) -> str:
     path = os.fspath(weights)
-    if not path.endswith((".h5", ".keras")):
+    if not path.endswith((".h5", ".hdf5", ".keras")):
         raise ValueError(
             f"weights must be None, 'imagenet', or a .weights.h5, .keras or .h5 file, got {path!r}."
         )
     if not os.path.isfile(path):
         raise ValueError(f"No weights file at {path!r}.")
-    if path.endswith((".weights.h5", ".keras")):
-        model.load_weights(path)
-    else:
-        # Imported here: that module builds models of this one.
-        from keras_mobilenet.models.pretrained import load_applications_h5
-
-        load_applications_h5(model, path)
+    return path

@@ -20,6 +20,7 @@ DTYPES = {
     schema.TensorType.INT8: "i1",
     schema.TensorType.UINT8: "u1",
 }
+PADDINGS = {schema.Padding.SAME: "same", schema.Padding.VALID: "valid"}
 ACTIVATIONS = {
     schema.ActivationFunctionType.NONE: None,
     schema.ActivationFunctionType.RELU: "relu",
@@ -34,9 +35,10 @@ class TfliteKernel:
     Attributes:
         kind: `"conv"`, `"depthwise"` or `"dense"`.
         kernel: Float array as Keras lays it out: (height, width, inputs, outputs), depthwise
-            (height, width, channels, 1), dense (inputs, outputs).
+            (height, width, channels, multiplier), dense (inputs, outputs).
         bias: Float array (outputs,).
         strides: Step in pixels; 1 for dense.
+        padding: The convolution's own: `"same"` or `"valid"`; `"valid"` for dense.
         activation: What is fused: None, `"relu"` or `"relu6"`.
     """
 
@@ -44,6 +46,7 @@ class TfliteKernel:
     kernel: np.ndarray
     bias: np.ndarray
     strides: int
+    padding: str
     activation: str | None
 
 
@@ -100,8 +103,17 @@ def _kernel(model, graph, op, kind: str) -> TfliteKernel:
     activation = options.FusedActivationFunction()
     if activation not in ACTIVATIONS:
         raise ValueError(f"A {kind} layer has fused activation {activation}, which is no ReLU.")
-    strides = 1 if kind == "dense" else int(options.StrideH())
-    return TfliteKernel(kind, kernel, bias.reshape(-1), strides, ACTIVATIONS[activation])
+    if kind == "depthwise":
+        kernel = kernel.reshape(*kernel.shape[:2], -1, options.DepthMultiplier())
+    is_dense = kind == "dense"
+    return TfliteKernel(
+        kind=kind,
+        kernel=kernel,
+        bias=bias.reshape(-1),
+        strides=1 if is_dense else int(options.StrideH()),
+        padding="valid" if is_dense else PADDINGS[options.Padding()],
+        activation=ACTIVATIONS[activation],
+    )
 
 
 def _real_values(model, tensor) -> np.ndarray:

@@ -32,7 +32,7 @@ def ConvMobileNet(  # noqa: N802 - a builder named as Keras names its applicatio
     Source: arXiv 1704.04861, table 4.
     """
     blocks = [
-        ConvBNReLU(filters, 3, strides, alpha, name=f"block_{index}")
+        ConvBNReLU(filters, strides=strides, alpha=alpha, name=f"block_{index}")
         for index, (filters, strides) in enumerate(BLOCKS, start=1)
     ]
     return _model("conv_mobilenet", input_shape, alpha, classes, blocks)
@@ -58,7 +58,7 @@ def ShallowMobileNet(  # noqa: N802 - a builder named as Keras names its applica
     Source: arXiv 1704.04861, table 5.
     """
     blocks = [
-        SeparableBlock(filters, strides, alpha, name=f"block_{index}")
+        SeparableBlock(filters, strides=strides, alpha=alpha, name=f"block_{index}")
         for index, (filters, strides) in enumerate(SHALLOW_BLOCKS, start=1)
     ]
     return _model("shallow_mobilenet", input_shape, alpha, classes, blocks)
@@ -67,7 +67,7 @@ def ShallowMobileNet(  # noqa: N802 - a builder named as Keras names its applica
 def _model(name: str, input_shape, alpha: float, classes: int, blocks) -> keras.Model:
     """MobileNet's stem and classifier around other blocks."""
     inputs = keras.Input(input_shape, name="image")
-    x = ConvBNReLU(STEM_FILTERS, 3, 2, alpha, name="conv1")(inputs)
+    x = ConvBNReLU(STEM_FILTERS, strides=2, alpha=alpha, name="conv1")(inputs)
     for block in blocks:
         x = block(x)
     return keras.Model(inputs, classifier(x, classes), name=name)

@@ -9,7 +9,13 @@ import keras
 import numpy as np
 
 from keras_mobilenet.models.mobilenet_v1 import MobileNetV1
-from keras_mobilenet.models.pretrained import Stage, assign_stages, open_h5, read_h5
+from keras_mobilenet.models.pretrained import (
+    Stage,
+    TrainedWeights,
+    assign_weights,
+    open_h5,
+    read_h5,
+)
 from keras_mobilenet.models.tflite_kernels import TfliteKernel, read_kernels
 from keras_mobilenet.models.topology import BLOCKS, STEM_FILTERS, mobilenet_v1_filters
 
@@ -51,16 +57,19 @@ def from_tflite(path: str | os.PathLike) -> keras.Model:
     activations = {k.activation for k in kernels[:-1]}
     if len(activations) != 1 or None in activations:
         raise ValueError(f"{where} is no MobileNetV1: its activations are {activations}.")
-    stages = [_folded(k) for k in kernels[:-1]]
+    strided = [k for k in kernels if k.kind == "depthwise" and k.strides == 2]
     last = kernels[-1]
     model = MobileNetV1(
         shape,
         _alpha_of([k.kernel.shape[-1] for k in kernels[:-1] if k.kind == "conv"], where),
+        depth_multiplier=strided[0].kernel.shape[-1],
         classes=last.kernel.shape[-1],
+        padding="same" if all(k.padding == "same" for k in strided) else "valid",
         activation=activations.pop(),
         preprocessing=None,  # the file does not say
     )
-    assign_stages(model, stages, last.kernel, last.bias)
+    stages = [_folded(k) for k in kernels[:-1]]
+    assign_weights(model, TrainedWeights(where, stages, last.kernel, last.bias))
     return model
 
 
@@ -90,19 +99,23 @@ def from_h5(path: str | os.PathLike) -> keras.Model:
                 "MobileNetV1(..., weights=path)."
             )
         config = json.loads(file.attrs["model_config"])
-        stages, kernel, bias = read_h5(file, where)
+        trained = read_h5(file, where)
     layers = config["config"]["layers"]
     shape = layers[0]["config"].get("batch_input_shape") or layers[0]["config"]["batch_shape"]
-    if kernel is None:
+    if trained.kernel is None:
         raise ValueError(f"{where} has no classifier.")
+    # The stem, and the pointwise half of each block.
+    convolutions = [trained.stages[0], *trained.stages[2::2]]
     model = MobileNetV1(
         tuple(shape[1:]),
-        _alpha_of([stages[0].kernel.shape[-1], *(s.kernel.shape[-1] for s in stages[2::2])], where),
-        classes=kernel.shape[-1],
+        _alpha_of([stage.kernel.shape[-1] for stage in convolutions], where),
+        depth_multiplier=trained.stages[1].kernel.shape[-1],
+        classes=trained.kernel.shape[-1],
+        padding=_padding_of(layers),
         activation=_activation_of(layers),
         preprocessing=None,  # the file does not say
     )
-    assign_stages(model, stages, kernel, bias)
+    assign_weights(model, trained)
     return model
 
 
@@ -122,6 +135,13 @@ def _alpha_of(filters: list[int], where: str) -> float:
     if not 0 < alpha <= 1 or mobilenet_v1_filters(alpha) != list(filters):
         raise ValueError(f"{where} is no MobileNetV1 of one alpha: its channels are {filters}.")
     return alpha
+
+
+def _padding_of(layers: list[dict]) -> str:
+    """How the strided blocks pad."""
+    depthwise = [one["config"] for one in layers if one["class_name"] == "DepthwiseConv2D"]
+    strided = (config for config in depthwise if max(config["strides"]) > 1)
+    return "same" if all(config["padding"] == "same" for config in strided) else "valid"
 
 
 def _activation_of(layers: list[dict]) -> str:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
+from keras_mobilenet.models.block import Block
 from keras_mobilenet.quantization.float_graph import Call, flat_calls
 from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
 from keras_mobilenet.quantization.layers.dense import QuantizedDense
@@ -185,9 +185,13 @@ class ChannelGroups:
         shapes = [self.shapes[source] for source in call.sources]
         numbers, shape = inputs[0], shapes[0]
         output = _output_shape(layer, shapes)
-        if isinstance(layer, (ConvBNReLU, SeparableBlock)):
+        if isinstance(layer, Block):
             stages = layer.fusable_stages()
             sources = call.sources
+            if layer.zero_padding is not None:
+                shape = layer.padded_shape((None, *shape))[1:]
+                self._step(sources, id(layer), numbers, shape)
+                sources = (id(layer),)
             for convolution, batch_norm, _ in stages:
                 shape = tuple(convolution.compute_output_shape((None, *shape))[1:])
                 numbers = self._convolution(convolution, batch_norm, numbers, shape)

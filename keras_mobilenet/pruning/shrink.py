@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
+from keras_mobilenet.models.block import Block
 from keras_mobilenet.preprocessing.record import input_like
 from keras_mobilenet.pruning.channel_groups import ChannelGroups, Key
 from keras_mobilenet.pruning.masks import read_array
@@ -73,7 +73,7 @@ def _config(layer, count: int) -> dict:
         config["dense"]["config"]["units"] = count
     elif isinstance(layer, layers.Dense):
         config["units"] = count
-    elif isinstance(layer, ConvBNReLU | SeparableBlock):
+    elif isinstance(layer, Block):
         config |= {"filters": count, "alpha": 1.0}
     elif isinstance(layer, layers.DepthwiseConv2D):
         pass

@@ -175,6 +175,8 @@ def _steps(layer, call: Call) -> Iterator[Step]:
 def _float_steps(layer, role: Role, call: Call) -> Iterator[Step]:
     name = layer.name
     if role is Role.BLOCK:
+        if layer.zero_padding is not None:
+            yield "pad", f"{name}/padding", layers.ZeroPadding2D(layer.zero_padding), None
         for convolution, norm, relu in layer.fusable_stages():
             yield from _stage(f"{name}/{convolution.name}", convolution, norm)
             yield from _layer_activation(relu)

@@ -188,6 +188,8 @@ def _quantize(group: Group, x: list, learns_step: bool):
     name = f"quantized_{first.name}"
     if role is Role.BLOCK:
         x = x[0]
+        if first.zero_padding is not None:
+            x = layers.ZeroPadding2D(first.zero_padding, name=f"{name}_padding")(x)
         for stage in first.fusable_stages():
             x = _convolution(list(stage), f"{name}_{stage[0].name}", x, learns_step)
         return x

@@ -100,7 +100,11 @@ def train(
         )
     keras.utils.set_random_seed(seed)
     model = MobileNetV1(
-        data.train_pixels.shape[1:], alpha, classes=len(data.class_names), name="mobilenet_v1"
+        data.train_pixels.shape[1:],
+        alpha,
+        classes=len(data.class_names),
+        padding="same",
+        name="mobilenet_v1",
     )
     _compile(model)
     history = model.fit(

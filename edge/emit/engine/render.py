@@ -49,7 +49,7 @@ def render_engines(engines: Mapping[str, Engine]) -> dict[str, str]:
     """Renders one model for several instruction sets: the compiler's target chooses among them.
 
     Args:
-        engines: By instruction set; `"portable"` is for all cores that are left.
+        engines: The engines by instruction set; `"portable"` is for all cores that are left.
 
     Returns:
         Text by file name.

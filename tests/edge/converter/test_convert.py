@@ -90,7 +90,9 @@ def test_trained_ranges_need_no_representative_dataset(trained, trained_tflite):
 
 def test_post_training_quantization_keeps_the_network(digits):
     keras.utils.set_random_seed(0)
-    model = keras_mobilenet.MobileNetV1((48, 48, 1), 0.25, classes=10, classifier_activation=None)
+    model = keras_mobilenet.MobileNetV1(
+        (48, 48, 1), 0.25, classes=10, padding="same", classifier_activation=None
+    )
     # Statistics of real images, as training would leave them.
     for _ in range(3):
         model(digits.train_inputs()[:64], training=True)

@@ -254,7 +254,7 @@ def test_models_that_do_not_belong_together_are_refused(
 ):
     import keras_mobilenet
 
-    other = keras_mobilenet.MobileNetV1((48, 48, 1), 0.25, classes=10)
+    other = keras_mobilenet.MobileNetV1((48, 48, 1), 0.25, classes=10, padding="same")
     with pytest.raises(ModelError, match=r"differ at the input: operator 0 .*other weights"):
         compare(other, trained_tflite, images)
     deeper = keras.Sequential([*keras.saving.load_model(saved).layers[:7], layers.ReLU()])

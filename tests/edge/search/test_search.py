@@ -20,6 +20,15 @@ def candidates():
     return plan_candidates(find_board("arduino-zero"), 48, 1, 10)
 
 
+def test_import_of_the_search_loads_no_keras():
+    code = (
+        "import edge.search.candidates, edge.search.study, edge.search.training, sys; "
+        "print(sorted({'keras', 'tensorflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_candidates_cover_every_width_and_resolution(candidates):
     assert len(candidates) == len(ALPHAS) * 3
     assert {candidate.side for candidate in candidates} == {32, 40, 48}
@@ -34,7 +43,7 @@ def test_planned_figures_equal_those_of_a_conversion(candidates):
     from edge.deploy.budget import budget
     from edge.memory.offline_plan import planned_model
 
-    model = keras_mobilenet.MobileNetV1((40, 40, 1), 0.15, classes=10)
+    model = keras_mobilenet.MobileNetV1((40, 40, 1), 0.15, classes=10, padding="same")
     quantized = keras_mobilenet.quantize_model(model)
     quantized(np.random.default_rng(0).uniform(-1, 1, (2, 40, 40, 1)), training=True)
     graph = planned_model(read_graph(edge.convert(quantized))).graph

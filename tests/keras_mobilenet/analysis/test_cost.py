@@ -28,7 +28,7 @@ def test_mobilenet_v1_costs_as_much_as_that_of_keras_applications():
 def test_mult_adds_are_those_of_the_tflite_file(trained_tflite):
     from edge.tflite.reader import read_graph
 
-    model = MobileNetV1((48, 48, 1), 0.25, classes=10)
+    model = MobileNetV1((48, 48, 1), 0.25, classes=10, padding="same")
     assert cost(model).mult_adds == read_graph(trained_tflite).total_macs()
 
 

@@ -33,10 +33,89 @@ def test_separable_block_is_keras_layers_one_after_another():
 
 @pytest.mark.parametrize("make", [SeparableBlock, ConvBNReLU])
 def test_layers_come_back_from_their_configuration(make):
-    layer = make(8, strides=2, alpha=0.5, activation="relu")
+    layer = make(8, strides=2, alpha=0.5, activation="relu", padding="same")
     again = make.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     assert again.compute_output_shape((None, 7, 7, 3)) == (None, 4, 4, 4)
+
+
+@pytest.mark.parametrize("make", [SeparableBlock, ConvBNReLU])
+def test_second_argument_is_the_kernel_and_third_the_strides_as_in_keras(make):
+    layer = make(64, 3, 2)
+    assert (layer.kernel_size, layer.strides) == (3, 2)
+    assert tuple(layer(np.zeros((1, 8, 8, 3), "float32")).shape) == (1, 4, 4, 64)
+    with pytest.raises(TypeError):
+        make(64, 3, 2, 0.5)
+
+
+def test_a_configuration_from_before_padding_was_an_option_means_same():
+    """As version 0.1 wrote it into `.keras` files."""
+    old = {"filters": 8, "strides": 2, "alpha": 0.5, "activation": "relu", "kernel_size": 3}
+    assert ConvBNReLU.from_config(old).padding == "same"
+    old |= {"data_format": "channels_last", "dilation_rate": 1, "depth_multiplier": 1}
+    block = SeparableBlock.from_config(old)
+    assert (block.padding, block.strides) == ("same", 2)
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (9, 9), (8, 9), (9, 8), (2, 2), (3, 2)])
+@pytest.mark.parametrize("make", [SeparableBlock, ConvBNReLU])
+def test_padding_valid_is_zeros_behind_the_image(make, sides):
+    block = make(4, strides=2, padding="valid")
+    x = np.random.default_rng(0).normal(size=(1, *sides, 3)).astype("float32")
+    expected_shape = block.compute_output_shape(x.shape)
+    result = block(x)
+    (first, *_), *_ = block.fusable_stages()
+    padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    kind = keras.layers.DepthwiseConv2D if make is SeparableBlock else keras.layers.Conv2D
+    plain = kind(
+        **({"filters": 4} if make is ConvBNReLU else {}),
+        kernel_size=3,
+        strides=2,
+        padding="valid",
+        use_bias=False,
+    )
+    plain.build(padded.shape)
+    plain.set_weights(first.get_weights())
+    expected = plain(padded)
+    for layer in [layer for stage in block.fusable_stages() for layer in stage][1:]:
+        expected = layer(expected)
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+    assert tuple(result.shape) == expected_shape
+    again = make.from_config(block.get_config())
+    assert again.padding == "valid"
+
+
+def test_padding_valid_of_unknown_sides_is_right_for_each():
+    model = keras.Sequential(
+        [keras.Input((None, None, 3)), SeparableBlock(4, strides=2, padding="valid")]
+    )
+    for sides in ((8, 8), (9, 9), (8, 9)):
+        fixed = SeparableBlock(4, strides=2, padding="valid")
+        x = np.random.default_rng(0).normal(size=(1, *sides, 3)).astype("float32")
+        fixed.build(x.shape)
+        fixed.set_weights(model.get_weights())
+        np.testing.assert_allclose(model(x), fixed(x), atol=1e-6)
+
+
+def test_padding_valid_refuses_sides_that_it_was_not_built_for():
+    block = SeparableBlock(4, strides=2, padding="valid")
+    block(np.zeros((1, 8, 8, 3), "float32"))
+    with pytest.raises(ValueError, match="expected axis 1 of input shape to have value 8"):
+        block(np.zeros((1, 9, 9, 3), "float32"))
+
+
+def test_padding_valid_refuses_an_image_smaller_than_the_kernel():
+    with pytest.raises(ValueError, match="1 pixels is too small for a kernel of 3"):
+        SeparableBlock(4, strides=2, padding="valid").build((None, 1, 1, 3))
+
+
+def test_convolution_block_refuses_a_global_channels_first():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="ConvBNReLU is channels_last"):
+            ConvBNReLU(8)
+    finally:
+        keras.config.set_image_data_format("channels_last")
 
 
 @pytest.mark.parametrize(
@@ -46,6 +125,7 @@ def test_layers_come_back_from_their_configuration(make):
         ({"filters": 8, "alpha": 0}, "alpha"),
         ({"filters": 8, "alpha": 1.5}, "alpha"),
         ({"filters": 8, "activation": "gelu"}, "activation"),
+        ({"filters": 8, "padding": "full"}, "padding"),
         ({"filters": 8, "data_format": "channels_middle"}, "data_format"),
     ],
 )

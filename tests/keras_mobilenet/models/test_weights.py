@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -179,6 +180,103 @@ def test_a_body_with_a_new_classifier_keeps_its_body(random_weights, tmp_path):
     np.testing.assert_allclose(body.predict(inputs, verbose=0), expected, atol=1e-5)
 
 
+SIZE = (47, 64, 3)
+"""One odd side and one even."""
+
+
+@pytest.fixture(scope="module")
+def official(random_weights):
+    """A network of keras.applications, images, and its scores of them."""
+    model = keras.applications.MobileNet(SIZE, 0.25, weights=None, classes=4)
+    model.set_weights(random_weights(model))
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *SIZE)).astype(np.float32)
+    return model, images, np.array(model(images))
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.h5", "m.hdf5"])
+def test_every_kind_of_file_of_keras_applications_gives_its_outputs(official, tmp_path, name):
+    theirs, images, expected = official
+    path = tmp_path / name
+    if name == "m.hdf5":
+        theirs.save(tmp_path / "m.h5")
+        (tmp_path / "m.h5").rename(path)
+    elif name == "m.weights.h5":
+        theirs.save_weights(path)
+    else:
+        theirs.save(path)
+    ours = MobileNetV1(SIZE, 0.25, classes=4, weights=path)
+    np.testing.assert_allclose(ours(images), expected, atol=1e-5)
+    again = MobileNetV1(SIZE, 0.25, classes=4)
+    again.load_weights(path, **({"by_name": True} if name in ("m.h5", "m.hdf5") else {}))
+    np.testing.assert_allclose(again(images), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="another alpha"):
+        MobileNetV1(SIZE, 0.5, classes=4, weights=path)
+
+
+def test_weights_by_name_leave_what_the_file_does_not_have(official, random_weights, tmp_path):
+    """A file of weights alone, without classifier, as Keras 2 and keras.applications offer it."""
+    theirs, images, _ = official
+    body = keras.Model(theirs.input, theirs.get_layer("conv_pw_13_relu").output)
+    body.save(tmp_path / "whole.h5")
+    with h5py.File(tmp_path / "whole.h5") as whole, h5py.File(tmp_path / "body.h5", "w") as file:
+        for name, value in whole["model_weights"].attrs.items():
+            file.attrs[name] = value
+        for name in whole["model_weights"]:
+            whole.copy(whole["model_weights"][name], file, name)
+    ours = MobileNetV1(SIZE, 0.25, classes=7)
+    before = ours.get_layer("conv_preds").get_weights()
+    with pytest.raises(ValueError, match="has no classifier"):
+        ours.load_weights(tmp_path / "body.h5")
+    ours.load_weights(tmp_path / "body.h5", by_name=True)
+    features = keras.Model(ours.input, ours.get_layer("block_13").output)
+    np.testing.assert_allclose(features(images), body(images), atol=1e-5)
+    for now, then in zip(ours.get_layer("conv_preds").get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_skip_mismatch_keeps_a_classifier_of_other_classes(official, tmp_path):
+    theirs, _, _ = official
+    theirs.save(tmp_path / "m.h5")
+    ours = MobileNetV1(SIZE, 0.25, classes=7)
+    with pytest.raises(ValueError, match="has 4 classes, the model 7"):
+        ours.load_weights(tmp_path / "m.h5")
+    ours.load_weights(tmp_path / "m.h5", by_name=True, skip_mismatch=True)
+    kernel = theirs.get_layer("conv_pw_13").kernel
+    np.testing.assert_array_equal(ours.get_layer("block_13").pointwise.kernel, kernel)
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.h5"])
+def test_files_of_our_own_models_still_load_as_keras_loads_them(random_weights, tmp_path, name):
+    model = MobileNetV1(SIZE, 0.25, classes=4)
+    model.set_weights(random_weights(model))
+    (model.save_weights if name == "m.weights.h5" else model.save)(tmp_path / name)
+    again = MobileNetV1(SIZE, 0.25, classes=4)
+    again.load_weights(tmp_path / name, **({"by_name": True} if name == "m.h5" else {}))
+    for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    whole = MobileNetV1(SIZE, 0.25, classes=4, weights=tmp_path / name)
+    np.testing.assert_array_equal(whole.get_weights()[0], model.get_weights()[0])
+
+
+def test_a_model_of_odd_sides_comes_back_from_its_h5_and_its_tflite(official, tmp_path):
+    import edge
+
+    theirs, images, expected = official
+    theirs.save(tmp_path / "m.h5")
+    np.testing.assert_allclose(from_h5(tmp_path / "m.h5")(images), expected, atol=1e-5)
+    ours = MobileNetV1(SIZE, 0.25, 2, classes=4, classifier_activation=None)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        ours(rng.uniform(-1, 1, (8, *SIZE)), training=True)
+    (tmp_path / "m.tflite").write_bytes(edge.convert(ours, images))
+    again = from_tflite(tmp_path / "m.tflite")
+    assert again.output_shape == (None, 4)
+    assert [layer.zero_padding for layer in again.layers if hasattr(layer, "zero_padding")] == [
+        layer.zero_padding for layer in ours.layers if hasattr(layer, "zero_padding")
+    ]
+    assert again.count_params() == ours.count_params()
+
+
 def test_fine_tuning_leaves_a_frozen_normalization_alone(random_weights):
     body = MobileNetV1((32, 32, 3), 0.25, include_top=False, pooling="avg")
     body.set_weights(random_weights(body))
@@ -221,6 +319,7 @@ def test_refuses_other_networks(shared_data, kws, tmp_path):
         ({"input_shape": (96, 96, 3)}, "at 128, 160, 192 and 224"),
         ({"classes": 2}, "1000 classes"),
         ({"input_shape": (128, 128, 1)}, "are for RGB"),
+        ({"depth_multiplier": 2}, "are for depth_multiplier 1"),
     ],
 )
 def test_says_for_which_models_imagenet_weights_exist(options, words):
