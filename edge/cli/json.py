@@ -191,19 +191,14 @@ def inspect_json(graph: Graph, timeline: Timeline | None) -> dict[str, Any]:
         every moment where they are known.
     """
     result = {
-        "model_bytes": graph.model_bytes,
-        "sha256": graph.sha256,
+        **_fields(graph, "model_bytes sha256"),
         "macs": graph.total_macs(),
         "has_offline_plan": graph.offline_offsets is not None,
         "input": _tensor_json(graph, graph.inputs[0]),
         "output": _tensor_json(graph, graph.outputs[0]),
         "operators": [
-            {
-                "index": op.index,
-                "opcode": op.opcode,
-                "macs": graph.macs(op),
-                "output": _tensor_json(graph, op.outputs[0]),
-            }
+            _fields(op, "index opcode")
+            | {"macs": graph.macs(op), "output": _tensor_json(graph, op.outputs[0])}
             for op in graph.operators
         ],
     }
