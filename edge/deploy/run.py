@@ -93,7 +93,7 @@ def run(
         >>> done.board.id, done.is_equal
         ('mps2-an386', True)
     """
-    target = emulated_board(find_board(board) if isinstance(board, str) else board)
+    target = emulated_board(find_board(board))
     graph = read_model(model, representative_dataset)
     if inputs is None:
         inputs = random_inputs(graph, count, seed)
