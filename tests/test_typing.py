@@ -38,9 +38,11 @@ except edge.DoesNotFitError as error:
 @pytest.mark.parametrize(
     "wrong", ["", "length: int = edge.convert(model)\n", "edge.package(content)\n"]
 )
-def test_a_users_file_is_checked(tmp_path, wrong):
+def test_a_users_file_is_checked(tmp_path, tmp_path_factory, wrong):
     (tmp_path / "user.py").write_text(SAMPLE + wrong)
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "user.py"]
+    # Both packages are analysed once.
+    command += ["--cache-dir", str(tmp_path_factory.getbasetemp() / "mypy")]
     command += ["--ignore-missing-imports", "--follow-imports=silent"]
     environment = os.environ | {"MYPYPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

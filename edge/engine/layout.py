@@ -54,7 +54,7 @@ def segment_layout(
         >>> from edge.engine.layers import network_of
         >>> network = network_of(graph)
         >>> segment_layout(network, Simulation(network, 0), (0, 1), has_heads=True).slots
-        {0: 2, 3: 8}
+        {0: 2, 3: 4}
     """
     end = layers[1]
     source, result = simulation.flow.source, network.layers[end - 1].output

@@ -120,10 +120,11 @@ def profile(engine: Engine, board: Board, *, seed: int = 0) -> Profile:
     empty = totals[-1] / costs[-1, 2]
     counts = totals - costs[:, 2] * empty
     kept = dict(zip(tensors, counts[layers:], strict=False))
+    by_layer = (counts[layer.index] + kept[layer.output] for layer in engine.network.layers)
     return Profile(
-        target,
-        engine,
-        tuple(round(counts[layer.index] + kept[layer.output]) for layer in engine.network.layers),
-        round(kept[engine.network.input]),
-        emulation,
+        board=target,
+        engine=engine,
+        layer_instructions=tuple(round(count) for count in by_layer),
+        input_instructions=round(kept[engine.network.input]),
+        emulation=emulation,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -351,6 +352,9 @@ def load(weight: str) -> None:
 
     for name in edge.__all__:
         getattr(edge, name)
+    # What the parser itself loads at its first call.
+    with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+        cli.main(["no such command"])
     if weight == "light":
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

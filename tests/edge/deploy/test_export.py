@@ -121,28 +121,6 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
 # Runtimes and shapes
 
 
-def test_an_export_predicts_each_arena_once(vww, tmp_path, monkeypatch):
-    """One prediction for each set of kernels and each plan: TFLite Micro's own, and the better."""
-    import edge.memory.arena
-    import edge.memory.offline_plan
-    from edge.memory.tflm_arena import predict_arena
-
-    asked = []
-
-    def counted(graph, kernels="reference", **options):
-        asked.append((graph.offline_offsets, kernels))
-        return predict_arena(graph, kernels, **options)
-
-    for module in (edge.memory.arena, edge.memory.offline_plan):
-        monkeypatch.setattr(module, "predict_arena", counted)
-    written = edge.export(vww, "nucleo-f446re", tmp_path)
-    assert written.budget.arena.bytes == 82_288
-    assert len(asked) == len(set(asked)) == 3
-    asked.clear()
-    edge.export(vww, "nucleo-f446re", tmp_path, offline_plan=False)
-    assert len(asked) == len(set(asked)) == 2
-
-
 def test_the_engines_sources_hold_the_kernels_of_all_cores(random_graph, tmp_path):
     graph = random_graph(7)
     written = edge.export(graph, None, tmp_path, runtime="engine", shape="arduino", name="a net")
