@@ -239,8 +239,8 @@ def plan_json(planned: PlannedModel, verified_count: int | None) -> dict[str, An
 
     Args:
         planned: The model with its plan.
-        verified_count: On how many inputs TFLite Micro computed the same bytes; None if it did not
-            run.
+        verified_count: The number of inputs on which TFLite Micro computed the same bytes; None if
+            it did not run.
 
     Returns:
         Bytes of TFLite Micro's own plan, of this one, and of the bound that none can beat.
@@ -354,7 +354,7 @@ def train_json(
         trained: The outcome of the training.
         model: The `.keras` file that was written.
         labels: The text file with the names of the classes.
-        held_out_count: On how many images the accuracy was measured.
+        held_out_count: The number of images on which the accuracy was measured.
 
     Returns:
         Files and accuracies, 0 to 1.

@@ -107,7 +107,7 @@ def variants_table(variants: Sequence[Variant]) -> Table:
     """Narrower and smaller versions of a network that would fit.
 
     Args:
-        variants: From `edge.deploy.budget.fitting_variants`.
+        variants: The versions that `edge.deploy.budget.fitting_variants` found.
 
     Returns:
         A table.

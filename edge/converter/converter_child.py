@@ -80,7 +80,9 @@ if __name__ == "__main__":
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # TensorFlow and Keras load these where they are installed, two of the five seconds that it
     # takes to start; no conversion uses them.
-    sys.modules |= dict.fromkeys(("jax", "matplotlib", "sklearn"))
+    for unused in ("jax", "matplotlib", "sklearn"):
+        # None is how Python's import system itself marks a module as missing.
+        sys.modules[unused] = None  # type: ignore[assignment]
     job = pathlib.Path(sys.argv[1])
     try:
         main(job)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError, ModelError
+from edge.tflite.graph import Graph
 from edge.tflite.metadata import metadata, with_metadata
-from edge.tflite.reader import FILE_IDENTIFIER, Graph
+from edge.tflite.reader import FILE_IDENTIFIER
 
 if TYPE_CHECKING:
     from keras_mobilenet.preprocessing.preprocessing import Preprocessing

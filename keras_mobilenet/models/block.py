@@ -41,6 +41,9 @@ class Block(layers.Layer):
 
         Returns:
             A (convolution, batch normalization, activation) triple for each convolution.
+
+        Raises:
+            NotImplementedError: If the block's class does not say.
         """
         raise NotImplementedError
 

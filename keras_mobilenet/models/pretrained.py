@@ -11,6 +11,7 @@ import h5py
 import keras
 import numpy as np
 
+from keras_mobilenet.models.block import Block
 from keras_mobilenet.models.topology import BLOCKS
 
 NORMALIZED_KERNELS = 1 + 2 * len(BLOCKS)
@@ -19,7 +20,16 @@ NORMALIZED_KERNELS = 1 + 2 * len(BLOCKS)
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A convolution with what normalizes it, as Keras keeps them."""
+    """A convolution with what normalizes it, as Keras keeps them.
+
+    Attributes:
+        kernel: The convolution's kernel, (height, width, inputs, outputs), or depthwise
+            (height, width, channels, multiplier).
+        gamma: The normalization's scale, (outputs,).
+        beta: The normalization's shift, (outputs,).
+        mean: The moving mean, (outputs,).
+        variance: The moving variance, (outputs,).
+    """
 
     kernel: np.ndarray
     gamma: np.ndarray
@@ -65,22 +75,19 @@ class MobileNetModel(keras.Model):
         Args:
             filepath: The path of a `.keras`, `.weights.h5` or `.h5` file.
             skip_mismatch: Whether a layer of another shape in the file is passed over.
-            **kwargs: As in `keras.Model.load_weights`. With `by_name=True`, for `.h5` files, a
-                classifier that the file does not have stays as it is.
+            **kwargs: Further arguments of `keras.Model.load_weights`. With `by_name=True`, for
+                `.h5` files, a classifier that the file does not have stays as it is.
 
         Raises:
             ValueError: If the file's layers are not the model's.
         """
         trained = read_single_layers(filepath)
-        if trained is None or not has_blocks(self):
+        has_blocks = any(isinstance(layer, Block) for layer in self.layers)
+        if trained is None or not has_blocks:
             super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
             return
         is_partial = bool(kwargs.get("by_name")) or skip_mismatch
         assign_weights(self, trained, is_partial=is_partial, skip_mismatch=skip_mismatch)
-
-
-def has_blocks(model: keras.Model) -> bool:
-    return any(hasattr(layer, "fusable_stages") for layer in model.layers)
 
 
 def read_single_layers(path: str | os.PathLike) -> TrainedWeights | None:
@@ -193,7 +200,9 @@ def _in_stages(layers: list[list[np.ndarray]], where: str) -> TrainedWeights:
                 raise ValueError(f"{where} is no MobileNetV1: a normalization follows no kernel.")
             gamma, beta, mean, variance = arrays
             # A bias before the normalization moves its mean.
-            stages.append(Stage(kernel, gamma, beta, mean - bias, variance))
+            stages.append(
+                Stage(kernel=kernel, gamma=gamma, beta=beta, mean=mean - bias, variance=variance)
+            )
             kernel, bias = None, None
         elif kernel is None:
             kernel = arrays[0]
@@ -233,7 +242,7 @@ def assign_weights(
     targets = [
         stage
         for layer in model.layers
-        if hasattr(layer, "fusable_stages")
+        if isinstance(layer, Block)
         for stage in layer.fusable_stages()
     ]
     for (convolution, batch_norm, _), stage in zip(targets, trained.stages, strict=True):

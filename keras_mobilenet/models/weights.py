@@ -122,8 +122,13 @@ def from_h5(path: str | os.PathLike) -> keras.Model:
 def _folded(kernel: TfliteKernel) -> Stage:
     """A batch normalization that adds the bias and nothing else."""
     ones = np.ones(kernel.bias.shape)
-    variance = ones - BATCH_NORM_EPSILON
-    return Stage(kernel.kernel, ones, kernel.bias, np.zeros(kernel.bias.shape), variance)
+    return Stage(
+        kernel=kernel.kernel,
+        gamma=ones,
+        beta=kernel.bias,
+        mean=np.zeros(kernel.bias.shape),
+        variance=ones - BATCH_NORM_EPSILON,
+    )
 
 
 def _alpha_of(filters: list[int], where: str) -> float:
