@@ -7,8 +7,8 @@ DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-
 
 C_SOURCES := $(shell find edge tests benchmarks -name '*.[ch]' -o -name '*.cc' -o -name '*.cpp')
 
-# A file stays on one of two workers; the order and the groups are in tests/conftest.py.
-PYTEST := $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=20
+# A file stays on one of two workers, the dearest first: tests/conftest.py says which these are.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 # Lower where tools may be missing, and their tests skip.
 COVERAGE_FLOOR := $(if $(CI),90,70)
 COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR)

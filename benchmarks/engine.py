@@ -73,7 +73,9 @@ def main() -> None:
     for name, (graph, inputs) in models().items():
         report(name, "engine, M4, by rows", graph, inputs, run_emulated(graph, M4, inputs))
         few = inputs[:3]
-        report(name, "engine, M4, whole frame", graph, few, run_emulated(graph, M4, few, True))
+        report(
+            name, "engine, M4, whole frame", graph, few, run_emulated(graph, M4, few, is_frame=True)
+        )
         report(name, "engine, M55", graph, few, run_emulated(graph, M55, few))
         import peers
 

@@ -53,7 +53,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Shows what `edge` exports, each name by what it is called there."""
-    return markdown.replace("<!-- the public names: docs/hooks.py -->", public_names())
+    return re.sub(r"<!-- docs/hooks.py: (\w+) -->", lambda match: public_names(match[1]), markdown)
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -89,14 +89,18 @@ def command_line() -> str:
     return re.sub(r"^Example: (.*)$", r"**Example**:\n\n```console\n$ \1\n```", text, flags=re.M)
 
 
-def public_names() -> str:
-    """A block of mkdocstrings for each function and class that `edge` exports."""
+def public_names(kind: str) -> str:
+    """A block of mkdocstrings for each of the functions, classes or errors that `edge` exports."""
     lines = []
     for name in edge.__all__:
-        # The version is a string, and has no docstring.
-        if module := getattr(getattr(edge, name), "__module__", None):
-            lines += [f"::: {module}.{name}", "    options:", f"      heading: edge.{name}"]
-            lines += [f"      toc_label: {name}", ""]
+        found = getattr(edge, name)
+        if isinstance(found, str):
+            continue
+        is_error = isinstance(found, type) and issubclass(found, Exception)
+        own_kind = "errors" if is_error else "classes" if isinstance(found, type) else "functions"
+        if own_kind == kind:
+            lines += [f"::: {found.__module__}.{name}", "    options:"]
+            lines += [f"      heading: edge.{name}", f"      toc_label: {name}", ""]
     return "\n".join(lines)
 
 

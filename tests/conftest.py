@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import pickle
 import shutil
 import subprocess
 import sys
@@ -29,44 +30,25 @@ hypothesis.settings.register_profile(
     phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
 )
 
-TRAINED = "trained"
-"""The group of the tests that need the trained model: one worker trains, once."""
+CPU_SECONDS = {}
+"""What the dearest files cost, doctests in a module too. The others count by their tests."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Says what is not traced, and under xdist which tests go together."""
+    """Says what is not traced, and under xdist which files come first."""
+    costs = {}
     for item in items:
         is_property_test = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        if is_property_test or item.get_closest_marker("slow"):
+        is_slow = item.get_closest_marker("slow")
+        if is_property_test or is_slow:
             # Tracing would more than double their time.
             item.add_marker(pytest.mark.no_cover)
-    # The files with the longest tests come first, so that workers end together.
-    if not hasattr(config, "workerinput"):
-        return
-    group_of, costs = {}, {}
-    for item in items:
-        group = TRAINED if TRAINED in item.fixturenames else str(item.path)
-        if group == TRAINED:
-            item.add_marker(pytest.mark.xdist_group(TRAINED))
-        cost = 10 if item.get_closest_marker("slow") else 1
-        group_of[item] = group
-        costs[group] = costs.get(group, 0) + cost
-    costs[TRAINED] = max(costs.values())
-    items.sort(key=lambda item: (-costs[group_of[item]], group_of[item]))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """A file stays on one worker, but for its tests of the trained model."""
-    from xdist.scheduler.loadgroup import LoadGroupScheduling
-
-    class ByFile(LoadGroupScheduling):
-        def _split_scope(self, nodeid):
-            group = super()._split_scope(nodeid)
-            return group if group == TRAINED else nodeid.split("::")[0]
-
-    return ByFile(config, log)
+        costs[item.path] = costs.get(item.path, 0) + (5 if is_slow else 0.1)
+    # The dearest files come first, so that workers end together.
+    if hasattr(config, "workerinput"):
+        costs |= {ROOT / name: cost for name, cost in CPU_SECONDS.items()}
+        items.sort(key=lambda item: (-costs[item.path], item.path))
 
 
 @pytest.fixture(scope="session")
@@ -146,21 +128,30 @@ def digits():
 
 
 @pytest.fixture(scope="session")
-def trained(digits):
-    """MobileNetV1 on handwritten digits: float, then quantization-aware, in one model.fit."""
-    import tensorflow as tf
+def trained(made_once, digits):
+    """MobileNetV1 on handwritten digits: float, then quantization-aware, in one model.fit.
 
+    One worker trains; the others load what it kept.
+    """
     from keras_mobilenet.training.train import train
 
-    tf.config.experimental.enable_op_determinism()
-    return train(digits, alpha=0.25, float_epochs=18, qat_epochs=4, verbose=0)
+    def kept():
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+        return pickle.dumps(train(digits, alpha=0.25, float_epochs=18, qat_epochs=4, verbose=0))
+
+    return pickle.loads(made_once("trained.pickle", kept).read_bytes())
 
 
 @pytest.fixture(scope="session")
-def trained_tflite(trained):
-    import edge
+def trained_tflite(made_once, request):
+    def converted():
+        import edge
 
-    return edge.convert(trained.model)
+        return edge.convert(request.getfixturevalue("trained").model)
+
+    return made_once("trained.tflite", converted).read_bytes()
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,7 @@ MAX_POOL = (
     "tests/edge/tflite/test_reference.py::test_the_padding_of_a_max_pool_is_never_the_largest",
     *REFERENCE,
 )
+PARAMETERS = ("tests/edge/tflite/test_requantization.py",)
 ADD = (
     "tests/edge/tflite/test_reference.py::test_the_multipliers_of_add_are_those_of_add_cc",
     *REFERENCE,
@@ -83,7 +84,7 @@ BREAKS = [
     Break("edge/tflite/fixed_point.py", "steps <= farthest", "steps < farthest", ARITHMETIC),
     Break("edge/tflite/fixed_point.py", "for _ in range(3):", "for _ in range(2):", ARITHMETIC),
     # The oracle's operators.
-    Break("edge/tflite/reference.py", "return zero_point + int(", "return int(", REFERENCE),
+    Break("edge/tflite/requantization.py", "return zero_point + int(", "return int(", PARAMETERS),
     Break(
         "edge/tflite/reference.py", "count // 2) // count", "(count - 1) // 2) // count", REFERENCE
     ),
@@ -94,25 +95,23 @@ BREAKS = [
         REFERENCE,
     ),
     Break("edge/tflite/reference.py", "pad_value=-128", "pad_value=0", MAX_POOL),
-    Break("edge/tflite/reference.py", "widest = 2.0 *", "widest = 1.0 *", ADD),
-    Break("edge/tflite/reference.py", "shift - extra", "shift", REFERENCE),
+    Break("edge/tflite/requantization.py", "widest = 2.0 *", "widest = 1.0 *", ADD),
+    Break("edge/tflite/requantization.py", "shift - extra", "shift", PARAMETERS),
     # Shapes and padding.
-    Break("edge/tflite/operators.py", "(taps - 1) * dilation + 1 if", "taps * dilation if", SHAPES),
+    Break("edge/tflite/windows.py", "(taps - 1) * dilation + 1 if", "taps * dilation if", SHAPES),
     Break(
-        "edge/tflite/operators.py", "dilation + 1 - size) // 2", "dilation + 2 - size) // 2", SHAPES
+        "edge/tflite/windows.py", "dilation + 1 - size) // 2", "dilation + 2 - size) // 2", SHAPES
     ),
     # Lifetimes and plans for TFLite Micro.
     Break(
         "edge/memory/live_ranges.py", "self.first <= other.last", "self.first < other.last", OFFLINE
     ),
     Break("edge/memory/overlap.py", "dtype=np.int64) + 1)", "dtype=np.int64))", OVERLAP),
-    Break("edge/memory/overlap.py", "reach - in_side) // 2", "reach - in_side)", OVERLAP),
+    Break("edge/memory/overlap.py", "stride - before, 0)", "stride, 0)", OVERLAP),
     Break("edge/memory/optimal.py", "offset < at + self", "offset <= at + self", OFFLINE),
-    Break("edge/memory/tflm_arena.py", "ALIGNMENT = 16", "ALIGNMENT = 8", GREEDY),
-    Break("edge/memory/tflm_arena.py", "(-sizes[i], -i)", "(-sizes[i], i)", GREEDY),
-    Break(
-        "edge/memory/tflm_arena.py", "- offset >= sizes[index]", "- offset > sizes[index]", GREEDY
-    ),
+    Break("edge/memory/greedy.py", "ALIGNMENT = 16", "ALIGNMENT = 8", GREEDY),
+    Break("edge/memory/greedy.py", "(-sizes[i], -i)", "(-sizes[i], i)", GREEDY),
+    Break("edge/memory/greedy.py", "- offset >= sizes[index]", "- offset > sizes[index]", GREEDY),
     Break("edge/memory/tflm_arena.py", "take(4 + 4 * len", "take(4 * len", GREEDY),
     Break("edge/tflite/writer.py", "BUFFER_ALIGNMENT = 16", "BUFFER_ALIGNMENT = 8", OFFLINE),
     # The streamed schedule.

@@ -87,7 +87,7 @@ def test_every_block_runs(page, tmp_path, monkeypatch, stage, request):
     languages = {language for language, _ in blocks_of(page)}
     if languages & {"c", "cpp"} or "keras-mobilenet build" in page.read_text("utf-8"):
         request.getfixturevalue("arm_compiler")
-    if "--emulate" in page.read_text("utf-8"):
+    if "keras-mobilenet run" in page.read_text("utf-8"):
         request.getfixturevalue("qemu")
     stage(page, tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -24,13 +24,25 @@ content: bytes = edge.convert(quantized)
 edge.export(content, "nucleo-f446re", "firmware")
 edge.build(content, "nucleo-f446re", "firmware")
 is_same: bool = edge.verify(content).is_equal
+board: edge.Board = edge.find_board("nucleo-f446re")
+instructions: int = edge.run(content, board).instructions
+largest: int = edge.plan(content, may_overlap=True).planned_bytes
+version: str = edge.__version__
+try:
+    edge.export(content, runtime="engine", shape="arduino")
+except edge.DoesNotFitError as error:
+    code: int = error.exit_code
 """
 
 
-@pytest.mark.parametrize("wrong", ["", "length: int = edge.convert(model)\n"])
-def test_a_users_file_is_checked(tmp_path, wrong):
+@pytest.mark.parametrize(
+    "wrong", ["", "length: int = edge.convert(model)\n", "edge.package(content)\n"]
+)
+def test_a_users_file_is_checked(tmp_path, tmp_path_factory, wrong):
     (tmp_path / "user.py").write_text(SAMPLE + wrong)
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "user.py"]
+    # Both packages are analysed once.
+    command += ["--cache-dir", str(tmp_path_factory.getbasetemp() / "mypy")]
     command += ["--ignore-missing-imports", "--follow-imports=silent"]
     environment = os.environ | {"MYPYPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

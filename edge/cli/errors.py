@@ -37,7 +37,7 @@ def system_sentence(error: OSError) -> str:
     """What the system refused.
 
     Args:
-        error: Of a file, a disk or a process.
+        error: The error that the system raised about a file, a disk or a process.
 
     Returns:
         A line that names the file where the system does.

@@ -38,7 +38,7 @@ def _show(error: DoesNotFitError, as_json: bool) -> None:
     use = error.budget
     variants = fitting_variants(error.graph, use.board)
     if as_json:
-        print_json(json.misfit_json(use, variants))
+        print_json(json.budget_json(use, variants))
         return
     show(tables.budget_table(use))
     if variants:

@@ -82,7 +82,7 @@ OutOption = Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder to 
 ExportOutOption = Annotated[
     pathlib.Path | None,
     typer.Option(
-        "--out", "-o", help="Folder to write to; firmware or the engine's name if none is given."
+        "--out", "-o", help="Folder to write to; firmware, or the library's name, if none is given."
     ),
 ]
 KerasOutOption = Annotated[

@@ -24,13 +24,13 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Find the smallest memory plan for stock TFLite Micro; with --overlap, prove it there."""
+    from edge.deploy.plan import plan
     from edge.deploy.verify import verify_plan
-    from edge.memory.offline_plan import planned_model
     from edge.system.files import write_files
 
     graph = open_model(model, data)
     with status(f"Planning {model}"):
-        planned = planned_model(graph, may_overlap=overlap, seconds=seconds)
+        planned = plan(graph, may_overlap=overlap, seconds=seconds)
         verified_count = verify_plan(graph, planned.graph) if overlap else None
     if out is not None:
         write_files(out.parent, {out.name: planned.graph.content})

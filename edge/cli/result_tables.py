@@ -105,8 +105,8 @@ def front_table(front: list[Candidate], trials: int) -> Table:
     """The candidates that no other beats.
 
     Args:
-        front: From `edge.search.candidates.pareto_front`.
-        trials: How many of them will be trained.
+        front: The candidates that `edge.search.candidates.pareto_front` kept.
+        trials: The number of them that will be trained.
 
     Returns:
         A table.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from edge.cli import json, result_tables, tables
 from edge.cli.arguments import bad_argument, load_tensorflow, make_repeatable
@@ -23,6 +24,10 @@ from edge.cli.options import (
     TrialsOption,
 )
 from edge.errors import EdgeError
+
+if TYPE_CHECKING:
+    from edge.catalog.boards import Board
+    from edge.search.candidates import Candidate
 
 
 def search(
@@ -62,13 +67,7 @@ def search(
         open_storage(storage)
     with status("Planning every width and resolution"):
         candidates = plan_candidates(target, side, channels, len(images.class_names))
-    front = pareto_front(candidates)
-    if not front:
-        smallest = min(candidates, key=lambda candidate: candidate.ram_bytes)
-        raise EdgeError(
-            f"No MobileNetV1 fits {target.name}: the smallest takes {smallest.ram_bytes:,} bytes "
-            f"of RAM and {smallest.flash_bytes:,} of flash."
-        )
+    front = pareto_front(candidates) or _refuse(candidates, target)
     if not as_json:
         show(result_tables.front_table(front, trials))
     make_repeatable()
@@ -95,6 +94,14 @@ def search(
         f"{result.candidate.name}: {result.int8_accuracy:.2%} of "
         f"{result.verification.input_count} held-out images in int8. "
         f"{result.verification.sentence()}. Sources in {result.export.folder}."
+    )
+
+
+def _refuse(candidates: Sequence[Candidate], board: Board) -> NoReturn:
+    smallest = min(candidates, key=lambda candidate: candidate.ram_bytes)
+    raise EdgeError(
+        f"No MobileNetV1 fits {board.name}: the smallest takes {smallest.ram_bytes:,} bytes "
+        f"of RAM and {smallest.flash_bytes:,} of flash."
     )
 
 

@@ -107,7 +107,7 @@ def variants_table(variants: Sequence[Variant]) -> Table:
     """Narrower and smaller versions of a network that would fit.
 
     Args:
-        variants: From `edge.deploy.budget.fitting_variants`.
+        variants: The versions that `edge.deploy.budget.fitting_variants` found.
 
     Returns:
         A table.
@@ -198,7 +198,7 @@ def peak_table(graph: Graph, timeline: Timeline) -> Table:
         right("offset"),
         title=f"Peak of {peak.top_bytes:,} bytes at operator {peak.operator}, {name}",
     )
-    for buffer, offset in timeline.culprits():
+    for buffer, offset in timeline.peak_buffers():
         tensor = None if buffer.tensor is None else graph.tensors[buffer.tensor]
         table.add_row(
             "scratch memory" if tensor is None else escape(tensor.name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import sys
@@ -9,13 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from edge.converter.convert import SAMPLES_FILE, TFLITE_FILE
 from edge.converter.keras_files import MODEL_FILE, load_keras
 from edge.system.subprocesses import ERROR_FILE
-from keras_mobilenet.quantization.transform import set_exporting
 
 
 def main(folder: pathlib.Path) -> None:
@@ -27,6 +25,8 @@ def main(folder: pathlib.Path) -> None:
     Raises:
         Exception: Whatever the converter raises.
     """
+    from keras_mobilenet.quantization.transform import set_exporting
+
     model = load_keras(folder / MODEL_FILE)
     set_exporting(model, True)
     samples_path = folder / SAMPLES_FILE
@@ -35,6 +35,9 @@ def main(folder: pathlib.Path) -> None:
 
 
 def _convert(model: Any, samples: np.ndarray | None) -> bytes:
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
     # A static batch of one: a dynamic one becomes operators on which TFLite Micro aborts.
     signature = tf.TensorSpec((1, *model.input_shape[1:]), model.inputs[0].dtype, name="input")
     function = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
@@ -74,6 +77,12 @@ def _explain(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    # TensorFlow and Keras load these where they are installed, two of the five seconds that it
+    # takes to start; no conversion uses them.
+    for unused in ("jax", "matplotlib", "sklearn"):
+        # None is how Python's import system itself marks a module as missing.
+        sys.modules[unused] = None  # type: ignore[assignment]
     job = pathlib.Path(sys.argv[1])
     try:
         main(job)

@@ -64,4 +64,16 @@ def keras_bytes(model: Any) -> bytes:
 
 
 def first_line(error: Exception) -> str:
+    """The first line of an error's message that says something.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The line, or the name of the error's class if its message is empty.
+
+    Example:
+        >>> first_line(ValueError("\\nno such layer\\nTraceback: ...")), first_line(KeyError())
+        ('no such layer', 'KeyError')
+    """
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -39,7 +39,7 @@ def model_name(model: Any) -> str:
     """The name of a model: what a report calls it and what a package is named after.
 
     Args:
-        model: As `read_model` takes it.
+        model: A Keras model, the path of a file, the bytes of a .tflite, or a `Graph`.
 
     Returns:
         The file's name, the Keras model's name, or `"model"` if it has none.
@@ -59,7 +59,7 @@ def message_name(model: Any) -> str:
     """The words that stand for a model in a message.
 
     Args:
-        model: As `read_model` takes it.
+        model: A Keras model, the path of a file, the bytes of a .tflite, or a `Graph`.
 
     Returns:
         The path of the file, or the subject of a sentence.

@@ -55,13 +55,13 @@ def representative_samples(dataset: Any, input_shape: tuple[int, ...]) -> np.nda
 
 
 def _arrays(dataset: Any) -> Iterable[Any]:
-    """Batches of samples: the array itself, or the items of an iterable or of a function's."""
-    if hasattr(dataset, "shape"):
-        return [dataset]
+    """The batches of samples of a data set, which may be a function that makes them."""
     made = dataset() if callable(dataset) else dataset
+    if hasattr(made, "shape"):
+        return [made]
     if not isinstance(made, Iterable):
         raise ConversionError(
-            f"representative_dataset is a {type(made).__name__}; give an array, an iterable of "
+            f"representative_dataset is {type(made).__name__}; give an array, an iterable of "
             "arrays, or a function without arguments that yields them."
         )
     # One input each: the converter's own form is a list with an array for every input.

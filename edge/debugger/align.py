@@ -18,6 +18,7 @@ from edge.debugger.operator_kinds import (
     KINDS,
     MOVING_OPERATORS,
     activation_bounds,
+    activation_inputs,
     stays_within,
 )
 from edge.errors import ModelError
@@ -65,23 +66,6 @@ class Alignment:
 
     pairs: tuple[AlignedOperator, ...]
     unmatched: tuple[str, ...]
-
-
-def activation_inputs(graph: Graph, op: Operator) -> list[int]:
-    """Lists the inputs of an operator that are activations, not constants.
-
-    Args:
-        graph: The int8 model.
-        op: An operator of the model.
-
-    Returns:
-        The indices of the tensors, in the operator's order.
-
-    Example:
-        >>> activation_inputs(graph, graph.operators[3])
-        [3, 9]
-    """
-    return [index for index in op.inputs if not graph.tensors[index].is_constant]
 
 
 def align_operators(graph: Graph, float_graph: FloatNodes) -> Alignment:

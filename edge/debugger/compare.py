@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.converter.model_source import read_model
+from edge.converter.model_source import message_name, read_model
 from edge.debugger.advice import Finding, advise
 from edge.debugger.align import AlignedOperator, align_operators
 from edge.debugger.kernels import folded_kernel, int8_kernel
@@ -16,9 +16,9 @@ from edge.debugger.result import Comparison, LayerError
 from edge.errors import EdgeError, ModelError
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.tflite.graph import Graph
+from edge.tflite.operators import kernel_of
 from edge.tflite.quantize import real_range, to_real
 from edge.tflite.requantization import scale_of
-from edge.tflite.validate import require_int8
 
 if TYPE_CHECKING:
     from keras_mobilenet.quantization.decompose import FloatNodes
@@ -64,8 +64,7 @@ def compare(
     Source: SQNR per tensor as in arXiv 2106.08295, section 3.
     """
     graph = read_model(model)
-    require_tflm_operators(graph, _name(model))
-    require_int8(graph, _name(model))
+    require_tflm_operators(graph, message_name(model))
     keras_model = _loaded(float_model)
     float_graph = _float_graph(keras_model, graph)
     samples = _inputs(graph, inputs, count, seed)
@@ -103,11 +102,6 @@ def sqnr_db(signal: np.ndarray, noisy: np.ndarray) -> float:
         20.0
     """
     return decibel(*powers(signal, noisy))
-
-
-def _name(model: Any) -> str:
-    """What an error message calls the int8 model."""
-    return os.fspath(model) if isinstance(model, (str, os.PathLike)) else "The model"
 
 
 def _loaded(model: Any) -> Any:
@@ -211,7 +205,7 @@ def _finding(measured: Measurement, pair: AlignedOperator, layer: LayerError) ->
     kernel, rounded = folded_kernel(pair.nodes), int8_kernel(graph, op)
     sums, output = measured.sums[op.index], measured.output_tensor(pair)
     makers = {other.result: other.layer for other in measured.pairs if other.nodes}
-    scales = graph.tensors[op.inputs[1]].quantization if rounded is not None else None
+    scales = kernel_of(graph, op).quantization if rounded is not None else None
     return Finding(
         layer=layer,
         weights=None if kernel is None or rounded is None else (kernel, rounded),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.tflite.graph import Graph, Operator
+from edge.tflite.operators import channel_axis, has_kernel, kernel_of
 
 if TYPE_CHECKING:
     from keras_mobilenet.quantization.decompose import Node
@@ -27,12 +28,12 @@ def int8_kernel(graph: Graph, op: Operator) -> np.ndarray | None:
         >>> int8_kernel(graph, graph.operators[0]).shape
         (4, 27)
     """
-    if op.opcode not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+    if not has_kernel(op):
         return None
-    tensor = graph.tensors[op.inputs[1]]
+    tensor = kernel_of(graph, op)
     if not tensor.is_constant or tensor.dtype != "int8" or tensor.quantization is None:
         return None
-    axis = 3 if op.opcode == "DEPTHWISE_CONV_2D" else 0
+    axis = channel_axis(op)
     flat = np.moveaxis(tensor.values(), axis, 0).reshape(tensor.shape[axis], -1)
     scales, zero_points = tensor.quantization.scales, tensor.quantization.zero_points
     return (flat - np.reshape(zero_points, (-1, 1)).astype(np.float64)) * np.reshape(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.debugger.align import AlignedOperator, activation_inputs
+from edge.debugger.align import AlignedOperator
+from edge.debugger.operator_kinds import activation_inputs
 from edge.errors import ModelError
 from edge.runtimes.interpreters import run_litert_tensors
 from edge.system import signals

@@ -1,10 +1,10 @@
-"""Which float nodes each int8 operator may compute, and which values it can produce."""
+"""Which float nodes an int8 operator may compute, from which inputs, and within which bounds."""
 
 from __future__ import annotations
 
 import math
 
-from edge.tflite.graph import Operator, Tensor
+from edge.tflite.graph import Graph, Operator, Tensor
 from edge.tflite.requantization import activation_range, scale_of, zero_point_of
 
 KINDS = {
@@ -31,6 +31,23 @@ MOVING_OPERATORS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE")
 
 ACTIVATION_OPERATORS = ("RELU", "RELU6", "HARD_SWISH")
 """Activations that TFLite also has as operators of their own."""
+
+
+def activation_inputs(graph: Graph, op: Operator) -> list[int]:
+    """Lists the inputs of an operator that are activations, not constants.
+
+    Args:
+        graph: The int8 model.
+        op: An operator of the model.
+
+    Returns:
+        The indices of the tensors, in the operator's order.
+
+    Example:
+        >>> activation_inputs(graph, graph.operators[3])
+        [3, 9]
+    """
+    return [index for index in op.inputs if not graph.tensors[index].is_constant]
 
 
 def activation_bounds(kind: str) -> tuple[float, float]:

@@ -28,10 +28,10 @@ class Item:
     """One use of a board's memory.
 
     Attributes:
-        memory: Which memory.
-        what: What takes it.
-        bytes: How much.
-        basis: How the figure was found.
+        memory: The memory that is taken.
+        what: The thing that takes it.
+        bytes: The number of bytes that it takes.
+        basis: The way in which the figure was found.
     """
 
     memory: Literal["flash", "RAM"]
@@ -47,7 +47,7 @@ class BankUse:
     Attributes:
         memory: `"flash"` or `"RAM"`.
         bank: The bank.
-        items: What it holds.
+        items: The things that it holds.
     """
 
     memory: str
@@ -56,12 +56,12 @@ class BankUse:
 
     @property
     def bytes(self) -> int:
-        """What is used of the bank, in bytes."""
+        """The part of the bank that is used, in bytes."""
         return sum(item.bytes for item in self.items)
 
     @property
     def over_bytes(self) -> int:
-        """By how much the bank is exceeded, 0 if it is not."""
+        """The bytes by which the bank is exceeded, 0 if it is not."""
         return max(0, self.bytes - self.bank.bytes)
 
 
@@ -73,7 +73,7 @@ class Budget:
         board: The board.
         arena: The tensor arena.
         items: Every use of memory.
-        unmeasured_operators: Operators whose code is in no figure.
+        unmeasured_operators: The operators whose code is in no figure.
     """
 
     board: Board
@@ -83,16 +83,16 @@ class Budget:
 
     @property
     def flash_bytes(self) -> int:
-        """Flash that the model and its code take, in bytes."""
+        """The flash that the model and its code take, in bytes."""
         return sum(item.bytes for item in self.items if item.memory == "flash")
 
     @property
     def ram_bytes(self) -> int:
-        """RAM that inference takes, in bytes."""
+        """The RAM that inference takes, in bytes."""
         return sum(item.bytes for item in self.items if item.memory == "RAM")
 
     def bank_uses(self) -> list[BankUse]:
-        """What lies in which bank: the largest first, each to the bank with the most room.
+        """Puts the largest item first, and each into the bank with the most room.
 
         Returns:
             One `BankUse` per bank, flash first.
@@ -109,12 +109,12 @@ class Budget:
 
     @property
     def flash_over_bytes(self) -> int:
-        """By how much the flash is exceeded, 0 if it is not."""
+        """The bytes by which the flash is exceeded, 0 if it is not."""
         return sum(use.over_bytes for use in self.bank_uses() if use.memory == "flash")
 
     @property
     def ram_over_bytes(self) -> int:
-        """By how much RAM is exceeded, 0 if it is not; nothing is split over two banks."""
+        """The bytes by which RAM is exceeded, 0 if it is not; nothing is split over two banks."""
         return sum(use.over_bytes for use in self.bank_uses() if use.memory == "RAM")
 
     @property
@@ -143,11 +143,11 @@ class Variant:
     """A narrower or smaller version of a network, and what it takes.
 
     Attributes:
-        alpha_factor: Factor of its channels.
-        rho: Factor of its input's sides.
-        input_shape: Height, width, channels.
-        flash_bytes: As in `Budget`.
-        ram_bytes: As in `Budget`.
+        alpha_factor: The factor of its channels.
+        rho: The factor of its input's sides.
+        input_shape: The height, width and channels of its input.
+        flash_bytes: The flash that it takes, as in `Budget`.
+        ram_bytes: The RAM that it takes, as in `Budget`.
     """
 
     alpha_factor: float
@@ -170,8 +170,8 @@ def budget(
     Args:
         graph: An int8 model.
         board: The board.
-        flash_margin_bytes: Flash to leave to the rest of the firmware.
-        ram_margin_bytes: RAM to leave to the rest of the firmware.
+        flash_margin_bytes: The flash to leave to the rest of the firmware.
+        ram_margin_bytes: The RAM to leave to the rest of the firmware.
         predicted: A prediction of the graph's arena that is at hand, see `tensor_arena`.
 
     Returns:
@@ -199,9 +199,9 @@ def budget(
 def require_fit(
     graph: Graph,
     board: Board,
+    *,
     where: str = "The model",
     more: Sequence[Item] = (),
-    *,
     predicted: ArenaPlan | None = None,
 ) -> Budget:
     """Refuses a model that a board cannot hold.
@@ -210,7 +210,7 @@ def require_fit(
         graph: An int8 model.
         board: The board.
         where: The model's name for the message.
-        more: What else takes memory.
+        more: The other things that take memory.
         predicted: A prediction of the graph's arena that is at hand, see `tensor_arena`.
 
     Returns:
@@ -222,7 +222,7 @@ def require_fit(
     Example:
         >>> from edge.catalog.boards import find_board
         >>> hog = Item("RAM", "the rest of the firmware", 131_072, "as asked")
-        >>> require_fit(graph, find_board("nucleo-f446re"), "tiny.tflite", [hog])
+        >>> require_fit(graph, find_board("nucleo-f446re"), where="tiny.tflite", more=[hog])
         Traceback (most recent call last):
         edge.errors.DoesNotFitError: tiny.tflite does not fit. ...
     """
@@ -265,7 +265,7 @@ def budget_of(model: ScaledModel, board: Board) -> Budget:
     """Adds up what a scaled network would take, under the smallest memory plan.
 
     Args:
-        model: From `edge.transforms.scale`.
+        model: The scaled network, from `edge.transforms.scale`.
         board: The board.
 
     Returns:
@@ -297,7 +297,13 @@ def _variant(graph: Graph, board: Board, alpha: float, side: int) -> Variant | N
         return None
     shape = model.graph.input.shape[1:]
     rho = side / max(graph.input.shape[1:3])
-    return Variant(alpha, rho, shape, result.flash_bytes, result.ram_bytes)
+    return Variant(
+        alpha_factor=alpha,
+        rho=rho,
+        input_shape=shape,
+        flash_bytes=result.flash_bytes,
+        ram_bytes=result.ram_bytes,
+    )
 
 
 def _budget(board: Board, arena: Arena, model_bytes: int, library: LibraryUse) -> Budget:

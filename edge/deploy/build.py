@@ -22,7 +22,6 @@ from edge.firmware.image import build_image
 from edge.firmware.render import STACK_BYTES
 from edge.system.files import write_files
 from edge.tflite.graph import Graph
-from edge.tflite.validate import require_int8
 
 if TYPE_CHECKING:
     from keras_mobilenet.preprocessing.preprocessing import Preprocessing
@@ -40,7 +39,7 @@ class Build:
         engine: Schedule, memory plan and packed weights.
         firmware: The image, measured.
         folder: Where the files are.
-        camera: What turns a camera's rows into the model's; None if none was asked for.
+        camera: The code that turns a camera's rows into the model's; None without a camera.
     """
 
     graph: Graph
@@ -52,19 +51,21 @@ class Build:
 
     @property
     def flash_bytes(self) -> int:
-        """What the image takes of the flash."""
+        """The flash that the image takes, in bytes."""
         return self.firmware.flash_bytes
 
     @property
     def ram_bytes(self) -> int:
-        """State, buffers and the whole stack that is set aside."""
+        """The RAM of state, buffers and the whole stack that is set aside, in bytes."""
         return self.firmware.static_ram_bytes + STACK_BYTES
 
 
 def build(
-    model_or_tflite: Any,
-    board: str = "nucleo-f446re",
+    model: Any,
+    board: str | Board = "nucleo-f446re",
     out_dir: str | os.PathLike = "firmware",
+    *,
+    representative_dataset: Any = None,
     is_frame: bool = False,
     ram_bytes: int | None = None,
     camera: str | None = None,
@@ -74,21 +75,23 @@ def build(
 ) -> Build:
     """Writes and compiles a firmware that runs a model without TFLite Micro.
 
-    Rows flow through ring buffers, so that RAM holds a fraction of the tensors; the bytes that come
-    out are those of LiteRT's reference kernels. Nothing is written unless it compiles and fits.
+    RAM holds a few rows of each tensor; the output is that of LiteRT's reference kernels, byte for
+    byte. Nothing is written unless it compiles and fits.
 
     Args:
-        model_or_tflite: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's
-            bytes, or a `Graph`.
-        board: The board's name.
-        out_dir: Folder to write sources and images to; made if it is not there.
+        model: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's bytes, or a
+            `Graph`.
+        board: The name of a board, or a `Board`.
+        out_dir: The folder for sources and images; made if it is not there.
+        representative_dataset: Typical inputs for a Keras model that is not quantization-aware, as
+            `edge.convert` takes them.
         is_frame: Whether a whole image is kept in RAM, in place of one row.
         ram_bytes: If given, the state's memory may take this much to save copying rows.
-        camera: Pixel format of a camera, one of `CAMERA_FORMATS`: the
-            firmware takes its rows, and preprocesses them as the model was trained.
-        camera_width: Of the camera's frames, in pixels.
-        camera_height: Of the camera's frames, in pixels.
-        preprocessing: For a model that does not say what it was trained with.
+        camera: The pixel format of a camera, one of `CAMERA_FORMATS`: the firmware takes its rows,
+            and preprocesses them as the model was trained.
+        camera_width: The width of the camera's frames, in pixels.
+        camera_height: The height of the camera's frames, in pixels.
+        preprocessing: The preprocessing of a model that does not say what it was trained with.
 
     Returns:
         The `Build`.
@@ -105,8 +108,7 @@ def build(
         (440, 1408)
     """
     target = find_board(board)
-    graph = read_model(model_or_tflite)
-    require_int8(graph)
+    graph = read_model(model, representative_dataset)
     source = camera_for(graph, camera, camera_width, camera_height, preprocessing)
     if source is not None and is_frame:
         raise EdgeError("A camera's rows go into the model one by one: leave out the whole frame.")
@@ -116,13 +118,16 @@ def build(
         work = pathlib.Path(name)
         with fitting(target, graph):
             firmware = build_image(engine, target, work, is_frame=is_frame, camera=source)
-        sources = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
-        images = {file: (work / "build" / file).read_bytes() for file in IMAGES}
-    write_files(folder, sources | images)
+        write_files(folder, _sources_and_images(work))
     firmware = dataclasses.replace(firmware, elf=folder / "firmware.elf")
     return Build(
         graph=graph, board=target, engine=engine, firmware=firmware, folder=folder, camera=source
     )
+
+
+def _sources_and_images(work: pathlib.Path) -> dict[str, bytes]:
+    sources = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
+    return sources | {file: (work / "build" / file).read_bytes() for file in IMAGES}
 
 
 @contextlib.contextmanager

@@ -50,8 +50,8 @@ def engine_bank_uses(engine: Engine, board: Board, firmware: Firmware | None) ->
     Args:
         engine: The engine.
         board: The board.
-        firmware: From `measured_firmware`; None where there is no compiler: the code is missing
-            then.
+        firmware: The result of `measured_firmware`; None where there is no compiler: the code is
+            missing then.
 
     Returns:
         A bank of flash, and one of RAM.

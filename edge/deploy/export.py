@@ -237,7 +237,7 @@ def _export_tflm(
     extra = 0 if name is None else larger_record_bytes(graph)
     if extra:
         more += (Item("RAM", "tensor arena: larger records", extra, "at most"),)
-    fit = require_fit(graph, board, where, more, predicted=predicted)
+    fit = require_fit(graph, board, where=where, more=more, predicted=predicted)
     texts = render(graph, board, fit.arena, labels=labels, camera=camera, extra_bytes=extra)
     folder = pathlib.Path(TFLM_FOLDER if out_dir is None else out_dir)
     if name is not None:

@@ -93,12 +93,12 @@ def run(
         >>> done.board.id, done.is_equal
         ('mps2-an386', True)
     """
-    target = emulated_board(find_board(board) if isinstance(board, str) else board)
+    target = emulated_board(find_board(board))
     graph = read_model(model, representative_dataset)
     if inputs is None:
         inputs = random_inputs(graph, count, seed)
     expected = run_litert(graph, inputs)
-    emulation, code_bytes = run_emulated(graph, target, inputs, is_frame)
+    emulation, code_bytes = run_emulated(graph, target, inputs, is_frame=is_frame)
     return Run(
         board=target,
         outputs=emulation.outputs,

@@ -23,7 +23,6 @@ from edge.firmware.host import run_on_host
 from edge.firmware.image import build_image
 from edge.runtimes.interpreters import run_litert, run_tflm
 from edge.tflite.graph import Graph
-from edge.tflite.validate import require_int8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +30,13 @@ class Runner:
     """One way to run a model, beside LiteRT's reference kernels.
 
     Attributes:
-        name: What ran it.
-        equal_count: Inputs on which all output bytes agree with LiteRT's.
-        max_difference: Largest difference of two output bytes.
-        instructions: Of one inference; None where they are not counted.
-        ram_bytes: State, image buffer, output and peak stack; None where they are not measured.
-        code_bytes: Flash beside the weights; None where it is not measured.
+        name: What ran the model.
+        equal_count: The number of inputs on which all output bytes agree with LiteRT's.
+        max_difference: The largest difference of two output bytes.
+        instructions: The instructions of one inference; None where they are not counted.
+        ram_bytes: The bytes of state, image buffer, output and peak stack; None where they are not
+            measured.
+        code_bytes: The flash beside the weights, in bytes; None where it is not measured.
     """
 
     name: str
@@ -52,8 +52,8 @@ class EngineVerification:
     """The outcome of running the same inputs everywhere.
 
     Attributes:
-        input_count: Number of inputs.
-        runners: Who ran them.
+        input_count: The number of inputs.
+        runners: What ran them, with the outcome of each.
     """
 
     input_count: int
@@ -77,6 +77,7 @@ def verify_engine(
     model: Any,
     inputs: np.ndarray | None = None,
     *,
+    representative_dataset: Any = None,
     count: int = 20,
     seed: int = 0,
     boards: Sequence[str | Board] | None = None,
@@ -87,6 +88,8 @@ def verify_engine(
         model: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's bytes, or a
             `Graph`.
         inputs: int8 array, (count, *input shape without the batch); random bytes if None.
+        representative_dataset: Typical inputs for a Keras model that is not quantization-aware, as
+            `edge.convert` takes them.
         count: The number of random inputs.
         seed: The seed of the random inputs.
         boards: The names of boards that QEMU knows, or `Board` objects; all of them if None.
@@ -102,8 +105,7 @@ def verify_engine(
         >>> verify_engine("model.tflite", boards=["mps2-an386"]).is_equal
         True
     """
-    graph = read_model(model)
-    require_int8(graph)
+    graph = read_model(model, representative_dataset)
     if inputs is None:
         inputs = random_inputs(graph, count, seed)
     known = [board for board in catalogue() if board.qemu_machine]
@@ -132,7 +134,7 @@ def verify_engine(
 
 
 def run_emulated(
-    graph: Graph, board: Board, inputs: np.ndarray, is_frame: bool = False
+    graph: Graph, board: Board, inputs: np.ndarray, *, is_frame: bool = False
 ) -> tuple[Emulation, int]:
     """Compiles a model for a board's core and runs its firmware on QEMU.
 

@@ -10,8 +10,8 @@ def template(package: str, name: str) -> jinja2.Template:
     """A template of a package's folder `templates`.
 
     Args:
-        package: Such as `"edge.emit.tflm"`.
-        name: Of the file that it makes.
+        package: The package, such as `"edge.emit.tflm"`.
+        name: The name of the file that the template makes.
 
     Returns:
         The template; a name that it uses and does not get is an error.

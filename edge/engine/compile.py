@@ -80,7 +80,7 @@ def compile_engines(
     Args:
         graph: An int8 model with one input and one output.
         instruction_sets: Some of `INSTRUCTION_SETS`.
-        ram_bytes: As in `compile_engine`.
+        ram_bytes: If given, speed comes first as long as the plan keeps within it.
 
     Returns:
         The `Engine` of each instruction set.
@@ -108,7 +108,7 @@ def schedule_and_pack(
     Args:
         network: The layers.
         instruction_sets: Some of `INSTRUCTION_SETS`.
-        ram_bytes: As in `compile_engine`.
+        ram_bytes: If given, speed comes first as long as the plan keeps within it.
 
     Returns:
         The `Engine` of each instruction set.

@@ -43,7 +43,7 @@ def segment_layout(
 
     Args:
         network: The network.
-        simulation: Its rows from the segment's first layer on.
+        simulation: The simulation of the rows from the segment's first layer on.
         layers: The index of the first layer, and of the one after the last.
         has_heads: Whether new rows may lie beside their rings, which saves memory, and copies rows.
 
@@ -54,29 +54,14 @@ def segment_layout(
         >>> from edge.engine.layers import network_of
         >>> network = network_of(graph)
         >>> segment_layout(network, Simulation(network, 0), (0, 1), has_heads=True).slots
-        {0: 2, 3: 8}
+        {0: 2, 3: 4}
     """
-    first, end = layers
+    end = layers[1]
     source, result = simulation.flow.source, network.layers[end - 1].output
     is_streamed = simulation.flow.is_streamed
     last_step = simulation.ends[end - 1]
     rows = network.rows
-    tensors = dict.fromkeys(t for layer in network.layers[first:end] for t in layer.inputs)
-    slots: dict[int, int] = {}
-    heads: list[int] = []
-    for tensor in (*tensors, result):
-        height = rows[tensor].height
-        kept, alive = simulation.history[tensor].until(last_step)
-        if tensor in network.in_one_piece:
-            kept = alive = height
-        if tensor == result or (tensor == source and not is_streamed):
-            slots[tensor] = height
-        elif tensor == network.input or (has_heads and kept < alive):
-            # A new row of the input is the caller's memory.
-            slots[tensor] = kept
-            heads.append(tensor)
-        else:
-            slots[tensor] = alive
+    slots, heads = _rings(network, simulation, layers, has_heads)
     uses = {tensor: simulation.head_use(tensor, slots[tensor]) for tensor in heads}
     occupied = {t: use.occupied for t, use in uses.items() if t != network.input}
     head_offsets, heads_bytes = _place_heads(network, occupied, (2 << last_step) - 1)
@@ -98,6 +83,31 @@ def segment_layout(
             use.copies_until(last_step) * rows[tensor].row_bytes for tensor, use in uses.items()
         ),
     )
+
+
+def _rings(
+    network: Network, simulation: Simulation, layers: tuple[int, int], has_heads: bool
+) -> tuple[dict[int, int], list[int]]:
+    """The rows of each ring, and the tensors whose new rows lie beside theirs."""
+    first, end = layers
+    source, result = simulation.flow.source, network.layers[end - 1].output
+    tensors = dict.fromkeys(t for layer in network.layers[first:end] for t in layer.inputs)
+    slots: dict[int, int] = {}
+    heads: list[int] = []
+    for tensor in (*tensors, result):
+        height = network.rows[tensor].height
+        kept, alive = simulation.history[tensor].until(simulation.ends[end - 1])
+        if tensor in network.in_one_piece:
+            kept = alive = height
+        if tensor == result or (tensor == source and not simulation.flow.is_streamed):
+            slots[tensor] = height
+        elif tensor == network.input or (has_heads and kept < alive):
+            # A new row of the input is the caller's memory.
+            slots[tensor] = kept
+            heads.append(tensor)
+        else:
+            slots[tensor] = alive
+    return slots, heads
 
 
 def _place_heads(

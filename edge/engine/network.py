@@ -112,7 +112,7 @@ class Network:
     Attributes:
         graph: The model.
         layers: The layers in order of execution.
-        rows: By tensor index: how each tensor that a layer reads or makes is cut into rows.
+        rows: How each tensor that a layer reads or makes is cut into rows, by tensor index.
         input: The tensor index of the input.
         output: The tensor index of the output.
     """

@@ -73,7 +73,7 @@ def kernel_for(network: Network, layer: Layer, instructions: str) -> Kernel:
 
     Args:
         network: The network.
-        layer: One of its layers.
+        layer: A layer of the network.
         instructions: The instruction set, `"portable"`, `"dsp"` or `"mve"`.
 
     Returns:

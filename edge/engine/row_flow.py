@@ -13,9 +13,9 @@ class RowFlow:
         first_layer: The index of a layer at which one tensor carries all that is needed.
 
     Attributes:
-        made: By tensor, the number of rows that are there.
-        oldest: By tensor, the first row that some layer has still to read: the tensor's height if
-            all have read it, 0 of the last one, which stays whole.
+        made: The number of rows of each tensor that are there.
+        oldest: The first row of each tensor that some layer has still to read: the tensor's height
+            if all have read it, 0 of the last one, which stays whole.
     """
 
     def __init__(self, network: Network, first_layer: int = 0):

@@ -95,8 +95,8 @@ class Simulation:
 
     Attributes:
         events: What was done, in order, without the copies.
-        ends: By layer index, the number of the step that made the layer's last row.
-        history: What happened to each tensor.
+        ends: The number of the step that made a layer's last row, by layer index.
+        history: The history of each tensor's rows, by tensor index.
     """
 
     def __init__(self, network: Network, first_layer: int):

@@ -63,7 +63,7 @@ class Segment:
         result: The tensor that is whole at the end.
         slots: The number of rows in each tensor's ring.
         heads: The tensors whose new rows lie beside their rings.
-        steps: What to do, in order.
+        steps: The steps, in order.
         head_offsets: Where heads lie in the workspace, in bytes.
         workspace_bytes: The size of rings, heads and scratch memory.
         scratch_bytes: The most that a kernel needs.
@@ -90,7 +90,7 @@ class StreamPlan:
 
     Attributes:
         network: The network that it runs.
-        segments: One after the other.
+        segments: The segments, in the order in which they run.
         stores: Where each tensor lies, by tensor index.
         scratch_offset: Where each segment's scratch memory lies, in bytes.
         memory_bytes: The size of the state's memory.

@@ -18,10 +18,9 @@ class Piece:
     Attributes:
         kind: `"whole"`: rows of a tensor that has a place for all of them; `"ring"`: rows in a
             ring; `"new row"`: one beside its ring; `"scratch"`: a kernel's own.
-        index: Of the tensor, or of the layer whose scratch memory it is.
-        offset: Where it starts in the state's memory, in bytes. A ring counts whole, with the
-            slots that are free for a moment.
-        bytes: Size.
+        index: The index of the tensor, or of the layer whose scratch memory it is.
+        offset: Where it starts in the state's memory, in bytes.
+        bytes: The size. A ring counts whole, with the slots that are free for a moment.
         rows: The first row that is alive, and the one after the last; both 0 for scratch memory.
     """
 
@@ -42,10 +41,10 @@ class StreamMoment:
     """The state's memory while one row is made.
 
     Attributes:
-        layer: Index of the layer that makes it.
-        row: Its number.
-        segment: Index of the segment that the layer runs in.
-        pieces: What is in use.
+        layer: The index of the layer that makes it.
+        row: The number of the row.
+        segment: The index of the segment that the layer runs in.
+        pieces: The memory that is in use.
     """
 
     layer: int
@@ -55,7 +54,7 @@ class StreamMoment:
 
     @property
     def alive_bytes(self) -> int:
-        """Sum of what is in use."""
+        """The sum of what is in use."""
         return sum(piece.bytes for piece in self.pieces)
 
     @property
@@ -69,7 +68,7 @@ def stream_timeline(plan: StreamPlan, scratch_bytes: tuple[int, ...]) -> tuple[S
 
     Args:
         plan: The schedule.
-        scratch_bytes: What each layer's kernel needs while it makes a row.
+        scratch_bytes: The memory that each layer's kernel needs while it makes a row.
 
     Returns:
         One `StreamMoment` per row that is made, in order.

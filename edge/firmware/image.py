@@ -41,6 +41,8 @@ def build_image(
         >>> from edge.catalog.boards import find_board
         >>> from edge.engine.compile import compile_engine
         >>> engine, board = compile_engine(graph, "dsp"), find_board("nucleo-f446re")
+        >>> folder = pathlib.Path("sources")
+        >>> folder.mkdir()
         >>> build_image(engine, board, folder).weights_bytes
         1408
     """

@@ -23,7 +23,7 @@ from edge.firmware.image import build_image
 PROFILE_FILE = "profile.bin"
 WORDS_PER_STEP = 3
 INSTRUCTIONS_PER_TURN = 4
-"""Of the loop in profile.c that waits for the clock to tick."""
+"""The length of the loop in profile.c that waits for the clock to tick."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Profile:
     Attributes:
         board: The emulated board that they were counted on.
         engine: The engine that ran.
-        layer_instructions: Of each of the engine's layers, copying its rows to their ring included.
-        input_instructions: Of copying rows of the input to their ring.
+        layer_instructions: The instructions of each layer, copying its rows to their ring included.
+        input_instructions: The instructions of copying rows of the input to their ring.
         emulation: The same inference without the probe: its count is the whole inference's.
     """
 
@@ -46,7 +46,7 @@ class Profile:
 
     @property
     def instructions(self) -> int:
-        """Of the whole inference, measured at once, without the probe."""
+        """The instructions of the whole inference, measured at once, without the probe."""
         return self.emulation.instructions
 
     @property
@@ -120,10 +120,11 @@ def profile(engine: Engine, board: Board, *, seed: int = 0) -> Profile:
     empty = totals[-1] / costs[-1, 2]
     counts = totals - costs[:, 2] * empty
     kept = dict(zip(tensors, counts[layers:], strict=False))
+    by_layer = (counts[layer.index] + kept[layer.output] for layer in engine.network.layers)
     return Profile(
-        target,
-        engine,
-        tuple(round(counts[layer.index] + kept[layer.output]) for layer in engine.network.layers),
-        round(kept[engine.network.input]),
-        emulation,
+        board=target,
+        engine=engine,
+        layer_instructions=tuple(round(count) for count in by_layer),
+        input_instructions=round(kept[engine.network.input]),
+        emulation=emulation,
     )

@@ -35,8 +35,8 @@ class ArenaRule:
     """What one operator takes of TFLite Micro's arena.
 
     Attributes:
-        records: By the platform's bytes in a pointer: 4 for any Cortex-M, 8 for the tflite-micro
-            Python package on x86-64.
+        records: The operator's records by the platform's bytes in a pointer: 4 for any Cortex-M, 8
+            for the tflite-micro Python package on x86-64.
         cmsis_nn_data_bytes: Size of the record of CMSIS-NN's kernel; None if it has none of its
             own.
         scratch: The scratch memory that either kernel asks for, in bytes, request by request.

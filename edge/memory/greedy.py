@@ -20,9 +20,9 @@ def greedy_offsets(
     those already placed that are alive at the same time.
 
     Args:
-        sizes: Bytes to reserve for each buffer.
-        buffers: Their live ranges.
-        fixed: Offsets that a file prescribes; those buffers come first, unchecked.
+        sizes: The bytes to reserve for each buffer.
+        buffers: The buffers, whose live ranges count.
+        fixed: The offsets that a file prescribes, in bytes; those buffers come first, unchecked.
 
     Returns:
         The offset of each buffer, in bytes.
@@ -56,11 +56,11 @@ def greedy_offsets(
 
 
 def align_up(value: int, alignment: int = ALIGNMENT) -> int:
-    """The next multiple of an alignment.
+    """Rounds a size up to a multiple of an alignment.
 
     Args:
-        value: Bytes.
-        alignment: Bytes.
+        value: The size, in bytes.
+        alignment: The alignment, in bytes.
 
     Returns:
         `value` or a little more.

@@ -12,11 +12,11 @@ class Buffer:
     """A piece of memory with its size and its live range.
 
     Attributes:
-        bytes: Its size.
-        first: Time of the first use. Time 0 is before the first operator, operator `i` runs at
+        bytes: The size of the memory.
+        first: The time of the first use. Time 0 is before the first operator, operator `i` runs at
             time `i + 1`.
-        last: Time of the last use, inclusive.
-        tensor: Index of the tensor it holds, None for a kernel's scratch memory.
+        last: The time of the last use, inclusive.
+        tensor: The index of the tensor that it holds, None for a kernel's scratch memory.
     """
 
     bytes: int

@@ -118,12 +118,12 @@ def plan_offline(
     overlaps: Distances | None = None,
     seconds: float = 1.0,
 ) -> OfflinePlan:
-    """Searches for the smallest plan.
+    """Searches for the smallest memory plan.
 
     Args:
-        buffers: What to place.
-        overlaps: Pairs that may share memory, see `edge.memory.overlap`; none by default.
-        seconds: How long to go on once the quick ways have not reached the bound.
+        buffers: The buffers to place.
+        overlaps: The pairs that may share memory, see `edge.memory.overlap`; none by default.
+        seconds: How many seconds to go on once the quick ways have not reached the bound.
 
     Returns:
         The best `OfflinePlan` found, with the proven bound.

@@ -17,11 +17,11 @@ from edge.tflite.operators import padding_of
 
 
 def reference_overlaps(graph: Graph, buffers: tuple[Buffer, ...]) -> dict[tuple[int, int], int]:
-    """The overlaps that the reference kernels stand.
+    """Finds the overlaps of outputs with inputs that the reference kernels bear.
 
     Args:
         graph: The model.
-        buffers: Its buffers, as in `edge.memory.live_ranges`.
+        buffers: The model's buffers with their live ranges.
 
     Returns:
         `(output, input) -> bytes`: positions in `buffers`, and how far above the output's start the

@@ -15,7 +15,7 @@ class Moment:
     """The arena's head while one operator runs.
 
     Attributes:
-        operator: Its index.
+        operator: The operator's index.
         alive_bytes: Sum of what is alive, each rounded up to 16.
         top_bytes: Where the highest live buffer ends: what the plan needs at this time.
     """
@@ -27,7 +27,7 @@ class Moment:
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """Memory over one inference.
+    """The memory of one inference, operator by operator.
 
     Attributes:
         moments: One per operator.
@@ -44,11 +44,11 @@ class Timeline:
         """The operator at which the plan reaches highest; of several, where most is alive."""
         return max(self.moments, key=lambda moment: (moment.top_bytes, moment.alive_bytes))
 
-    def culprits(self) -> list[tuple[Buffer, int]]:
-        """What is alive at the peak.
+    def peak_buffers(self) -> list[tuple[Buffer, int]]:
+        """Lists the buffers that are alive at the peak.
 
         Returns:
-            Buffers with their offsets, the largest first.
+            The buffers with their offsets in bytes, the largest first.
         """
         time = self.peak.operator + 1
         alive = [

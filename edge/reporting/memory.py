@@ -1,4 +1,4 @@
-"""Memory over time as a picture needs it: the same for TFLite Micro and for the engine."""
+"""Prepares memory over time for drawing, in one form for TFLite Micro and for the engine."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from edge.tflite.graph import Graph
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """A part of a box's life in which it does not change.
+    """A part of a box's life in which its place in memory does not change.
 
     Attributes:
-        first: The first moment.
-        last: The last moment.
-        bottom: Where it starts, in bytes.
-        top: Where it ends, in bytes.
-        rows: The rows that are alive, the end excluded; None where a tensor comes and goes whole.
+        first: The index of the first moment.
+        last: The index of the last moment.
+        bottom: The offset of its first byte.
+        top: The offset behind its last byte.
+        rows: The first live row and the one behind the last; None where the tensor is kept whole.
     """
 
     first: int
@@ -38,9 +38,9 @@ class Box:
     Attributes:
         name: The tensor's name, or what else it is.
         kind: `"tensor"`, or as in `edge.engine.timeline.Piece`.
-        shape: Of the tensor, empty for scratch memory.
-        height: Rows of the whole tensor; 0 where it has no rows of its own.
-        spans: Its life, in order; there may be gaps.
+        shape: The shape of the tensor, empty for scratch memory.
+        height: The number of rows of the whole tensor; 0 where it has no rows of its own.
+        spans: The parts of its life, in order; there may be gaps.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Box:
     spans: tuple[Span, ...]
 
     def at(self, moment: int) -> Span | None:
-        """What it is at a moment.
+        """Finds the span of a moment.
 
         Args:
-            moment: The moment's index.
+            moment: The index of the moment.
 
         Returns:
-            The span, None if it is not alive.
+            The span, or None if the box is not alive then.
         """
         return next((span for span in self.spans if span.first <= moment <= span.last), None)
 
@@ -66,9 +66,9 @@ class MemoryMoment:
     """A moment of an inference.
 
     Attributes:
-        operator: Index of the operator that runs.
+        operator: The index of the operator that runs.
         row: The row that it makes, None where it makes all at once.
-        alive_bytes: Sum of what is alive.
+        alive_bytes: The sum of what is alive.
         top_bytes: Where the highest live thing ends.
     """
 
@@ -83,10 +83,10 @@ class MemoryView:
     """Memory over one inference.
 
     Attributes:
-        boxes: What takes memory.
-        moments: In order.
+        boxes: All that takes memory.
+        moments: The moments of the inference, in order.
         edges: Where each moment begins on an axis from 0 to 1; one more for the end.
-        marks: Labels of the axis: index of a moment, and text.
+        marks: The labels of the axis: the index of a moment, and text.
     """
 
     boxes: tuple[Box, ...]
@@ -104,17 +104,17 @@ class MemoryView:
 
     @property
     def peak_bytes(self) -> int:
-        """How high memory reaches."""
+        """The offset behind the highest byte that is ever used."""
         return self.moments[self.peak].top_bytes
 
     def spread_marks(self, gap: float) -> list[tuple[int, str]]:
-        """The marks that are not too near the one before.
+        """Leaves out the marks that are too near to the one before.
 
         Args:
-            gap: The least distance of two, as a share of the axis.
+            gap: The smallest distance of two marks, as a share of the axis.
 
         Returns:
-            As `marks`.
+            The remaining marks: the index of a moment and its text.
         """
         kept: list[tuple[int, str]] = []
         for moment, text in self.marks:
@@ -123,22 +123,22 @@ class MemoryView:
         return kept
 
     def tensor_numbers(self) -> dict[str, int]:
-        """Tensors in the order in which they come to life, for colours.
+        """Numbers the tensors in the order in which they are made, to choose their colors.
 
         Returns:
-            A number by tensor name; memory that is no tensor's has none.
+            The number of each tensor, by its name; scratch memory has none.
         """
         names = dict.fromkeys(box.name for box in self.boxes if box.kind != "scratch")
         return {name: number for number, name in enumerate(names)}
 
     def alive(self, moment: int) -> list[tuple[Box, Span]]:
-        """What is alive at a moment.
+        """Lists the boxes that are alive at a moment.
 
         Args:
-            moment: Its index.
+            moment: The index of the moment.
 
         Returns:
-            Boxes and what they are then, the largest first.
+            The boxes with their spans at that moment, the largest first.
         """
         pairs = ((box, box.at(moment)) for box in self.boxes)
         found = [(box, span) for box, span in pairs if span is not None]
@@ -146,11 +146,11 @@ class MemoryView:
 
 
 def tflm_memory(graph: Graph, timeline: Timeline) -> MemoryView:
-    """The tensor arena's activations under TFLite Micro, operator by operator.
+    """Draws up the memory of the tensor arena under TFLite Micro, operator by operator.
 
     Args:
-        graph: The model.
-        timeline: Its memory.
+        graph: The int8 model.
+        timeline: The memory of the model over time.
 
     Returns:
         The `MemoryView`.
@@ -175,13 +175,13 @@ def tflm_memory(graph: Graph, timeline: Timeline) -> MemoryView:
 
 
 def engine_memory(engine: Engine) -> MemoryView:
-    """The engine's state, row by row.
+    """Draws up the memory of the engine's state, row by row.
 
-    A chain of layers that run together is as wide as it has layers: late layers make few rows, and
-    by rows alone would be too narrow to see.
+    The width of a segment follows the number of its layers: late layers make few rows, and by rows
+    alone they would be too narrow to see.
 
     Args:
-        engine: The engine.
+        engine: The engine, whose plan says what is alive.
 
     Returns:
         The `MemoryView`.
@@ -218,9 +218,9 @@ def _buffer_box(graph: Graph, buffer: Buffer, offset: int) -> Box:
     # Time 0 is before the first operator, which runs at time 1.
     span = Span(max(buffer.first, 1) - 1, buffer.last - 1, offset, offset + buffer.bytes)
     if buffer.tensor is None:
-        return Box("scratch memory", "scratch", (), 0, (span,))
+        return Box(name="scratch memory", kind="scratch", shape=(), height=0, spans=(span,))
     tensor = graph.tensors[buffer.tensor]
-    return Box(tensor.name, "tensor", tensor.shape, 0, (span,))
+    return Box(name=tensor.name, kind="tensor", shape=tensor.shape, height=0, spans=(span,))
 
 
 def _piece_boxes(engine: Engine, moments: Sequence[StreamMoment]) -> tuple[Box, ...]:
@@ -228,7 +228,9 @@ def _piece_boxes(engine: Engine, moments: Sequence[StreamMoment]) -> tuple[Box, 
     for number, moment in enumerate(moments):
         for piece in moment.pieces:
             life = spans.setdefault((piece.kind, piece.index), [])
-            new = Span(number, number, piece.offset, piece.end, _rows(piece))
+            new = Span(
+                first=number, last=number, bottom=piece.offset, top=piece.end, rows=_rows(piece)
+            )
             if life and _goes_on(life[-1], new):
                 life[-1] = dataclasses.replace(life[-1], last=number)
             else:
@@ -238,11 +240,18 @@ def _piece_boxes(engine: Engine, moments: Sequence[StreamMoment]) -> tuple[Box, 
         if kind == "scratch":
             op = engine.network.layers[index].op
             name = f"scratch memory of operator {op.index}, {op.opcode}"
-            boxes.append(Box(name, kind, (), 0, tuple(life)))
+            boxes.append(Box(name=name, kind=kind, shape=(), height=0, spans=tuple(life)))
         else:
             tensor = engine.network.graph.tensors[index]
-            height = engine.network.rows[index].height
-            boxes.append(Box(tensor.name, kind, tensor.shape, height, tuple(life)))
+            boxes.append(
+                Box(
+                    name=tensor.name,
+                    kind=kind,
+                    shape=tensor.shape,
+                    height=engine.network.rows[index].height,
+                    spans=tuple(life),
+                )
+            )
     return tuple(boxes)
 
 

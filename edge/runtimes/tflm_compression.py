@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.errors import MissingToolError, ModelError
 from edge.tflite.graph import Graph, Tensor
+from edge.tflite.operators import channel_axis, has_kernel, kernel_of
 
 LARGEST_INDEX_BITS = 7
 """The widest index that TFLite Micro's lookup tables support."""
@@ -77,9 +78,7 @@ def compress_weights(graph: Graph) -> bytes:
     from tflite_micro.tensorflow.lite.micro.compression.compress import compress
 
     kernels = [
-        graph.tensors[op.inputs[1]]
-        for op in graph.operators
-        if op.opcode in ("CONV_2D", "FULLY_CONNECTED")
+        kernel_of(graph, op) for op in graph.operators if has_kernel(op) and channel_axis(op) == 0
     ]
     chosen = [
         spec.Tensor(

@@ -16,7 +16,7 @@ def quantized_multiplier(real_multiplier: float) -> tuple[int, int]:
     """Splits a real multiplier into TFLite's 31-bit fixed-point multiplier and shift.
 
     Args:
-        real_multiplier: A number, not negative.
+        real_multiplier: The ratio of scales to split, not negative.
 
     Returns:
         `(multiplier, shift)`: `real = multiplier * 2 ** (shift - 31)`, multiplier in
@@ -43,14 +43,14 @@ def quantized_multiplier(real_multiplier: float) -> tuple[int, int]:
 
 
 def high_multiply(a: np.ndarray | int, b: np.ndarray | int) -> np.ndarray:
-    """The upper 32 bits of twice a product, rounded.
+    """Computes the upper 32 bits of twice a product, rounded.
 
     Args:
-        a: Whole numbers of 32 bits.
-        b: Whole numbers of 32 bits, not both the most negative.
+        a: An array of whole numbers of 32 bits.
+        b: An array of the same shape or a number; not both the most negative.
 
     Returns:
-        int64 array.
+        An int64 array.
 
     Example:
         >>> int(high_multiply(3, 2**30))
@@ -65,11 +65,11 @@ def divide_by_power(value: np.ndarray, exponent: np.ndarray | int) -> np.ndarray
     """Divides by a power of two, rounded to nearest, ties away from zero.
 
     Args:
-        value: Whole numbers.
-        exponent: Of two, 0 to 31; a scalar or an array of the same shape.
+        value: An array of whole numbers.
+        exponent: The exponent of two, 0 to 31; a scalar or an array of the same shape.
 
     Returns:
-        int64 array.
+        An int64 array.
 
     Example:
         >>> divide_by_power(np.array([5, -5, -6]), 1).tolist()
@@ -88,12 +88,12 @@ def requantize(
     """Scales accumulators with the two roundings of TFLite's reference kernels.
 
     Args:
-        accumulator: Whole numbers of 32 bits.
-        multiplier: 31-bit fixed point, a scalar or an array (channels,).
-        shift: Left if positive, of the shape of `multiplier`.
+        accumulator: An array of whole numbers of 32 bits.
+        multiplier: The 31-bit fixed-point multiplier, a scalar or an array (channels,).
+        shift: The bits to shift left, negative to the right, of the shape of `multiplier`.
 
     Returns:
-        int64 array, before the zero point is added.
+        An int64 array, before the zero point is added.
 
     Example:
         >>> requantize(np.array([100, -100]), *quantized_multiplier(0.125)).tolist()
@@ -110,12 +110,12 @@ def requantize_once(accumulator: np.ndarray, multiplier: int, shift: int) -> np.
     """Scales accumulators with one rounding, as LiteRT's FULLY_CONNECTED does.
 
     Args:
-        accumulator: Whole numbers of 32 bits.
-        multiplier: 31-bit fixed point.
-        shift: Left if positive.
+        accumulator: An array of whole numbers of 32 bits.
+        multiplier: The 31-bit fixed-point multiplier.
+        shift: The bits to shift left, negative to the right.
 
     Returns:
-        int64 array, before the zero point is added.
+        An int64 array, before the zero point is added.
 
     Example:
         >>> requantize_once(np.array([100, -100]), *quantized_multiplier(0.125)).tolist()
@@ -128,14 +128,14 @@ def requantize_once(accumulator: np.ndarray, multiplier: int, shift: int) -> np.
 
 
 def exp_table(input_scale: float, beta: float) -> np.ndarray:
-    """`exp(-beta * input_scale * steps)` as SOFTMAX computes it.
+    """Tabulates `exp(-beta * input_scale * steps)` as SOFTMAX computes it.
 
     Args:
-        input_scale: Scale of the int8 input.
-        beta: SOFTMAX's option.
+        input_scale: The scale of the int8 input.
+        beta: The factor of the inputs, an option of SOFTMAX.
 
     Returns:
-        int64 array (256,), 31-bit fixed point; 0 where the kernel leaves the term out.
+        An int64 array (256,) in 31-bit fixed point; 0 where the kernel leaves the term out.
 
     Raises:
         ModelError: If the scale is so small that all outputs are equal.
@@ -156,13 +156,14 @@ def exp_table(input_scale: float, beta: float) -> np.ndarray:
 
 
 def reciprocal(total: int) -> tuple[int, int]:
-    """One over a sum of exponentials, by Newton's division in fixed point.
+    """Divides one by a sum of exponentials, by Newton's method in fixed point.
 
     Args:
-        total: The sum, positive, with 12 bits above the binary point.
+        total: The positive sum, with 12 bits above the binary point.
 
     Returns:
-        `(reciprocal, bits)`: 31-bit fixed point of the sum shifted down by `bits`.
+        `(reciprocal, bits)`: the reciprocal in 31-bit fixed point, of the sum shifted down by
+        `bits`.
 
     Example:
         >>> reciprocal(1 << 20)
@@ -185,7 +186,7 @@ def _clamped(value: int) -> int:
 
 
 def _exp_on_negative(a: np.ndarray) -> np.ndarray:
-    """Of Q5.26 numbers: a polynomial for the quarter, then a product per bit."""
+    """The exponential of Q5.26 numbers: a polynomial for the quarter, then a product per bit."""
     quarter = 1 << 24
     rest = (a & (quarter - 1)) - quarter
     x = (rest << 5) + (1 << 28)

@@ -17,7 +17,7 @@ class Graph:
 
     Attributes:
         tensors: All tensors, by index.
-        operators: In execution order.
+        operators: All operators, in execution order.
         inputs: Indices of the model's inputs.
         outputs: Indices of the model's outputs.
         content: The file's bytes.

@@ -1,4 +1,4 @@
-"""The entries that a .tflite file carries beside its network, by name."""
+"""Reads and writes the named entries that a .tflite file carries beside its network."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def with_metadata(content: bytes, name: bytes, data: bytes, what: str) -> bytes:
 
     Args:
         content: The file's bytes.
-        name: Of the entry.
-        data: Of the entry.
-        what: What it is, for the message.
+        name: The entry's name.
+        data: The entry's bytes.
+        what: What the entry is, for the message.
 
     Returns:
         The new file's bytes: the same network, the same weights.
@@ -42,10 +42,10 @@ def metadata(content: bytes, name: bytes) -> bytes | None:
 
     Args:
         content: The file's bytes.
-        name: Of the entry.
+        name: The entry's name.
 
     Returns:
-        Its data; None if there is no such entry.
+        The entry's bytes; None if there is no such entry.
 
     Raises:
         ModelError: If the file is damaged.

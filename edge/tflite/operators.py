@@ -1,4 +1,9 @@
-"""One entry per operator: how its options are read, its output's shape, its window, its weights."""
+"""One entry per operator: how its options are read, its output's shape, its window, its weights.
+
+A rule for the shape takes the operator, its inputs, and the shape that the file states for the
+output: RESHAPE and FULLY_CONNECTED keep the stated rank. Where the tensors contradict the operator
+it raises a `ValueError`.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +12,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
 from edge.errors import ModelError
-from edge.tflite.options import (
-    add_options,
-    convolution_options,
-    dense_options,
-    depthwise_options,
-    mean_options,
-    pool_options,
-    softmax_options,
-)
-from edge.tflite.shapes import (
-    averaged_axes,
-    averaged_shape,
-    broadcast_shape,
-    convolved_shape,
-    dense_shape,
-    depthwise_shape,
-    kept_shape,
-    leading_padding,
-    padded_shape,
-    pooled_shape,
-    reshaped_shape,
-)
+from edge.tflite.options import options_reader
 from edge.tflite.tensors import Operator, Tensor
+from edge.tflite.windows import LARGEST_STEP, leading_padding, slid_sides
+
+Shape = tuple[int, ...]
 
 
 class HasTensors(Protocol):
@@ -56,7 +46,7 @@ class OperatorRule:
             alone, where both have as many.
     """
 
-    shape: Callable[[Operator, Sequence[Tensor], tuple[int, ...]], tuple[int, ...]]
+    shape: Callable[[Operator, Sequence[Tensor], Shape], Shape]
     options: Callable[[Any], dict[str, Any]] | None = None
     kernel: int | None = None
     channel_axis: int = 0
@@ -64,31 +54,147 @@ class OperatorRule:
     is_channelwise: bool = False
 
 
+def _kept_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
+    """The output has the shape of the input."""
+    return inputs[0].shape
+
+
+def _broadcast_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
+    """The output has the shape to which both inputs are broadcast."""
+    return np.broadcast_shapes(inputs[0].shape, inputs[1].shape)
+
+
+def _reshaped_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
+    """The output has the stated shape; at another size, if it is flat, as many elements."""
+    count = inputs[0].element_count
+    if math.prod(stated) == count:
+        return stated
+    if math.prod(stated[:-1]) != 1:
+        raise ValueError(f"{op.opcode} of {inputs[0].shape} to {stated}")
+    return (*stated[:-1], count)
+
+
+def _pooled_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
+    """The output is an image with the channels of the input."""
+    batch, *_, channels = source = _image(inputs[0].shape)
+    return (batch, *slid_sides(source, op.options["filter"], op), channels)
+
+
+def _padded_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
+    """The output is larger by what the second input says for each side of each axis."""
+    source = inputs[0].shape
+    pads = inputs[1].values().reshape(len(source), 2)
+    if pads.min() < 0 or pads.max() > LARGEST_STEP:
+        raise ValueError(f"padding {pads.tolist()}")
+    return tuple(int(size + sum(pad)) for size, pad in zip(source, pads, strict=True))
+
+
+def _averaged_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
+    """The output lacks the axes that the second input names, or has one element along each."""
+    source, axes = inputs[0].shape, _averaged_axes(inputs)
+    if op.options.get("keep_dims"):
+        return tuple(1 if n in axes else size for n, size in enumerate(source))
+    return tuple(size for n, size in enumerate(source) if n not in axes)
+
+
+def _averaged_axes(inputs: Sequence[Tensor]) -> tuple[int, ...]:
+    rank = len(inputs[0].shape)
+    axes = {int(axis) for axis in inputs[1].values().reshape(-1)}
+    if not all(-rank <= axis < rank for axis in axes):
+        raise ValueError(f"MEAN of {inputs[0].shape} over axes {sorted(axes)}")
+    return tuple(sorted({axis % rank for axis in axes}))
+
+
+def _convolved_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
+    """The output is an image with a channel per filter of the kernel."""
+    source, kernel = _image(inputs[0].shape), _image(inputs[1].shape)
+    if source[3] % kernel[3]:
+        raise ValueError(f"{op.opcode} of {source} with a kernel of {kernel}")
+    _require_biases(op, inputs, kernel[0])
+    return (source[0], *slid_sides(source, kernel[1:3], op), kernel[0])
+
+
+def _depthwise_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
+    """The output is an image with one or more channels for each channel of the input."""
+    source, kernel = _image(inputs[0].shape), _image(inputs[1].shape)
+    if kernel[3] % source[3] or kernel[0] != 1:
+        raise ValueError(f"{op.opcode} of {source} with a kernel of {kernel}")
+    _require_biases(op, inputs, kernel[3])
+    return (source[0], *slid_sides(source, kernel[1:3], op), kernel[3])
+
+
+def _dense_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
+    """The output has a row per group of elements that the kernel takes at once."""
+    source, (made, taken) = inputs[0], inputs[1].shape
+    if taken < 1 or source.element_count % taken:
+        raise ValueError(f"{op.opcode} of {source.shape} with weights of {inputs[1].shape}")
+    _require_biases(op, inputs, made)
+    if math.prod(stated[:-1]) == source.element_count // taken:
+        return (*stated[:-1], made)
+    if source.shape[-1] != taken:
+        raise ValueError(f"{op.opcode} making {stated} of {source.shape}")
+    return (*source.shape[:-1], made)
+
+
+def _require_biases(op: Operator, inputs: Sequence[Tensor], channels: int) -> None:
+    if len(inputs) > 2 and inputs[2].element_count != channels:
+        count = inputs[2].element_count
+        raise ValueError(f"{op.opcode} with {count} biases for {channels} channels")
+
+
+def _image(shape: Shape) -> tuple[int, int, int, int]:
+    if len(shape) != 4 or min(shape) < 1:
+        raise ValueError(f"{shape} is no image")
+    return shape[0], shape[1], shape[2], shape[3]
+
+
 _POOL = OperatorRule(
-    shape=pooled_shape, options=pool_options, is_windowed=True, is_channelwise=True
+    shape=_pooled_shape,
+    options=options_reader(schema.Pool2DOptions, "filter", "stride", "padding", "activation"),
+    is_windowed=True,
+    is_channelwise=True,
 )
-_ELEMENTWISE = OperatorRule(shape=kept_shape, is_channelwise=True)
+_ELEMENTWISE = OperatorRule(shape=_kept_shape, is_channelwise=True)
 
 OPERATORS = {
     "CONV_2D": OperatorRule(
-        shape=convolved_shape, options=convolution_options, kernel=1, is_windowed=True
+        shape=_convolved_shape,
+        options=options_reader(schema.Conv2DOptions, "stride", "dilation", "padding", "activation"),
+        kernel=1,
+        is_windowed=True,
     ),
     "DEPTHWISE_CONV_2D": OperatorRule(
-        shape=depthwise_shape,
-        options=depthwise_options,
+        shape=_depthwise_shape,
+        options=options_reader(
+            schema.DepthwiseConv2DOptions, "stride", "dilation", "padding", "activation"
+        ),
         kernel=1,
         channel_axis=3,
         is_windowed=True,
         is_channelwise=True,
     ),
-    "FULLY_CONNECTED": OperatorRule(shape=dense_shape, options=dense_options, kernel=1),
+    "FULLY_CONNECTED": OperatorRule(
+        shape=_dense_shape,
+        options=options_reader(schema.FullyConnectedOptions, "activation"),
+        kernel=1,
+    ),
     "AVERAGE_POOL_2D": _POOL,
     "MAX_POOL_2D": _POOL,
-    "MEAN": OperatorRule(shape=averaged_shape, options=mean_options, is_channelwise=True),
-    "ADD": OperatorRule(shape=broadcast_shape, options=add_options, is_channelwise=True),
-    "PAD": OperatorRule(shape=padded_shape, is_channelwise=True),
-    "RESHAPE": OperatorRule(shape=reshaped_shape),
-    "SOFTMAX": OperatorRule(shape=kept_shape, options=softmax_options),
+    "MEAN": OperatorRule(
+        shape=_averaged_shape,
+        options=options_reader(schema.ReducerOptions, "keep_dims"),
+        is_channelwise=True,
+    ),
+    "ADD": OperatorRule(
+        shape=_broadcast_shape,
+        options=options_reader(schema.AddOptions, "activation"),
+        is_channelwise=True,
+    ),
+    "PAD": OperatorRule(shape=_padded_shape, is_channelwise=True),
+    "RESHAPE": OperatorRule(shape=_reshaped_shape),
+    "SOFTMAX": OperatorRule(
+        shape=_kept_shape, options=options_reader(schema.SoftmaxOptions, "beta")
+    ),
     "QUANTIZE": _ELEMENTWISE,
     "RELU": _ELEMENTWISE,
     "RELU6": _ELEMENTWISE,
@@ -211,7 +317,7 @@ def mean_axes(graph: HasTensors, op: Operator) -> tuple[int, ...]:
         >>> mean_axes(graph, graph.operators[4])
         (1, 2)
     """
-    return averaged_axes([graph.tensors[index] for index in op.inputs])
+    return _averaged_axes([graph.tensors[index] for index in op.inputs])
 
 
 def macs(graph: HasTensors, op: Operator) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -15,108 +16,38 @@ _ACTIVATIONS = {
 }
 
 
-def convolution_options(union: Any) -> dict[str, Any]:
-    """Reads the options of CONV_2D.
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "stride": lambda table: (int(table.StrideH()), int(table.StrideW())),
+    "dilation": lambda table: (int(table.DilationHFactor()), int(table.DilationWFactor())),
+    "padding": lambda table: _PADDINGS[table.Padding()],
+    "filter": lambda table: (int(table.FilterHeight()), int(table.FilterWidth())),
+    "activation": lambda table: _ACTIVATIONS.get(table.FusedActivationFunction(), "OTHER"),
+    "beta": lambda table: float(table.Beta()),
+    "keep_dims": lambda table: bool(table.KeepDims()),
+}
+
+
+def options_reader(kind: type, *names: str) -> Callable[[Any], dict[str, Any]]:
+    """Makes a function that reads some options of one kind of operator.
 
     Args:
-        union: The operator's `BuiltinOptions`, a table of the schema.
+        kind: The schema's table of these options, such as `schema.Conv2DOptions`.
+        names: The options to read: `stride`, `dilation`, `padding`, `filter` (a pool's window),
+            `activation`, `beta` or `keep_dims`.
 
     Returns:
-        `stride`, `dilation`, `padding` and `activation`.
+        A function of the operator's `BuiltinOptions` that returns the options by name.
+
+    Example:
+        >>> model = schema.Model.GetRootAs(graph.content, 0)
+        >>> first = model.Subgraphs(0).Operators(0)
+        >>> options_reader(schema.Conv2DOptions, "stride", "padding")(first.BuiltinOptions())
+        {'stride': (2, 2), 'padding': 'SAME'}
     """
-    table = _table(schema.Conv2DOptions, union)
-    return {**_sliding(table), **_dilation(table), **_activation(table)}
 
+    def read(union: Any) -> dict[str, Any]:
+        table = kind()
+        table.Init(union.Bytes, union.Pos)
+        return {name: _READERS[name](table) for name in names}
 
-def depthwise_options(union: Any) -> dict[str, Any]:
-    """Reads the options of DEPTHWISE_CONV_2D.
-
-    Args:
-        union: The operator's `BuiltinOptions`, a table of the schema.
-
-    Returns:
-        `stride`, `dilation`, `padding` and `activation`.
-    """
-    table = _table(schema.DepthwiseConv2DOptions, union)
-    return {**_sliding(table), **_dilation(table), **_activation(table)}
-
-
-def pool_options(union: Any) -> dict[str, Any]:
-    """Reads the options of AVERAGE_POOL_2D and MAX_POOL_2D.
-
-    Args:
-        union: The operator's `BuiltinOptions`, a table of the schema.
-
-    Returns:
-        `filter` (the window's height and width), `stride`, `padding` and `activation`.
-    """
-    table = _table(schema.Pool2DOptions, union)
-    window = (int(table.FilterHeight()), int(table.FilterWidth()))
-    return {"filter": window, **_sliding(table), **_activation(table)}
-
-
-def dense_options(union: Any) -> dict[str, Any]:
-    """Reads the options of FULLY_CONNECTED.
-
-    Args:
-        union: The operator's `BuiltinOptions`, a table of the schema.
-
-    Returns:
-        `activation`.
-    """
-    return _activation(_table(schema.FullyConnectedOptions, union))
-
-
-def add_options(union: Any) -> dict[str, Any]:
-    """Reads the options of ADD.
-
-    Args:
-        union: The operator's `BuiltinOptions`, a table of the schema.
-
-    Returns:
-        `activation`.
-    """
-    return _activation(_table(schema.AddOptions, union))
-
-
-def mean_options(union: Any) -> dict[str, Any]:
-    """Reads the options of MEAN.
-
-    Args:
-        union: The operator's `BuiltinOptions`, a table of the schema.
-
-    Returns:
-        `keep_dims`: whether the axes that are averaged stay, with one element each.
-    """
-    return {"keep_dims": bool(_table(schema.ReducerOptions, union).KeepDims())}
-
-
-def softmax_options(union: Any) -> dict[str, Any]:
-    """Reads the options of SOFTMAX.
-
-    Args:
-        union: The operator's `BuiltinOptions`, a table of the schema.
-
-    Returns:
-        `beta`: the factor of the inputs.
-    """
-    return {"beta": float(_table(schema.SoftmaxOptions, union).Beta())}
-
-
-def _table(kind: Any, union: Any) -> Any:
-    table = kind()
-    table.Init(union.Bytes, union.Pos)
-    return table
-
-
-def _sliding(table: Any) -> dict[str, Any]:
-    stride = (int(table.StrideH()), int(table.StrideW()))
-    return {"stride": stride, "padding": _PADDINGS[table.Padding()]}
-
-
-def _dilation(table: Any) -> dict[str, Any]:
-    return {"dilation": (int(table.DilationHFactor()), int(table.DilationWFactor()))}
-
-
-def _activation(table: Any) -> dict[str, Any]:
-    return {"activation": _ACTIVATIONS.get(table.FusedActivationFunction(), "OTHER")}
+    return read

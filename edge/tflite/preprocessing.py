@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError, ModelError
+from edge.tflite.graph import Graph
 from edge.tflite.metadata import metadata, with_metadata
-from edge.tflite.reader import FILE_IDENTIFIER, Graph
+from edge.tflite.reader import FILE_IDENTIFIER
 
 if TYPE_CHECKING:
     from keras_mobilenet.preprocessing.preprocessing import Preprocessing
 
 PREPROCESSING_NAME = b"keras_mobilenet_preprocessing"
-"""Of the entry in the file: JSON, as `Preprocessing.to_json` writes it."""
+"""The name of the entry in the file: JSON, as `Preprocessing.to_json` writes it."""
 
 
 def with_preprocessing(content: bytes, preprocessing: Preprocessing) -> bytes:
@@ -20,7 +21,7 @@ def with_preprocessing(content: bytes, preprocessing: Preprocessing) -> bytes:
 
     Args:
         content: The file's bytes.
-        preprocessing: What images go through before the model.
+        preprocessing: What an image goes through before the model.
 
     Returns:
         The new file's bytes: the same network, the same weights.
@@ -40,7 +41,7 @@ def with_preprocessing(content: bytes, preprocessing: Preprocessing) -> bytes:
 
 
 def preprocessing_text(graph: Graph) -> str | None:
-    """What a model's file says of its preprocessing.
+    """Reads what a model's file says of its preprocessing, as text.
 
     Args:
         graph: The model.
@@ -66,7 +67,8 @@ def read_preprocessing(graph: Graph, given: Preprocessing | None = None) -> Prep
 
     Args:
         graph: The model.
-        given: For a file that says nothing; one that says the same is fine.
+        given: The preprocessing of a model whose file says nothing; what the file says may be
+            repeated.
 
     Returns:
         The `Preprocessing`, which makes the model's input.
@@ -119,7 +121,7 @@ def preprocessing_from_file(path: str) -> Preprocessing:
     """Reads a preprocessing from a JSON file.
 
     Args:
-        path: Of the file.
+        path: The path of the JSON file.
 
     Returns:
         The `Preprocessing`.

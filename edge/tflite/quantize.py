@@ -1,4 +1,4 @@
-"""Between real values and a tensor's int8 grid."""
+"""The int8 and the real values of a tensor."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edge.tflite.requantization import scale_of, zero_point_of
 
 
 def to_int8(real: np.ndarray, tensor: Tensor) -> np.ndarray:
-    """Rounds real values to a tensor's grid.
+    """Quantizes real values with a tensor's scale and zero point.
 
     Args:
-        real: Float array.
-        tensor: An activation with one scale.
+        real: A float array of any shape.
+        tensor: The activation that they belong to, which has one scale.
 
     Returns:
-        int8 array of the same shape: `round(real / scale) + zero_point`, clipped.
+        An int8 array of the same shape: `round(real / scale) + zero_point`, clipped.
 
     Raises:
         ModelError: If the tensor is not quantized.
@@ -34,14 +34,14 @@ def to_int8(real: np.ndarray, tensor: Tensor) -> np.ndarray:
 
 
 def to_real(q: np.ndarray, tensor: Tensor) -> np.ndarray:
-    """What a tensor's int8 values stand for.
+    """Dequantizes a tensor's int8 values.
 
     Args:
-        q: int8 array.
-        tensor: An activation with one scale.
+        q: An int8 array of any shape.
+        tensor: The activation that they belong to, which has one scale.
 
     Returns:
-        float32 array of the same shape: `scale * (q - zero_point)`.
+        A float32 array of the same shape: `scale * (q - zero_point)`.
 
     Raises:
         ModelError: If the tensor is not quantized.
@@ -56,10 +56,10 @@ def to_real(q: np.ndarray, tensor: Tensor) -> np.ndarray:
 
 
 def real_range(tensor: Tensor) -> tuple[float, float]:
-    """The lowest and the highest real value that a tensor's grid holds.
+    """Finds the lowest and the highest real value that a tensor can hold.
 
     Args:
-        tensor: An activation with one scale.
+        tensor: The activation that they belong to, which has one scale.
 
     Returns:
         What -128 and 127 stand for.

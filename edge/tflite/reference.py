@@ -1,4 +1,9 @@
-"""Every operator of the engine in NumPy, on exact integers: the oracle of the emitted kernels."""
+"""Every operator of the engine in NumPy, on exact integers: the oracle of the emitted kernels.
+
+It only runs models. Nothing that it judges imports from here but to run one.
+
+Source: TensorFlow Lite's reference kernels, kernels/internal/reference/integer_ops.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +42,10 @@ def run_reference(graph: Graph, inputs: np.ndarray) -> np.ndarray:
 
     Args:
         graph: An int8 model with one input and one output.
-        inputs: int8 array, (count, *input shape without the batch).
+        inputs: An int8 array, (count, *input shape without the batch).
 
     Returns:
-        int8 array, (count, output elements): what LiteRT's reference kernels compute.
+        An int8 array, (count, output elements): what LiteRT's reference kernels compute.
 
     Raises:
         ModelError: If the model has an operator that is not implemented.
@@ -53,11 +58,11 @@ def run_reference(graph: Graph, inputs: np.ndarray) -> np.ndarray:
 
 
 def every_tensor(graph: Graph, sample: np.ndarray) -> Values:
-    """All activations of one inference.
+    """Computes all activations of one inference.
 
     Args:
         graph: An int8 model with one input and one output.
-        sample: int8 array of the input's shape without the batch.
+        sample: An int8 array of the input's shape without the batch.
 
     Returns:
         int8 arrays by tensor index.

@@ -17,7 +17,7 @@ def activation_range(op: Operator, output: Tensor) -> tuple[int, int]:
 
     Args:
         op: The operator.
-        output: Its output.
+        output: The tensor that it makes.
 
     Returns:
         Lowest and highest value.
@@ -57,7 +57,7 @@ def scale_of(tensor: Tensor) -> float:
     """The one scale of a per-tensor quantized tensor.
 
     Args:
-        tensor: An activation.
+        tensor: The activation to look at.
 
     Returns:
         The scale, as the float32 that the file holds.
@@ -78,7 +78,7 @@ def zero_point_of(tensor: Tensor) -> int:
     """The zero point of a per-tensor quantized tensor.
 
     Args:
-        tensor: An activation.
+        tensor: The activation to look at.
 
     Returns:
         The zero point.

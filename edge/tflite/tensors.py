@@ -18,7 +18,7 @@ class Quantization:
 
     Attributes:
         scales: One scale, or one per slice of `axis`.
-        zero_points: As many as `scales`.
+        zero_points: The zero point that goes with each of `scales`.
         axis: The axis of a per-channel tensor; 0 where there is one scale.
     """
 
@@ -37,8 +37,8 @@ class Tensor:
     """One tensor of a graph.
 
     Attributes:
-        index: Position in the file, the identity of the tensor.
-        name: As in the file.
+        index: The position in the file, which is the tensor's identity.
+        name: The tensor's name in the file.
         shape: Static shape.
         dtype: NumPy's name of the type, such as `"int8"`.
         quantization: None where the tensor has none.
@@ -94,7 +94,8 @@ class Operator:
         opcode: TFLite's name, such as `"CONV_2D"`.
         inputs: Tensor indices; an absent optional input is left out.
         outputs: Tensor indices.
-        options: What planning and cost need: stride, padding, fused activation and the like.
+        options: What the file says of the operator, as `edge.tflite.options` reads it: stride,
+            padding, fused activation and the like.
     """
 
     index: int

@@ -12,7 +12,7 @@ def require_int8(graph: Graph, where: str = "The model") -> None:
 
     Args:
         graph: The model.
-        where: Its name for the message.
+        where: The model's name for the message.
 
     Raises:
         ModelError: If it has other than one input and output, or computes in another type.
@@ -47,7 +47,7 @@ def check_graph(graph: Graph, where: str = "The model") -> None:
 
     Args:
         graph: The model as it was read.
-        where: Its name for the message.
+        where: The model's name for the message.
 
     Raises:
         ModelError: If a tensor is read before it is made, or an operator does not go with the
@@ -70,7 +70,7 @@ def check_references(graph: Graph, where: str) -> None:
 
     Args:
         graph: The model; the order of its operators is the order of execution.
-        where: Its name for the message.
+        where: The model's name for the message.
 
     Raises:
         ModelError: If a tensor does not exist, is read too early or is made twice, or if no

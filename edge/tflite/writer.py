@@ -61,7 +61,7 @@ def pack(model: schema.ModelT) -> bytes:
     """Writes the objects as a file again.
 
     Args:
-        model: From `unpack`; new buffers are `AlignedBuffer`.
+        model: The schema's model, as `unpack` returns it; new buffers are `AlignedBuffer`.
 
     Returns:
         The file's bytes.

@@ -15,7 +15,7 @@ def operators_apart(graph: Graph, operators: Collection[int]) -> Graph:
 
     Args:
         graph: The model.
-        operators: Which of its operators to keep.
+        operators: The indices of the operators to keep.
 
     Returns:
         A graph of the kept operators in their order. Its inputs are the activations that they

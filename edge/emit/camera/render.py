@@ -12,6 +12,7 @@ from edge.emit.c_text import template
 from edge.errors import EdgeError
 from edge.tflite.graph import Graph
 from edge.tflite.preprocessing import read_preprocessing
+from edge.tflite.requantization import scale_of, zero_point_of
 
 if TYPE_CHECKING:
     from keras_mobilenet.preprocessing.preprocessing import Preprocessing
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 FILES = ("camera.h", "camera.c")
 CODE_BYTES = 800
-"""At most, of flash: `.text` of camera.c with arm-none-eabi-gcc 12.2 `-O2`, any format, Cortex-M0+
-to M55."""
+"""The most flash that `.text` of camera.c takes with arm-none-eabi-gcc 12.2 `-O2`, any format, on
+Cortex-M0+ to M55."""
 
 SPAN_BYTES = 6
 COUNTER_BYTES = 6
@@ -28,12 +29,12 @@ COUNTER_BYTES = 6
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """What an output pixel or row reads, and the weights, which others may share.
+    """The camera pixels or rows that an output pixel or row reads, and their weights.
 
     Attributes:
         first: The first pixel of a camera row, or the first camera row.
-        count: How many.
-        weights: Where their weights start in the table.
+        count: The number of pixels or rows.
+        weights: The place in the table where their weights begin, which other spans may share.
     """
 
     first: int
@@ -46,15 +47,16 @@ class Camera:
     """A camera in front of a model, planned, before it is C.
 
     Attributes:
-        camera_format: One of `keras_mobilenet.preprocessing.camera.CAMERA_FORMATS`.
-        width: Of a frame, in pixels.
-        height: Of a frame, in pixels.
-        preprocessing: What the model was trained with.
-        row_bytes: Of a camera row.
-        channels: That are resized: 1 where model or camera are gray.
-        columns: What each pixel of a model row reads of a camera row.
-        rows: What each model row reads of the frame.
-        weights: 22-bit fixed point.
+        camera_format: The pixel format, one of
+            `keras_mobilenet.preprocessing.camera.CAMERA_FORMATS`.
+        width: The width of a frame, in pixels.
+        height: The height of a frame, in pixels.
+        preprocessing: The preprocessing that the model was trained with.
+        row_bytes: The size of a camera row, in bytes.
+        channels: The number of channels that are resized, 1 where model or camera are gray.
+        columns: The pixels of a camera row that each pixel of a model row reads.
+        rows: The rows of the frame that each model row reads.
+        weights: The weights of all spans, in 22-bit fixed point.
         values: int8 array, (1 or channels, 256): what each pixel value becomes.
     """
 
@@ -71,7 +73,7 @@ class Camera:
 
     @property
     def line_count(self) -> int:
-        """Resized camera rows that are kept: back to the first that an unfinished row reads."""
+        """The number of resized camera rows that are kept for the model rows in progress."""
         most, last = 0, 0
         for span in self.rows:
             last = max(last, span.first + span.count)
@@ -80,28 +82,28 @@ class Camera:
 
     @property
     def line_bytes(self) -> int:
-        """Of one resized camera row."""
+        """The size of one resized camera row, in bytes."""
         return self.preprocessing.width * self.channels
 
     @property
     def state_bytes(self) -> int:
-        """RAM of the state, which is the caller's."""
+        """The RAM that the state takes, which the caller provides, in bytes."""
         lines = self.line_count * self.line_bytes
         return lines + lines % 2 + COUNTER_BYTES
 
     @property
     def ram_bytes(self) -> int:
-        """The state, and a row as it comes from the camera."""
+        """The RAM that the state and a row from the camera take, in bytes."""
         return self.state_bytes + self.row_bytes
 
     @property
     def tables_bytes(self) -> int:
-        """Flash of the tables."""
+        """The flash that the tables take, in bytes."""
         spans = SPAN_BYTES * (len(self.columns) + len(self.rows))
         return 4 * len(self.weights) + spans + self.values.size
 
     def model_input(self, graph: Graph, frame: np.ndarray) -> np.ndarray:
-        """What the emitted code makes of a frame, computed in Python.
+        """Computes in Python what the emitted code makes of a frame.
 
         Args:
             graph: The model.
@@ -119,8 +121,7 @@ class Camera:
         """
         from keras_mobilenet.preprocessing.camera import camera_pixels
 
-        made, quantization = self.preprocessing, graph.input.quantization
-        assert quantization is not None, "require_int8 comes first"
+        made = self.preprocessing
         pixels = camera_pixels(
             frame,
             self.camera_format,
@@ -128,7 +129,7 @@ class Camera:
             width=self.width,
             channels=made.channels,
         )
-        return made.quantize(pixels, quantization.scales[0], quantization.zero_points[0])
+        return made.quantize(pixels, scale_of(graph.input), zero_point_of(graph.input))
 
 
 def camera_for(
@@ -142,10 +143,10 @@ def camera_for(
 
     Args:
         graph: An int8 model of gray or RGB images.
-        camera_format: One of `CAMERA_FORMATS`; None for no camera.
-        width: Of the camera's frames, in pixels.
-        height: Of the camera's frames, in pixels.
-        preprocessing: For a model that does not say what it was trained with.
+        camera_format: The pixel format, one of `CAMERA_FORMATS`; None for no camera.
+        width: The width of the camera's frames, in pixels.
+        height: The height of the camera's frames, in pixels.
+        preprocessing: The preprocessing of a model that does not say what it was trained with.
 
     Returns:
         The `Camera`; None if no camera is asked for.
@@ -170,34 +171,38 @@ def camera_for(
         raise EdgeError(
             f"Give the size of the {camera_format} camera's frames, for example 160x120."
         )
-    from keras_mobilenet.preprocessing.camera import CAMERA_FORMATS, check_camera
-    from keras_mobilenet.preprocessing.resize import bilinear_taps
+    from keras_mobilenet.preprocessing.camera import check_camera
 
     try:
         check_camera(camera_format, height, width)
     except ValueError as error:
         raise EdgeError(str(error)) from error
     made = read_preprocessing(graph, preprocessing)
+    values = made.int8_values(scale_of(graph.input), zero_point_of(graph.input))
+    return _camera(camera_format, width, height, made, values)
+
+
+def _camera(
+    camera_format: str, width: int, height: int, made: Preprocessing, values: np.ndarray
+) -> Camera:
+    from keras_mobilenet.preprocessing.camera import CAMERA_FORMATS
+    from keras_mobilenet.preprocessing.resize import bilinear_taps
+
     top, left, kept_height, kept_width = made.crop_box(height, width)
     weights = _Weights()
     columns = weights.spans(bilinear_taps(kept_width, made.width), left)
     rows = weights.spans(bilinear_taps(kept_height, made.height), top)
-    quantization = graph.input.quantization
-    assert quantization is not None, "require_int8 comes first"
-    values = made.int8_values(quantization.scales[0], quantization.zero_points[0])
-    if (values == values[0]).all():
-        values = values[:1]
     return Camera(
-        camera_format,
-        width,
-        height,
-        made,
-        width * CAMERA_FORMATS[camera_format],
-        1 if camera_format == "grayscale" else made.channels,
-        columns,
-        rows,
-        tuple(weights.table),
-        values,
+        camera_format=camera_format,
+        width=width,
+        height=height,
+        preprocessing=made,
+        row_bytes=width * CAMERA_FORMATS[camera_format],
+        channels=1 if camera_format == "grayscale" else made.channels,
+        columns=columns,
+        rows=rows,
+        weights=tuple(weights.table),
+        values=values[:1] if (values == values[0]).all() else values,
     )
 
 
@@ -223,7 +228,7 @@ def render_camera(camera: Camera, runtime: Literal["engine", "tflm"]) -> dict[st
 
     Args:
         camera: The camera.
-        runtime: What runs the model, for the usage that the header shows.
+        runtime: The runtime of the model, for the usage that the header shows.
 
     Returns:
         Text by file name.

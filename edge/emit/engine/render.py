@@ -36,6 +36,7 @@ def render_engine(engine: Engine) -> dict[str, str]:
         Text by file name.
 
     Example:
+        >>> from edge.engine.compile import compile_engine
         >>> sorted(render_engine(compile_engine(graph, "dsp")))[:4]
         ['conv.c', 'conv_dsp.c', 'conv_dsp_tiles.h', 'depthwise_dsp.c']
     """
@@ -49,12 +50,13 @@ def render_engines(engines: Mapping[str, Engine]) -> dict[str, str]:
     """Renders one model for several instruction sets: the compiler's target chooses among them.
 
     Args:
-        engines: By instruction set; `"portable"` is for all cores that are left.
+        engines: The engines by instruction set; `"portable"` is for all cores that are left.
 
     Returns:
         Text by file name.
 
     Example:
+        >>> from edge.engine.compile import compile_engines
         >>> engines = compile_engines(graph, ("portable", "dsp"))
         >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())
         ['model_dsp.c', 'model_portable.c', 'weights_dsp.c', 'weights_portable.c']

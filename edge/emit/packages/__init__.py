@@ -1,1 +1,1 @@
-"""The engine's sources in the shape of an ecosystem: a library, a component, a module."""
+"""A runtime's sources in the shape of an ecosystem: a library, a component, a module."""

@@ -24,19 +24,19 @@ class PackageName:
     """The name of a package.
 
     Attributes:
-        words: Of ASCII letters and digits; the first begins with a letter.
+        words: The words of ASCII letters and digits; the first begins with a letter.
     """
 
     words: tuple[str, ...]
 
     @property
     def camel(self) -> str:
-        """`PersonDetector`: Arduino and PlatformIO."""
+        """The name for Arduino and PlatformIO, such as `PersonDetector`."""
         return "".join(word[0].upper() + word[1:] for word in self.words)
 
     @property
     def snake(self) -> str:
-        """`person_detector`: ESP-IDF, Zephyr and CMake."""
+        """The name for ESP-IDF, Zephyr and CMake, such as `person_detector`."""
         return "_".join(self.words).lower()
 
 
@@ -47,7 +47,7 @@ def package_name(text: str) -> PackageName:
     a name that begins with a digit, that Arduino keeps for itself, or that a C header has.
 
     Args:
-        text: What somebody called the model.
+        text: The name that somebody gave the model.
 
     Returns:
         The `PackageName`.

@@ -105,7 +105,11 @@ def render_package(shape: str, name: PackageName, contents: Contents) -> dict[st
         "main": main,
         "headers": contents.public_headers,
         "sentence": f"The int8 network {name.camel} "
-        + ("in plain C, without heap or dependencies." if runtime == "engine" else "for TFLM."),
+        + (
+            "in plain C, without heap or dependencies."
+            if runtime == "engine"
+            else "for TensorFlow Lite Micro."
+        ),
         "sources": sorted(path for path in files if path.endswith((".c", ".cc", ".cpp"))),
     }
     layout = {"README.md": "README.md"} | TEMPLATES[shape]

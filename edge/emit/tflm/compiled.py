@@ -19,11 +19,11 @@ def compiled_model_bytes(folder: pathlib.Path, board: Board) -> int:
     """Compiles `model_data.cc` and returns the size of the section that holds the model.
 
     Args:
-        folder: What `edge.export` wrote.
-        board: The board, for its core.
+        folder: The folder that `edge.export` wrote.
+        board: The board, whose core it is compiled for.
 
     Returns:
-        Bytes of read-only data.
+        The size of the read-only data, in bytes.
 
     Raises:
         MissingToolError: If the Arm compiler is not installed.

@@ -1,6 +1,7 @@
 """Every key of every command's --json: scripts depend on them."""
 
 import ast
+import dataclasses
 import json
 import pathlib
 import types
@@ -196,9 +197,9 @@ def printed(tmp_path_factory, kws):
     variant = Variant(0.5, 0.5, (4, 4, 3), 1, 1)
     values = {
         "boards": [cli_json.board_json(each) for each in boards()],
-        "export": cli_json.export_json(exported) | cli_json.camera_json(camera),
+        "export": cli_json.export_json(dataclasses.replace(exported, camera=camera)),
         "export --runtime engine": cli_json.export_json(library),
-        "export too large": cli_json.misfit_json(use, [variant]),
+        "export too large": cli_json.budget_json(use, [variant]),
         "build": cli_json.build_json(built),
         "run": cli_json.run_json(ran),
         "verify": cli_json.verify_json(proof),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -343,13 +344,24 @@ def is_heavy(when: str, arguments: list[str]) -> bool:
     )
 
 
-def load() -> None:
-    """Imports what the heavy calls import, once for all."""
+def load(weight: str) -> None:
+    """Imports what the calls import, once for all; TensorFlow for the heavy ones only."""
+    import matplotlib.figure  # noqa: F401
+
+    import edge.cli.plots
+
+    for name in edge.__all__:
+        getattr(edge, name)
+    # What the parser itself loads at its first call.
+    with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+        cli.main(["no such command"])
+    if weight == "light":
+        return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import sklearn.datasets
     import sklearn.model_selection  # noqa: F401
 
-    import edge.search.training  # noqa: F401
+    import edge.search.training
     import keras_mobilenet.training.train  # noqa: F401
 
 
@@ -363,10 +375,7 @@ def main(weight: str, folder: pathlib.Path, model: pathlib.Path | None = None) -
     if model is not None:
         shutil.copy(model, work / "real.tflite")
     (work / "locked").chmod(0o555)
-    if weight == "heavy":
-        load()
-    import matplotlib.figure  # noqa: F401
-
+    load(weight)
     heed_permissions()
     before = snapshot(work)
     for when, arguments in calls(model is not None):

@@ -116,3 +116,81 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(EdgeError, match=r"Cannot write to .*taken"):
         write_files(tmp_path / "taken", {"a.h": b""})
+
+
+# Runtimes and shapes
+
+
+def test_the_engines_sources_hold_the_kernels_of_all_cores(random_graph, tmp_path):
+    graph = random_graph(7)
+    written = edge.export(graph, None, tmp_path, runtime="engine", shape="arduino", name="a net")
+    assert (written.runtime, written.shape, written.board) == ("engine", "arduino", None)
+    assert list(written.engines) == ["mve", "dsp", "portable"]
+    assert (written.budget, written.camera) == (None, None)
+    assert written.name.camel == "ANet"
+    assert sorted(written.files) == sorted(
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
+    )
+
+
+@pytest.mark.parametrize(
+    ("board", "kernels"),
+    [("arduino-zero", "portable"), ("nucleo-f446re", "dsp"), ("mps3-an547", "mve")],
+)
+def test_the_engines_sources_for_a_board_hold_its_kernels_only(
+    random_graph, tmp_path, board, kernels
+):
+    written = edge.export(random_graph(7), board, tmp_path, runtime="engine")
+    assert list(written.engines) == [kernels]
+    assert written.board.id == board
+    assert {path.name for path in (tmp_path / "src").iterdir()} >= {"model.c", "weights.c"}
+    text = (tmp_path / "README.md").read_text()
+    assert f"| {kernels} |" in text
+    assert "three kinds of kernels" not in text
+    assert "chooses" not in text
+
+
+def test_a_board_may_be_named_or_given(vww, tmp_path):
+    from edge.catalog.boards import find_board
+
+    board = find_board("nucleo-f446re")
+    assert edge.export(vww, board, tmp_path).board is board
+    assert edge.export(vww, None, tmp_path).board.id == board.id
+
+
+def test_folders_have_the_names_that_ecosystems_expect(random_graph, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"runtime": "engine", "name": "person detector"}
+    for shape in ("arduino", "esp-idf", "zephyr", "platformio", "cmake"):
+        camel = shape in ("arduino", "platformio")
+        folder = edge.export(random_graph(7), shape=shape, **options).folder
+        assert folder.name == ("PersonDetector" if camel else "person_detector")
+    assert edge.export(random_graph(7), shape="zephyr", name="net").folder.name == "net"
+    assert edge.export(random_graph(7)).folder.name == "firmware"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"runtime": "onnx"}, "Unknown runtime 'onnx'; there are tflm and engine"),
+        ({"shape": "makefile"}, "there are arduino, esp-idf, zephyr, platformio, cmake"),
+        ({"shape": "stm32cube"}, "takes the package of `cmake`"),
+        ({"name": "net"}, "for CMake bear no name"),
+        ({"shape": "zephyr", "name": "数字"}, "no letter from A to Z"),
+        ({"runtime": "engine", "labels": ["a", "b"]}, "take no labels: leave it out"),
+        ({"runtime": "engine", "offline_plan": False}, "take no offline_plan"),
+        (
+            {"runtime": "engine", "camera": "rgb565", "camera_width": 96, "camera_height": 96},
+            "take no camera and no camera_width and no camera_height",
+        ),
+        (
+            {"runtime": "engine", "shape": "esp-idf", "board": "nucleo-f446re"},
+            "runs dsp kernels, which esp-idf does not take: leave out the board",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_in_one_line(vww, tmp_path, options, words):
+    with pytest.raises(EdgeError, match=words) as error:
+        edge.export(vww, out_dir=tmp_path / "out", **options)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()

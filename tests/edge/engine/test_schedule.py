@@ -1,13 +1,18 @@
 """The streamed schedule: each row is there when it is read, and memory is as small as it can be."""
 
+import dataclasses
+import hashlib
+
+import networks
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.engine.layers import UnsupportedOperatorError, network_of
 from edge.engine.schedule import InfeasibleError, cut_points, plan_stream
-from edge.engine.stream_plan import Await, Keep
+from edge.engine.stream_plan import Await, Keep, Make
 from edge.memory.offline_plan import planned_model
+from edge.tflite.reader import read_graph
 
 NAMES = [
     "vww_96_int8.tflite",
@@ -152,6 +157,52 @@ def test_says_what_the_smallest_takes(network):
         plan_stream(layers, scratch, 1000)
 
 
+BUILT = {
+    "small": lambda: read_graph(networks.small_tflite()),
+    "first blocks": networks.first_blocks_graph,
+    "mobilenet_v1": networks.mobilenet_v1_graph,
+    "random 0": lambda: networks.random_graph(0),
+    "random 3": lambda: networks.random_graph(3),
+    "random 7": lambda: networks.random_graph(7),
+    "two pools": lambda: networks.random_graph(29705),
+}
+LETTERS = {Make: "M", Keep: "K", Await: "A"}
+
+
+def fingerprint(plan):
+    """Of all that goes into the emitted tables: the steps, and where every row lies."""
+    steps = (
+        LETTERS[type(step)] + "".join(str(value) for value in dataclasses.astuple(step))
+        for step in plan.steps
+    )
+    stores = (
+        f"{tensor}:{store.slots}:{store.offset}:{store.head_offset}"
+        for tensor, store in plan.stores.items()
+    )
+    return hashlib.sha256(" ".join([*steps, *stores]).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("name", "ram_bytes", "memory_bytes", "expected"),
+    [
+        ("small", None, 336, "ef65a61a6d0bf0ce"),
+        ("first blocks", None, 1904, "bf13ad64357dea21"),
+        ("first blocks", 10**9, 1936, "4eb2046b47079450"),
+        ("mobilenet_v1", None, 12240, "87030f2053c94226"),
+        ("mobilenet_v1", 10**9, 14736, "1064feea3e218d75"),
+        ("random 0", None, 1648, "aac140b82a3df963"),
+        ("random 3", None, 736, "38e9bf25d6508846"),
+        ("random 3", 10**9, 752, "7b83cab64846c6f2"),
+        ("random 7", None, 3136, "bbc54a80ecda5fe7"),
+        ("two pools", None, 1728, "e5b6b2ed01a63362"),
+    ],
+)
+def test_schedule_of_a_known_network_stays_what_it_is(name, ram_bytes, memory_bytes, expected):
+    """Firmware that is built again is the same, byte for byte."""
+    plan = plan_stream(network_of(BUILT[name]()), scratch, ram_bytes)
+    assert (plan.memory_bytes, fingerprint(plan)) == (memory_bytes, expected)
+
+
 def test_cuts_where_one_tensor_carries_everything(network):
     layers = network_of(network("resnet8"))
     # Behind each of the three additions, and where no shortcut is on its way.
@@ -161,8 +212,6 @@ def test_cuts_where_one_tensor_carries_everything(network):
 
 
 def test_refuses_what_its_tables_cannot_hold(random_graph):
-    import dataclasses
-
     graph = random_graph(0)
     wide = dataclasses.replace(graph.input, shape=(1, 4, 70_000, 1))
     graph = dataclasses.replace(graph, tensors=(wide, *graph.tensors[1:]))
@@ -171,8 +220,6 @@ def test_refuses_what_its_tables_cannot_hold(random_graph):
 
 
 def test_names_an_operator_that_the_engine_has_not(network):
-    import dataclasses
-
     graph = network("odd")
     strange = dataclasses.replace(graph.operators[0], opcode="TRANSPOSE_CONV")
     graph = dataclasses.replace(graph, operators=(strange, *graph.operators[1:]))

@@ -13,9 +13,9 @@ def test_the_peak_is_the_arenas_head(vww):
         assert len(timeline.moments) == len(graph.operators)
 
 
-def test_the_culprits_are_what_the_peak_holds(vww):
+def test_peak_buffers_are_what_the_peak_holds(vww):
     timeline = memory_timeline(planned_model(read_graph(vww)).graph)
-    assert [buffer.bytes for buffer, _ in timeline.culprits()] == [36_864, 18_432]
+    assert [buffer.bytes for buffer, _ in timeline.peak_buffers()] == [36_864, 18_432]
     assert timeline.peak.alive_bytes == timeline.peak.top_bytes == 55_296
 
 

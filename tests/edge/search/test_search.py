@@ -20,6 +20,15 @@ def candidates():
     return plan_candidates(find_board("arduino-zero"), 48, 1, 10)
 
 
+def test_import_of_the_search_loads_no_keras():
+    code = (
+        "import edge.search.candidates, edge.search.study, edge.search.training, sys; "
+        "print(sorted({'keras', 'tensorflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_candidates_cover_every_width_and_resolution(candidates):
     assert len(candidates) == len(ALPHAS) * 3
     assert {candidate.side for candidate in candidates} == {32, 40, 48}

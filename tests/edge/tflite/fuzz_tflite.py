@@ -12,7 +12,7 @@ import signal
 import sys
 
 from edge.catalog.boards import find_board
-from edge.cli.json import graph_json, timeline_json
+from edge.cli.json import inspect_json
 from edge.deploy.budget import budget
 from edge.errors import EdgeError
 from edge.memory.offline_plan import planned_model
@@ -60,7 +60,7 @@ def exercise(content: bytes) -> str:
     """What `inspect`, `plan` and `fit` do with a file, without the terminal."""
     try:
         graph = read_graph(content)
-        graph_json(graph)
+        inspect_json(graph, None)
         require_int8(graph)
         try:
             predict_arena(graph)
@@ -68,7 +68,7 @@ def exercise(content: bytes) -> str:
             return "an operator without a rule"
         planned = planned_model(graph, seconds=0.1).graph
         planned_model(graph, may_overlap=True, seconds=0.1)
-        timeline_json(planned, memory_timeline(planned))
+        inspect_json(planned, memory_timeline(planned))
         budget(planned, find_board("nucleo-f446re"))
     except EdgeError as error:
         return "refused" if "\n" not in str(error) else f"more than a line: {error}"

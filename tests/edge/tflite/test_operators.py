@@ -1,13 +1,27 @@
-"""An operator that contradicts its tensors is found when the file is read."""
+"""Every operator has one entry, and what contradicts it is found when the file is read."""
 
 import dataclasses
 
+import numpy as np
 import pytest
 
-from edge.tflite.graph import Operator
+from edge.engine import layers, packing
+from edge.errors import ModelError
+from edge.memory.arena_rules import ARENA_RULES
+from edge.tflite.graph import Graph, Operator, Tensor
+from edge.tflite.operators import (
+    OPERATORS,
+    has_kernel,
+    kernel_of,
+    mean_axes,
+    padding_of,
+    window_of,
+)
 from edge.tflite.reader import read_graph
-from edge.tflite.shapes import slid_sides
+from edge.tflite.reference import KERNELS
 from edge.tflite.validate import check_operators
+from edge.tflite.windows import slid_sides
+from edge.transforms.scale import scaled_model
 
 
 def changed(graph, index, **changes):
@@ -18,6 +32,60 @@ def changed(graph, index, **changes):
 
 def operator(graph, opcode):
     return next(op for op in graph.operators if op.opcode == opcode)
+
+
+@pytest.mark.parametrize(
+    "known", [KERNELS, ARENA_RULES, layers.LAYERS], ids=["reference", "arena", "engine"]
+)
+def test_every_operator_that_is_computed_has_an_entry(known):
+    assert set(known) <= set(OPERATORS)
+
+
+def test_every_operator_of_the_engine_has_an_oracle_and_an_arena():
+    # RESHAPE moves no byte, so that the engine has no layer for it.
+    assert {*layers.LAYERS, "RESHAPE"} == set(KERNELS) == set(ARENA_RULES)
+    assert set(layers.LAYERS) == set(packing.KERNELS)
+
+
+NETWORKS = ["vww_96_int8.tflite", "kws_ref_model.tflite", "odd", "resnet8", "mobilenet_v2"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_shapes_at_scale_1_are_those_that_checking_accepts(network, name):
+    graph = network(name)
+    check_operators(graph)
+    # Half a network, whose shapes no file states, has to pass the same check.
+    for alpha, factor in ((1.0, 1.0), (0.5, 1.0), (0.5, 0.75)):
+        scaled = scaled_model(graph, alpha, round(factor * max(graph.input.shape[1:3]))).graph
+        check_operators(scaled)
+        if alpha == factor == 1:
+            assert [t.shape for t in scaled.tensors] == [t.shape for t in graph.tensors]
+            assert [op.options for op in scaled.operators] == [op.options for op in graph.operators]
+
+
+def test_the_entries_say_what_an_operator_reads(network):
+    graph = network("vww_96_int8.tflite")
+    first = graph.operators[0]
+    # 96x96 pixels to 48x48 with a window of 3: one row lacks, and comes after the image.
+    assert (window_of(graph, first), padding_of(graph, first)) == ((3, 3), (0, 0))
+    assert kernel_of(graph, first).shape == (8, 3, 3, 3)
+    pool = operator(graph, "AVERAGE_POOL_2D")
+    assert (has_kernel(pool), window_of(graph, pool)) == (False, (3, 3))
+    with pytest.raises(ModelError, match=r"AVERAGE_POOL_2D \(operator \d+\) has no weights"):
+        kernel_of(graph, pool)
+
+
+def test_negative_axes_of_mean_count_from_the_last():
+    axes = np.array([-2, 1], np.int32)
+    tensors = (
+        Tensor(0, "image", (1, 4, 5, 3), "int8", None, None),
+        Tensor(1, "axes", (2,), "int32", None, np.frombuffer(axes.tobytes(), np.uint8)),
+        Tensor(2, "pooled", (1, 3), "int8", None, None),
+    )
+    op = Operator(0, "MEAN", (0, 1), (2,), {"keep_dims": False})
+    graph = Graph(tensors, (op,), (0,), (2,), b"")
+    assert mean_axes(graph, op) == (1, 2)
+    check_operators(graph)
 
 
 def test_real_models_are_consistent(vww, kws, shared_data):

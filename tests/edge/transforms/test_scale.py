@@ -43,6 +43,29 @@ def test_a_model_at_its_own_size_is_itself(request, name):
     assert [t.shape for t in same.graph.tensors] == [t.shape for t in graph.tensors]
 
 
+def pooled(padding, stride):
+    """A network of one pool over the whole image of 12x12 pixels, and a dense layer."""
+    inputs = keras.Input((12, 12, 4))
+    x = keras.layers.AveragePooling2D(12, stride, padding)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+    return read_graph(edge.convert(model, np.ones((2, 12, 12, 4), "float32")))
+
+
+def test_a_pool_over_the_whole_image_stays_one():
+    scaled = scaled_model(pooled("valid", 12), 1.0, 30).graph
+    pool = next(op for op in scaled.operators if op.opcode == "AVERAGE_POOL_2D")
+    assert scaled.tensors[pool.outputs[0]].shape == (1, 1, 1, 4)
+    assert pool.options["filter"] == (30, 30)
+    assert scaled.output.shape == (1, 3)
+
+
+def test_a_pool_that_slides_over_its_padding_keeps_the_image_s_size():
+    graph = pooled("same", 1)
+    assert [t.shape for t in scaled_model(graph, 1.0, 12).graph.tensors] == [
+        t.shape for t in graph.tensors
+    ]
+
+
 def test_the_classes_stay(original):
     assert scaled_model(original, 0.25, 32).graph.output.shape == (1, 5)
 

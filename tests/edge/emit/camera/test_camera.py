@@ -23,6 +23,7 @@ from keras_mobilenet.preprocessing.preprocessing import Preprocessing
 
 FOLDER = pathlib.Path(__file__).parent
 BOARD = "mps2-an386"
+CAMERA = {"camera": "rgb565", "camera_width": 160, "camera_height": 120}
 NAMES = ("camera_start", "camera_push_row", "camera_next_row", "camera_fill")
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror")
 
@@ -190,7 +191,7 @@ def test_flash_is_what_was_computed(arm_compiler, tmp_path, camera_format, chann
 def test_a_firmware_takes_the_rows_of_a_camera(arm_compiler, qemu, vww, tmp_path):
     """From camera bytes to scores on a Cortex-M4, as Python and LiteRT's kernels compute them."""
     made = Preprocessing(96, 96, 3, crop="square", mean=0, std=255)
-    built = edge.build(vww, BOARD, tmp_path, False, None, "rgb565", 160, 120, made)
+    built = edge.build(vww, BOARD, tmp_path, **CAMERA, preprocessing=made)
     assert run_qemu(tmp_path, BOARD)["self_test"] == 1
     camera, graph = built.camera, built.graph
     frames = np.random.default_rng(0).integers(0, 256, (2, 120 * 320)).astype(np.uint8)
@@ -240,7 +241,7 @@ def test_says_what_is_wrong_with_a_camera(arguments, words):
 def test_a_camera_keeps_no_frame(arm_compiler, vww, tmp_path):
     made = Preprocessing(96, 96, 3)
     with pytest.raises(EdgeError, match="leave out the whole frame"):
-        edge.build(vww, BOARD, tmp_path, True, None, "rgb565", 160, 120, made)
+        edge.build(vww, BOARD, tmp_path, is_frame=True, **CAMERA, preprocessing=made)
 
 
 def test_the_command_line_takes_a_camera(arm_compiler, assert_refused, cli, vww, tmp_path):

@@ -452,9 +452,8 @@ def test_refuses_a_name_of_which_nothing_is_left(text):
 
 
 def test_the_command_says_what_it_wrote(cli, vww, tmp_path):
-    done = cli(
-        "package", vww, "--as", "esp-idf", "-o", tmp_path / "a", "--name", "7 seas", "--json"
-    )
+    options = ["--runtime", "engine", "--shape", "esp-idf", "--name", "7 seas", "--json"]
+    done = cli("export", vww, *options, "-o", tmp_path / "a")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["name"] == "Model7Seas"
@@ -466,13 +465,18 @@ def test_the_command_says_what_it_wrote(cli, vww, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--as", "makefile"], "there are arduino, esp-idf, zephyr, platformio, cmake"),
-        (["--as", "stm32cube"], "takes the package of `cmake`"),
-        (["--as", "cmake", "--name", "数字"], "no letter from A to Z"),
+        (
+            ["--shape", "makefile"],
+            "not one of 'cmake', 'arduino', 'esp-idf', 'zephyr', 'platformio'",
+        ),
+        (["--shape", "stm32cube"], "'stm32cube' is not one of 'cmake'"),
+        (["--shape", "cmake", "--name", "数字"], "no letter from A to Z"),
     ],
 )
 def test_refuses_in_one_line(assert_refused, cli, vww, tmp_path, arguments, words):
-    assert_refused(cli("package", vww, *arguments, "-o", tmp_path / "out"), words)
+    assert_refused(
+        cli("export", vww, "--runtime", "engine", *arguments, "-o", tmp_path / "out"), words
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -1,6 +1,6 @@
 # Zephyr's build functions as its documentation describes them, on a computer: `app`, the modules of
 # EXTRA_ZEPHYR_MODULES, and what a module adds. KCONFIG_ON holds the symbols that Kconfig has set.
-enable_language(C)
+enable_language(C CXX)
 add_executable(app)
 foreach(symbol ${KCONFIG_ON})
   set(CONFIG_${symbol} y)

@@ -12,7 +12,7 @@ function(idf_component_register)
 endfunction()
 
 macro(project name)
-  _project(${name} C)
+  _project(${name} C CXX)
   file(STRINGS main/idf_component.yml path REGEX "^    path: ")
   string(REPLACE "    path: " "" path ${path})
   set(component dependency)
