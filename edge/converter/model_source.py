@@ -6,6 +6,7 @@ import os
 import pathlib
 from typing import Any
 
+from edge.errors import quoted, readable
 from edge.tflite.graph import Graph
 from edge.tflite.reader import read_graph
 from edge.tflite.validate import require_int8
@@ -69,8 +70,8 @@ def message_name(model: Any) -> str:
         ('models/vww.tflite', 'The model')
     """
     if isinstance(model, (str, os.PathLike)):
-        return os.fspath(model)
-    return f"Model {model.name!r}" if hasattr(model, "name") else "The model"
+        return readable(os.fspath(model), 80)
+    return f"Model {quoted(model.name)}" if hasattr(model, "name") else "The model"
 
 
 def _graph(model: Any, representative_dataset: Any) -> Graph:

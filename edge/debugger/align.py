@@ -34,6 +34,9 @@ CERTAIN_SIMILARITY = 0.95
 """The smallest cosine where nothing but the weights says that the two belong together."""
 
 
+POOLING_KINDS = ("mean", "average_pool", "max_pool")
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class AlignedOperator:
     """An operator, and the float nodes that it computes.
@@ -119,7 +122,9 @@ class _Aligner:
         self.unmatched: list[str] = []
 
     def _origin(self, tensor: int) -> int:
-        return self.origin.get(tensor, tensor)
+        while tensor in self.origin:
+            tensor = self.origin[tensor]
+        return tensor
 
     def alignment(self) -> Alignment:
         for op in self.graph.operators:
@@ -159,7 +164,21 @@ class _Aligner:
         if any(index not in self.tensor_of for index in inputs):
             return self._found_by_weights(op)
         sources = tuple(self.tensor_of[index] for index in inputs)
+        candidates, reasons = self._candidates(op, kinds, sources)
+        while not candidates and self._has_dropped_pooling(inputs[0], sources[0]):
+            candidates, reasons = self._candidates(op, kinds, sources)
+        if candidates:
+            _, nodes = max(candidates, key=lambda pair: pair[0])
+            return self._as_pair(op, nodes, sources)
         readers = self.readers.get(sources[0], [])
+        if self._may_stay_unmatched(op, readers):
+            return None
+        raise ModelError(self._difference(op, sources[0], readers, reasons))
+
+    def _candidates(
+        self, op: Operator, kinds: tuple[str, ...], sources: tuple[int, ...]
+    ) -> tuple[list[tuple[float, tuple[Node, ...]]], list[str]]:
+        """The nodes that an operator may compute, how alike the weights are, and why not others."""
         candidates, reasons = [], []
         for start in self._starts(op, kinds, sources):
             nodes = self._chain(op, start)
@@ -168,12 +187,19 @@ class _Aligner:
                 candidates.append((kernel_similarity(self.graph, op, nodes) or 0.0, nodes))
             else:
                 reasons.append(reason)
-        if candidates:
-            _, nodes = max(candidates, key=lambda pair: pair[0])
-            return self._as_pair(op, nodes, sources)
-        if self._may_stay_unmatched(op, readers):
-            return None
-        raise ModelError(self._difference(op, sources[0], readers, reasons))
+        return candidates, reasons
+
+    def _has_dropped_pooling(self, tensor: int, source: int) -> bool:
+        """Looks through a pooling of one pixel, which changes no value: the converter drops it."""
+        if self.graph.tensors[tensor].element_count != self.graph.tensors[tensor].shape[-1]:
+            return False
+        for node in self.readers.get(source, []):
+            if node.kind in POOLING_KINDS and id(node) not in self.used:
+                self.used.add(id(node))
+                self.origin[node.result] = source
+                self.readers[source] += self.readers.get(node.result, [])
+                return True
+        return False
 
     def _aligned_move(self, op: Operator, inputs: list[int]) -> AlignedOperator | None:
         source = self.tensor_of.get(inputs[0]) if inputs else None

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from edge.engine.network import Layer, Network, Rows
-from edge.errors import ModelError
+from edge.errors import ModelError, quoted
 from edge.tflite.graph import Graph, Operator, Tensor
 from edge.tflite.operators import leading_padding
 from edge.tflite.requantization import zero_point_of
@@ -62,16 +62,16 @@ def _rows(tensor: Tensor) -> Rows:
     shape = tensor.shape
     if max(shape, default=0) > LONGEST_SIDE:
         raise UnsupportedOperatorError(
-            f"Tensor {tensor.name!r} of shape {shape} has a side beyond the engine's 16 bits. "
-            "Export the model for TFLite Micro instead."
+            f"Tensor {quoted(tensor.name)} of shape {shape} has a side beyond the engine's "
+            "16 bits. Export the model for TFLite Micro instead."
         )
     if len(shape) == 4 and shape[0] == 1:
         return Rows(tensor.index, *shape[1:])
     if shape and tensor.element_count == shape[-1]:
         return Rows(tensor.index, 1, 1, shape[-1])
     raise UnsupportedOperatorError(
-        f"Tensor {tensor.name!r} of shape {shape} is neither an image nor a vector: the engine "
-        "cannot stream it. Export the model for TFLite Micro instead."
+        f"Tensor {quoted(tensor.name)} of shape {shape} is neither an image nor a vector: the "
+        "engine cannot stream it. Export the model for TFLite Micro instead."
     )
 
 

@@ -85,7 +85,7 @@ def run_litert_tensors(
     ends = np.cumsum([tensor.element_count for tensor in found])
     parts = np.split(kept, ends[:-1], axis=1)
     return [
-        part.reshape(len(inputs), *tensor.shape[1:])
+        part.reshape(len(inputs), *tensor.shape[tensor.shape[:1] == (1,) :])
         for part, tensor in zip(parts, found, strict=True)
     ]
 

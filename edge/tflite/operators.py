@@ -36,20 +36,25 @@ class OperatorRule:
     """What the package knows of one operator of TFLite.
 
     Attributes:
+        arity: The fewest and the most inputs.
         shape: The shape of the output, from the operator, its inputs and the shape that the file
             states; checking and scaling use the same.
-        options: Reads the operator's options from the flatbuffer; None if it has none that matter.
+        options: Reads the options of the flatbuffer's operator; None if it has none that matter.
         kernel: Which input holds the weights; None if it has no weights.
         channel_axis: The axis of the kernel along which the output's channels lie.
+        settings: Which input holds whole numbers that the output's shape follows from; None if
+            none does.
         is_windowed: Whether a window slides over an image, with stride and padding.
         is_channelwise: Whether a channel of the output depends on the same channel of the inputs
             alone, where both have as many.
     """
 
+    arity: tuple[int, int]
     shape: Callable[[Operator, Sequence[Tensor], Shape], Shape]
     options: Callable[[Any], dict[str, Any]] | None = None
     kernel: int | None = None
     channel_axis: int = 0
+    settings: int | None = None
     is_windowed: bool = False
     is_channelwise: bool = False
 
@@ -70,7 +75,7 @@ def _reshaped_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Sh
     if math.prod(stated) == count:
         return stated
     if math.prod(stated[:-1]) != 1:
-        raise ValueError(f"{op.opcode} of {inputs[0].shape} to {stated}")
+        raise ValueError(f"makes {stated} of {inputs[0].shape}")
     return (*stated[:-1], count)
 
 
@@ -83,9 +88,12 @@ def _pooled_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shap
 def _padded_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
     """The output is larger by what the second input says for each side of each axis."""
     source = inputs[0].shape
-    pads = inputs[1].values().reshape(len(source), 2)
+    pads = inputs[1].values()
+    if pads.size != 2 * len(source):
+        raise ValueError(f"has {pads.size} paddings for an input of {source}")
+    pads = pads.reshape(-1, 2)
     if pads.min() < 0 or pads.max() > LARGEST_STEP:
-        raise ValueError(f"padding {pads.tolist()}")
+        raise ValueError(f"pads by {int(pads.min())} to {int(pads.max())}")
     return tuple(int(size + sum(pad)) for size, pad in zip(source, pads, strict=True))
 
 
@@ -101,15 +109,15 @@ def _averaged_axes(inputs: Sequence[Tensor]) -> tuple[int, ...]:
     rank = len(inputs[0].shape)
     axes = {int(axis) for axis in inputs[1].values().reshape(-1)}
     if not all(-rank <= axis < rank for axis in axes):
-        raise ValueError(f"MEAN of {inputs[0].shape} over axes {sorted(axes)}")
+        raise ValueError(f"averages {inputs[0].shape} over axes {sorted(axes)[:9]}")
     return tuple(sorted({axis % rank for axis in axes}))
 
 
 def _convolved_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
     """The output is an image with a channel per filter of the kernel."""
     source, kernel = _image(inputs[0].shape), _image(inputs[1].shape)
-    if source[3] % kernel[3]:
-        raise ValueError(f"{op.opcode} of {source} with a kernel of {kernel}")
+    if source[3] % kernel[3] or kernel[0] % (source[3] // kernel[3]):
+        raise ValueError(f"takes {source} with a kernel of {kernel}")
     _require_biases(op, inputs, kernel[0])
     return (source[0], *slid_sides(source, kernel[1:3], op), kernel[0])
 
@@ -117,56 +125,62 @@ def _convolved_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> S
 def _depthwise_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
     """The output is an image with one or more channels for each channel of the input."""
     source, kernel = _image(inputs[0].shape), _image(inputs[1].shape)
-    if kernel[3] % source[3] or kernel[0] != 1:
-        raise ValueError(f"{op.opcode} of {source} with a kernel of {kernel}")
+    multiplier = op.options.get("multiplier", 0) or kernel[3] // source[3]
+    if kernel[3] != source[3] * multiplier or kernel[0] != 1:
+        raise ValueError(f"takes {source} with a kernel of {kernel}, multiplier {multiplier}")
     _require_biases(op, inputs, kernel[3])
     return (source[0], *slid_sides(source, kernel[1:3], op), kernel[3])
 
 
 def _dense_shape(op: Operator, inputs: Sequence[Tensor], stated: Shape) -> Shape:
     """The output has a row per group of elements that the kernel takes at once."""
-    source, (made, taken) = inputs[0], inputs[1].shape
-    if taken < 1 or source.element_count % taken:
-        raise ValueError(f"{op.opcode} of {source.shape} with weights of {inputs[1].shape}")
+    source, weights = inputs[0], inputs[1].shape
+    made, taken = weights if len(weights) == 2 else (0, 0)
+    if made < 1 or taken < 1 or source.element_count % taken or not source.shape:
+        raise ValueError(f"takes {source.shape} with weights of {weights}")
     _require_biases(op, inputs, made)
     if math.prod(stated[:-1]) == source.element_count // taken:
         return (*stated[:-1], made)
     if source.shape[-1] != taken:
-        raise ValueError(f"{op.opcode} making {stated} of {source.shape}")
+        raise ValueError(f"makes {stated} of {source.shape}")
     return (*source.shape[:-1], made)
 
 
 def _require_biases(op: Operator, inputs: Sequence[Tensor], channels: int) -> None:
     if len(inputs) > 2 and inputs[2].element_count != channels:
         count = inputs[2].element_count
-        raise ValueError(f"{op.opcode} with {count} biases for {channels} channels")
+        raise ValueError(f"has {count} biases for {channels} channels")
 
 
 def _image(shape: Shape) -> tuple[int, int, int, int]:
     if len(shape) != 4 or min(shape) < 1:
-        raise ValueError(f"{shape} is no image")
+        raise ValueError(f"takes {shape}, which is no image")
     return shape[0], shape[1], shape[2], shape[3]
 
 
 _POOL = OperatorRule(
+    arity=(1, 1),
     shape=_pooled_shape,
     options=options_reader(schema.Pool2DOptions, "filter", "stride", "padding", "activation"),
     is_windowed=True,
     is_channelwise=True,
 )
-_ELEMENTWISE = OperatorRule(shape=_kept_shape, is_channelwise=True)
+_ELEMENTWISE = OperatorRule(arity=(1, 1), shape=_kept_shape, is_channelwise=True)
 
 OPERATORS = {
     "CONV_2D": OperatorRule(
+        arity=(2, 3),
         shape=_convolved_shape,
         options=options_reader(schema.Conv2DOptions, "stride", "dilation", "padding", "activation"),
         kernel=1,
         is_windowed=True,
     ),
     "DEPTHWISE_CONV_2D": OperatorRule(
+        arity=(2, 3),
         shape=_depthwise_shape,
         options=options_reader(
-            schema.DepthwiseConv2DOptions, "stride", "dilation", "padding", "activation"
+            schema.DepthwiseConv2DOptions,
+            *("stride", "dilation", "padding", "activation", "multiplier"),
         ),
         kernel=1,
         channel_axis=3,
@@ -174,26 +188,30 @@ OPERATORS = {
         is_channelwise=True,
     ),
     "FULLY_CONNECTED": OperatorRule(
+        arity=(2, 3),
         shape=_dense_shape,
-        options=options_reader(schema.FullyConnectedOptions, "activation"),
+        options=options_reader(schema.FullyConnectedOptions, "activation", "weights_format"),
         kernel=1,
     ),
     "AVERAGE_POOL_2D": _POOL,
     "MAX_POOL_2D": _POOL,
     "MEAN": OperatorRule(
+        arity=(2, 2),
         shape=_averaged_shape,
         options=options_reader(schema.ReducerOptions, "keep_dims"),
+        settings=1,
         is_channelwise=True,
     ),
     "ADD": OperatorRule(
+        arity=(2, 2),
         shape=_broadcast_shape,
         options=options_reader(schema.AddOptions, "activation"),
         is_channelwise=True,
     ),
-    "PAD": OperatorRule(shape=_padded_shape, is_channelwise=True),
-    "RESHAPE": OperatorRule(shape=_reshaped_shape),
+    "PAD": OperatorRule(arity=(2, 2), shape=_padded_shape, settings=1, is_channelwise=True),
+    "RESHAPE": OperatorRule(arity=(1, 2), shape=_reshaped_shape),
     "SOFTMAX": OperatorRule(
-        shape=_kept_shape, options=options_reader(schema.SoftmaxOptions, "beta")
+        arity=(1, 1), shape=_kept_shape, options=options_reader(schema.SoftmaxOptions, "beta")
     ),
     "QUANTIZE": _ELEMENTWISE,
     "RELU": _ELEMENTWISE,

@@ -19,9 +19,11 @@ _ACTIVATIONS = {
 _READERS: dict[str, Callable[[Any], Any]] = {
     "stride": lambda table: (int(table.StrideH()), int(table.StrideW())),
     "dilation": lambda table: (int(table.DilationHFactor()), int(table.DilationWFactor())),
-    "padding": lambda table: _PADDINGS[table.Padding()],
+    "padding": lambda table: _PADDINGS.get(table.Padding(), "OTHER"),
     "filter": lambda table: (int(table.FilterHeight()), int(table.FilterWidth())),
     "activation": lambda table: _ACTIVATIONS.get(table.FusedActivationFunction(), "OTHER"),
+    "multiplier": lambda table: int(table.DepthMultiplier()),
+    "weights_format": lambda table: int(table.WeightsFormat()),
     "beta": lambda table: float(table.Beta()),
     "keep_dims": lambda table: bool(table.KeepDims()),
 }
@@ -33,19 +35,26 @@ def options_reader(kind: type, *names: str) -> Callable[[Any], dict[str, Any]]:
     Args:
         kind: The schema's table of these options, such as `schema.Conv2DOptions`.
         names: The options to read: `stride`, `dilation`, `padding`, `filter` (a pool's window),
-            `activation`, `beta` or `keep_dims`.
+            `activation`, `multiplier` (a depthwise convolution's outputs per input),
+            `weights_format` (0 is plain), `beta` or `keep_dims`.
 
     Returns:
-        A function of the operator's `BuiltinOptions` that returns the options by name.
+        A function of the schema's `Operator` that returns the options by name; nothing where the
+        operator has no options, or those of another kind of operator.
 
     Example:
         >>> model = schema.Model.GetRootAs(graph.content, 0)
         >>> first = model.Subgraphs(0).Operators(0)
-        >>> options_reader(schema.Conv2DOptions, "stride", "padding")(first.BuiltinOptions())
+        >>> options_reader(schema.Conv2DOptions, "stride", "padding")(first)
         {'stride': (2, 2), 'padding': 'SAME'}
     """
 
-    def read(union: Any) -> dict[str, Any]:
+    number = getattr(schema.BuiltinOptions, kind.__name__)
+
+    def read(operator: Any) -> dict[str, Any]:
+        union = operator.BuiltinOptions()
+        if union is None or operator.BuiltinOptionsType() != number:
+            return {}
         table = kind()
         table.Init(union.Bytes, union.Pos)
         return {name: _READERS[name](table) for name in names}

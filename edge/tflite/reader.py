@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import pathlib
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from edge.errors import ModelError
+from edge.errors import ModelError, quoted, readable
 from edge.system.files import read_file
 from edge.tflite.graph import Graph, Operator, Quantization, Tensor
 from edge.tflite.operators import OPERATORS
+from edge.tflite.stray_axes import without_stray_axes
 from edge.tflite.validate import check_graph
 
 FILE_IDENTIFIER = b"TFL3"
@@ -30,10 +30,20 @@ _DTYPES = {
     schema.TensorType.INT8: "int8",
     schema.TensorType.UINT8: "uint8",
     schema.TensorType.INT16: "int16",
+    schema.TensorType.UINT16: "uint16",
     schema.TensorType.INT32: "int32",
+    schema.TensorType.UINT32: "uint32",
     schema.TensorType.INT64: "int64",
+    schema.TensorType.UINT64: "uint64",
     schema.TensorType.BOOL: "bool",
+    schema.TensorType.COMPLEX64: "complex64",
+    schema.TensorType.COMPLEX128: "complex128",
 }
+_TYPE_NAMES = {
+    value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")
+}
+QUANTIZED_DTYPES = ("int4", "int8", "uint8", "int16", "int32", "int64")
+"""The types whose scales mean something; converters leave remains on others."""
 _OPCODES = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
 }
@@ -77,24 +87,31 @@ def _content(model: str | os.PathLike | bytes) -> tuple[bytes, str]:
     if isinstance(model, bytes):
         return model, "The model"
     path = pathlib.Path(model)
+    where = readable(str(path), 80)
     try:
-        return read_file(path), str(path)
+        return read_file(path), where
     except OSError as error:
-        raise ModelError(f"Cannot read {path}: {error.strerror or error}.") from error
+        raise ModelError(f"Cannot read {where}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ModelError(f"Cannot read {where}: {error}.") from error
 
 
 def _parse(content: bytes, where: str) -> Graph:
     model = schema.Model.GetRootAs(content, 0)
     if model.SubgraphsLength() != 1:
-        raise ModelError(f"{where} has {model.SubgraphsLength()} subgraphs; edge reads one.")
+        raise ModelError(
+            f"{where} has {model.SubgraphsLength()} subgraphs, as IF, WHILE and several signatures "
+            "make them; edge reads one. Convert a single function without control flow."
+        )
     subgraph = model.Subgraphs(0)
     opcodes = [
         _opcode(model.OperatorCodes(i)) for i in range(_count(model.OperatorCodesLength(), content))
     ]
-    tensors = tuple(
-        _tensor(model, subgraph.Tensors(i), i, where)
-        for i in range(_count(subgraph.TensorsLength(), content))
-    )
+    tensor_count = _count(subgraph.TensorsLength(), content)
+    content = without_stray_axes(content, subgraph)
+    model = schema.Model.GetRootAs(content, 0)
+    subgraph = model.Subgraphs(0)
+    tensors = tuple(_tensor(model, subgraph.Tensors(i), i, where) for i in range(tensor_count))
     operators = tuple(
         _operator(subgraph.Operators(i), i, opcodes)
         for i in range(_count(subgraph.OperatorsLength(), content))
@@ -118,6 +135,8 @@ def _offline_offsets(model: Any, tensor_count: int) -> tuple[int, ...] | None:
             table = model.Buffers(entry.Buffer()).DataAsNumpy().view("<i4")
             if len(table) != 3 + tensor_count or table[2] != tensor_count:
                 raise ValueError(f"a memory plan of {len(table)} numbers")
+            if min(table[3:], default=0) < -1:
+                raise ValueError("a memory plan with negative offsets")
             return tuple(int(offset) for offset in table[3:])
     return None
 
@@ -135,7 +154,9 @@ def _opcode(code: Any) -> str:
     if name is None:
         raise ModelError(f"The model uses operator code {number}, which this schema does not know.")
     if name == "CUSTOM":
-        return (code.CustomCode() or b"unnamed").decode("utf-8", "replace")
+        # Marked, as it may call itself CONV_2D.
+        own = (code.CustomCode() or b"unnamed").decode("utf-8", "replace")
+        return f"CUSTOM:{readable(own, 40)}"
     return name
 
 
@@ -143,24 +164,37 @@ def _tensor(model: Any, table: Any, index: int, where: str) -> Tensor:
     dtype = _DTYPES.get(table.Type())
     name = (table.Name() or b"").decode("utf-8", "replace")
     if dtype is None:
-        raise ModelError(f"{where}: tensor {name!r} has type code {table.Type()}, unknown to edge.")
+        kind = _TYPE_NAMES.get(table.Type(), f"type code {table.Type()}")
+        raise ModelError(
+            f"{where} has a tensor {quoted(name)} of {kind}, which no kernel of a microcontroller "
+            "takes. Leave what makes it out of the model."
+        )
+    if table.Sparsity() is not None:
+        raise ModelError(
+            f"{where} stores tensor {quoted(name)} in a sparse form, which no kernel of a "
+            "microcontroller reads. Convert the model without sparsity encoding."
+        )
     shape = tuple(int(table.Shape(i)) for i in range(table.ShapeLength()))
     signature = [int(table.ShapeSignature(i)) for i in range(table.ShapeSignatureLength())]
     if any(side < 0 for side in shape):
-        raise ValueError(f"negative shape {shape}")
+        raise ModelError(
+            f"{where} leaves the shape of tensor {quoted(name)} open: {_brief(shape)}. Convert the "
+            "model with a fixed input shape."
+        )
     tensor = Tensor(
         index=index,
         name=name,
         shape=shape,
         dtype=dtype,
-        quantization=_quantization(table),
+        quantization=_quantization(table, name, where) if dtype in QUANTIZED_DTYPES else None,
         data=None,
         is_dynamic=-1 in signature,
+        is_variable=bool(table.IsVariable()),
     )
     if tensor.bytes > MOST_BYTES:
         raise ValueError(f"a tensor of {tensor.bytes} bytes")
     buffer = model.Buffers(table.Buffer())
-    if buffer is None or buffer.DataLength() == 0:
+    if buffer is None or buffer.DataLength() == 0 or tensor.is_variable:
         return tensor
     data = buffer.DataAsNumpy()
     if len(data) != tensor.bytes:
@@ -168,34 +202,43 @@ def _tensor(model: Any, table: Any, index: int, where: str) -> Tensor:
     return dataclasses.replace(tensor, data=data)
 
 
-def _quantization(table: Any) -> Quantization | None:
+def _brief(shape: tuple[int, ...]) -> str:
+    return readable(str(shape), 40)
+
+
+def _quantization(table: Any, name: str, where: str) -> Quantization | None:
     parameters = table.Quantization()
     if parameters is None or parameters.ScaleLength() == 0:
         return None
     scales = tuple(float(s) for s in parameters.ScaleAsNumpy())
+    is_whole = table.Type() in (schema.TensorType.INT32, schema.TensorType.INT64)
+    if is_whole and not any(scales):
+        # Sizes and axes, which converters give a scale of 0.
+        return None
     if parameters.ZeroPointLength() == 0:
         zero_points = (0,) * len(scales)
     else:
         zero_points = tuple(int(z) for z in parameters.ZeroPointAsNumpy())
-    if len(zero_points) != len(scales) or not all(s > 0 and math.isfinite(s) for s in scales):
-        raise ValueError("quantization parameters that are none")
+    if len(zero_points) != len(scales):
+        raise ModelError(
+            f"{where} gives tensor {quoted(name)} {len(scales)} scales and {len(zero_points)} zero "
+            "points, which must be as many. Convert the model again."
+        )
     return Quantization(scales, zero_points, int(parameters.QuantizedDimension()))
 
 
 def _operator(table: Any, index: int, opcodes: list[str]) -> Operator:
     opcode = opcodes[table.OpcodeIndex()]
-    inputs = tuple(int(table.Inputs(i)) for i in range(table.InputsLength()))
+    inputs = [int(table.Inputs(i)) for i in range(table.InputsLength())]
+    rule = OPERATORS.get(opcode)
+    while inputs and inputs[-1] == -1:
+        inputs.pop()
+    if rule is not None and -1 in inputs:
+        raise ValueError(f"{opcode} without an input")
     return Operator(
         index=index,
         opcode=opcode,
         inputs=tuple(i for i in inputs if i != -1),
         outputs=tuple(int(table.Outputs(i)) for i in range(table.OutputsLength())),
-        options=_options(opcode, table.BuiltinOptions()),
+        options={} if rule is None or rule.options is None else rule.options(table),
     )
-
-
-def _options(opcode: str, union: Any) -> dict[str, Any]:
-    rule = OPERATORS.get(opcode)
-    if rule is None or rule.options is None or union is None:
-        return {}
-    return rule.options(union)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.errors import ModelError
+from edge.errors import ModelError, quoted
 from edge.tflite.fixed_point import quantized_multiplier
 from edge.tflite.graph import Graph, Operator, Tensor
 from edge.tflite.operators import channel_axis, kernel_of
@@ -70,7 +70,7 @@ def scale_of(tensor: Tensor) -> float:
         0.0078125
     """
     if tensor.quantization is None:
-        raise ModelError(f"Tensor {tensor.name!r} is not quantized.")
+        raise ModelError(f"Tensor {quoted(tensor.name)} is not quantized.")
     return tensor.quantization.scales[0]
 
 
@@ -91,7 +91,7 @@ def zero_point_of(tensor: Tensor) -> int:
         -128
     """
     if tensor.quantization is None:
-        raise ModelError(f"Tensor {tensor.name!r} is not quantized.")
+        raise ModelError(f"Tensor {quoted(tensor.name)} is not quantized.")
     return tensor.quantization.zero_points[0]
 
 
@@ -139,7 +139,7 @@ def kernel_scales(graph: Graph, op: Operator) -> np.ndarray:
     """
     kernel = kernel_of(graph, op)
     if kernel.quantization is None:
-        raise ModelError(f"Tensor {kernel.name!r} is not quantized.")
+        raise ModelError(f"Tensor {quoted(kernel.name)} is not quantized.")
     return np.broadcast_to(np.array(kernel.quantization.scales), kernel.shape[channel_axis(op)])
 
 

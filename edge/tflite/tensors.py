@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import ModelError
+from edge.errors import ModelError, quoted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Tensor:
         quantization: None where the tensor has none.
         data: The constant's elements as read-only bytes, None for an activation.
         is_dynamic: Whether the file leaves a dimension (the batch) open.
+        is_variable: Whether the tensor keeps its values from one inference to the next.
     """
 
     index: int
@@ -53,6 +54,7 @@ class Tensor:
     quantization: Quantization | None
     data: np.ndarray | None
     is_dynamic: bool = False
+    is_variable: bool = False
 
     @property
     def element_count(self) -> int:
@@ -75,13 +77,18 @@ class Tensor:
         """The elements of a constant.
 
         Returns:
-            Array of `shape` and `dtype`.
+            Array of `shape` and `dtype`; int8 for int4, of which a byte holds two.
 
         Raises:
             ModelError: If the tensor is an activation.
         """
         if self.data is None:
-            raise ModelError(f"Tensor {self.name!r} is no constant.")
+            raise ModelError(f"Tensor {quoted(self.name)} is no constant.")
+        if self.dtype == "int4":
+            # The lower half of a byte comes first; shifting back and forth extends the sign.
+            pairs = self.data.view("int8")
+            halves = np.stack([np.left_shift(pairs, 4) >> 4, pairs >> 4], axis=-1)
+            return halves.reshape(-1)[: self.element_count].reshape(self.shape)
         return self.data.view(self.dtype).reshape(self.shape)
 
 

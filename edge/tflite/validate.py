@@ -1,10 +1,22 @@
-"""The one gate: what a model must be before anything is planned or emitted."""
+"""The one gate: what a model must be before anything is planned or emitted.
+
+The reader checks a file's structure with `check_graph`, whatever its types; `require_int8` then
+refuses what int8 kernels do not run. Behind both, no part of a graph is looked for in vain.
+"""
 
 from __future__ import annotations
 
-from edge.errors import ModelError
-from edge.tflite.graph import Graph
-from edge.tflite.operators import OPERATORS
+from collections.abc import Collection, Sequence
+
+from edge.errors import ModelError, quoted, readable
+from edge.tflite.graph import Graph, Operator, Tensor
+from edge.tflite.int8_rules import require_int8_operator
+from edge.tflite.operators import OPERATORS, OperatorRule
+from edge.tflite.scales import require_scales
+
+FLOAT_DTYPES = ("float32", "float16", "float64")
+INT8_DTYPES = ("int8", "int4", "int16", "uint8", "int32", "int64", "bool")
+"""What operators beside the known ones may compute in, such as the sizes of a RESHAPE."""
 
 
 def require_int8(graph: Graph, where: str = "The model") -> None:
@@ -15,7 +27,8 @@ def require_int8(graph: Graph, where: str = "The model") -> None:
         where: The model's name for the message.
 
     Raises:
-        ModelError: If it has other than one input and output, or computes in another type.
+        ModelError: If it has other than one input and output, a batch, or a state, computes in
+            another type, or has numbers that no int8 kernel takes.
 
     Example:
         >>> require_int8(Graph((), (), (), (), b""))
@@ -27,19 +40,19 @@ def require_int8(graph: Graph, where: str = "The model") -> None:
             f"{where} must have one input and one output, it has {len(graph.inputs)} and "
             f"{len(graph.outputs)}."
         )
-    for tensor in (graph.input, graph.output):
-        if tensor.dtype != "int8" or tensor.quantization is None:
-            raise ModelError(
-                f"{where} is not an int8 model: tensor {tensor.name!r} is {tensor.dtype}. Convert "
-                "it with edge.convert(model, representative_dataset=...)."
-            )
+    _require_stateless(graph, where)
+    _require_int8_ends(graph, where)
+    _require_one_sample(graph, where)
     for op in graph.operators:
-        for index in (*op.inputs, *op.outputs):
-            if graph.tensors[index].dtype in ("float32", "float16", "float64"):
-                raise ModelError(
-                    f"{where} is only partly int8: {op.opcode} (operator {op.index}) computes in "
-                    f"{graph.tensors[index].dtype}. Convert it with representative data."
-                )
+        _require_int8_tensors(graph, op, where)
+        rule = OPERATORS.get(op.opcode)
+        if rule is None:
+            continue
+        try:
+            require_int8_operator(graph, op, rule)
+        except (ValueError, ModelError) as error:
+            raise ModelError(_operator_sentence(where, op, str(error).rstrip("."))) from error
+    _require_dependence(graph, where)
 
 
 def check_graph(graph: Graph, where: str = "The model") -> None:
@@ -50,8 +63,8 @@ def check_graph(graph: Graph, where: str = "The model") -> None:
         where: The model's name for the message.
 
     Raises:
-        ModelError: If a tensor is read before it is made, or an operator does not go with the
-            shapes of its tensors.
+        ModelError: If a tensor is read before it is made, an operator does not go with the shapes
+            of its tensors, or a tensor's scales are none.
 
     Example:
         >>> check_graph(Graph((), (), (), (), b""))
@@ -59,10 +72,13 @@ def check_graph(graph: Graph, where: str = "The model") -> None:
         edge.errors.ModelError: The model has no operator that makes its output.
     """
     check_references(graph, where)
-    try:
-        check_operators(graph)
-    except ValueError as error:
-        raise ModelError(f"{where} is damaged: {error}.") from error
+    for op in graph.operators:
+        try:
+            check_operator(graph, op)
+        except ValueError as error:
+            raise ModelError(_operator_sentence(f"{where} is damaged", op, str(error))) from error
+    for tensor in graph.tensors:
+        require_scales(tensor, where)
 
 
 def check_references(graph: Graph, where: str) -> None:
@@ -79,19 +95,20 @@ def check_references(graph: Graph, where: str) -> None:
     Example:
         >>> check_references(graph, "model.tflite")
     """
-    made = {t.index for t in graph.tensors if t.is_constant} | set(graph.inputs)
     used = [i for op in graph.operators for i in (*op.inputs, *op.outputs)]
     if any(not 0 <= i < len(graph.tensors) for i in (*used, *graph.inputs, *graph.outputs)):
         raise ModelError(f"{where} is damaged: it refers to a tensor that it does not have.")
+    # A variable tensor holds what the last inference left.
+    made = {t.index for t in graph.tensors if t.is_constant or t.is_variable} | set(graph.inputs)
     for op in graph.operators:
         for index in op.inputs:
             tensor = graph.tensors[index]
             if index not in made and tensor.element_count > 0:
                 raise ModelError(
                     f"{where} is damaged: {op.opcode} (operator {op.index}) reads tensor "
-                    f"{tensor.name!r} before any operator makes it."
+                    f"{quoted(tensor.name)} before any operator makes it."
                 )
-        if not made.isdisjoint(op.outputs):
+        if not made.isdisjoint(op.outputs) or len(set(op.outputs)) != len(op.outputs):
             raise ModelError(
                 f"{where} is damaged: {op.opcode} (operator {op.index}) writes a tensor that is "
                 "already there."
@@ -101,22 +118,156 @@ def check_references(graph: Graph, where: str) -> None:
         raise ModelError(f"{where} has no operator that makes its output.")
 
 
-def check_operators(graph: Graph) -> None:
-    """Checks that operators fit the shapes of their tensors.
+def check_operator(graph: Graph, op: Operator) -> None:
+    """Checks that an operator has what it needs and fits the shapes of its tensors.
 
     Args:
         graph: The model, its references already checked.
+        op: One of its operators.
 
     Raises:
         ValueError: If an operator and its tensors contradict each other.
 
     Example:
-        >>> check_operators(graph)
+        >>> check_operator(graph, graph.operators[0])
     """
+    rule = OPERATORS.get(op.opcode)
+    if not op.outputs or (rule is not None and not op.inputs):
+        raise ValueError("lacks an input or an output")
+    if rule is None:
+        return
+    inputs = [graph.tensors[index] for index in op.inputs]
+    _require_arity(op, rule)
+    _require_settings(inputs, rule)
+    if rule.options is not None and not op.options and (rule.is_windowed or op.opcode == "SOFTMAX"):
+        raise ValueError("has no options of its kind")
+    if op.options.get("padding") == "OTHER":
+        raise ValueError("has an unknown kind of padding")
+    stated = graph.tensors[op.outputs[0]].shape
+    made = rule.shape(op, inputs, stated)
+    if made != stated:
+        raise ValueError(f"makes {made} of {inputs[0].shape}, and the file says {stated}")
+
+
+def _require_arity(op: Operator, rule: OperatorRule) -> None:
+    fewest, most = rule.arity
+    if not fewest <= len(op.inputs) <= most:
+        wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
+        raise ValueError(f"has {len(op.inputs)} inputs, not {wanted}")
+    if len(op.outputs) != 1:
+        raise ValueError(f"has {len(op.outputs)} outputs, not 1")
+
+
+def _require_settings(inputs: Sequence[Tensor], rule: OperatorRule) -> None:
+    if rule.settings is None:
+        return
+    tensor = inputs[rule.settings]
+    if not tensor.is_constant or tensor.dtype not in ("int32", "int64"):
+        raise ValueError(
+            f"takes axes or sizes from tensor {quoted(tensor.name)}, which is no constant of "
+            "whole numbers"
+        )
+
+
+def _operator_sentence(where: str, op: Operator, what: str) -> str:
+    start = f"{where}: {op.opcode} (operator {op.index}) "
+    return f"{start}{readable(what, 270 - len(start))}. Convert the model again."
+
+
+def _require_stateless(graph: Graph, where: str) -> None:
     for op in graph.operators:
-        inputs = [graph.tensors[index] for index in op.inputs]
-        if not op.outputs or not inputs:
-            raise ValueError(f"{op.opcode} without an input or an output")
-        rule, stated = OPERATORS.get(op.opcode), graph.tensors[op.outputs[0]].shape
-        if rule is not None and rule.shape(op, inputs, stated) != stated:
-            raise ValueError(f"{op.opcode} making {stated} of {inputs[0].shape}")
+        for index in (*op.inputs, *op.outputs):
+            if graph.tensors[index].is_variable:
+                raise ModelError(
+                    f"{where} keeps a state from one inference to the next, in variable tensor "
+                    f"{quoted(graph.tensors[index].name)} of {op.opcode} (operator {op.index}); "
+                    "edge runs networks without a state. Train one without SVDF, LSTM or GRU."
+                )
+
+
+def _require_int8_ends(graph: Graph, where: str) -> None:
+    for tensor in (graph.input, graph.output):
+        if tensor.dtype != "int8":
+            raise ModelError(
+                f"{where} is not an int8 model: tensor {quoted(tensor.name)} is {tensor.dtype}"
+                f"{_way_out(graph, tensor.dtype)}"
+            )
+        if tensor.quantization is None:
+            raise ModelError(
+                f"{where} is not an int8 model: tensor {quoted(tensor.name)} has no scale. Convert "
+                "it with edge.convert(model, representative_dataset=...)."
+            )
+
+
+def _way_out(graph: Graph, dtype: str) -> str:
+    """What else is known of a model whose input or output is not int8, and what to do."""
+    dtypes = _kernel_dtypes(graph)
+    if "int8" in dtypes:
+        return (
+            ", around an int8 body. Convert it with inference_input_type and "
+            "inference_output_type tf.int8 (edge.convert does)."
+        )
+    if "uint8" in dtypes:
+        return (
+            ", as TensorFlow 1 quantized. Rebuild a MobileNetV1 with "
+            "keras_mobilenet.weights.from_tflite, then edge.convert."
+        )
+    return ". Convert it with edge.convert(model, representative_dataset=...)."
+
+
+def _kernel_dtypes(graph: Graph) -> Collection[str]:
+    """The types in which the operators with weights compute."""
+    return {
+        graph.tensors[op.inputs[0]].dtype
+        for op in graph.operators
+        if op.opcode in OPERATORS and OPERATORS[op.opcode].kernel is not None
+    }
+
+
+def _require_one_sample(graph: Graph, where: str) -> None:
+    source, output = graph.input, graph.output
+    if source.is_constant or output.is_constant or source.index == output.index:
+        what = "input is a constant" if source.is_constant else "output is its input"
+        what = "output is a constant" if output.is_constant else what
+        raise ModelError(f"{where} computes nothing: its {what}. Convert the whole model.")
+    shape = readable(str(source.shape), 60)
+    if len(source.shape) < 2:
+        raise ModelError(
+            f"{where} has an input of shape {shape}, without a batch axis. Convert it with an "
+            f"input of shape {readable(str((1, *source.shape)), 60)}."
+        )
+    if source.shape[0] != 1:
+        raise ModelError(
+            f"{where} has an input of shape {shape}, a batch of {source.shape[0]}; a "
+            "microcontroller takes one sample at a time. Convert it with a batch of 1."
+        )
+    if 0 in source.shape or 0 in output.shape:
+        raise ModelError(f"{where} has an input or an output without elements. Convert it again.")
+
+
+def _require_int8_tensors(graph: Graph, op: Operator, where: str) -> None:
+    for index in (*op.inputs, *op.outputs):
+        tensor = graph.tensors[index]
+        if tensor.dtype in FLOAT_DTYPES:
+            raise ModelError(
+                f"{where} is only partly int8: {op.opcode} (operator {op.index}) computes in "
+                f"{tensor.dtype}. Convert it with representative data."
+            )
+        if tensor.dtype not in INT8_DTYPES:
+            raise ModelError(
+                f"{where} is only partly int8: {op.opcode} (operator {op.index}) computes in "
+                f"{tensor.dtype}. Leave this operator out of the model, or run it in code of "
+                "your own."
+            )
+
+
+def _require_dependence(graph: Graph, where: str) -> None:
+    needed = set(graph.outputs)
+    for op in reversed(graph.operators):
+        if not needed.isdisjoint(op.outputs):
+            needed.update(op.inputs)
+    if needed.isdisjoint(graph.inputs):
+        raise ModelError(
+            f"{where} computes its output from constants alone: nothing on the way to it reads the "
+            "input. Convert the whole model."
+        )

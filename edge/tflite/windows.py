@@ -34,13 +34,13 @@ def slid_sides(source: Sequence[int], window: Sequence[int], op: Operator) -> tu
     """
     strides, dilations = op.options["stride"], op.options.get("dilation", (1, 1))
     if not all(1 <= step <= LARGEST_STEP for step in (*strides, *dilations, *window)):
-        raise ValueError(f"stride {strides}, dilation {dilations}, window {tuple(window)}")
+        raise ValueError(f"has stride {strides}, dilation {dilations}, window {tuple(window)}")
     sides = []
     for size, taps, stride, dilation in zip(source[1:3], window, strides, dilations, strict=True):
         reach = (taps - 1) * dilation + 1 if op.options["padding"] == "VALID" else 1
         sides.append((size - reach) // stride + 1)
     if min(sides) < 1:
-        raise ValueError(f"nothing is left of an image of {tuple(source)}")
+        raise ValueError(f"leaves nothing of an image of {tuple(source)}")
     return sides[0], sides[1]
 
 

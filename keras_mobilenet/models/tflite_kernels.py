@@ -60,8 +60,8 @@ def read_kernels(path: str | os.PathLike) -> tuple[tuple[int, ...], list[TfliteK
         Shape of the input (height, width, channels), and the kernels in order of execution.
 
     Raises:
-        ValueError: If the file is no .tflite, or an operator has a type or activation that no
-            MobileNet has.
+        ValueError: If the file is no .tflite or damaged, or an operator has a type or activation
+            that no MobileNet has.
 
     Example:
         >>> shape, kernels = read_kernels("model.tflite")
@@ -73,7 +73,19 @@ def read_kernels(path: str | os.PathLike) -> tuple[tuple[int, ...], list[TfliteK
     content = pathlib.Path(path).read_bytes()
     if content[4:8] != b"TFL3":
         raise ValueError(f"{os.fspath(path)} is not a .tflite file.")
-    model = schema.Model.GetRootAs(content, 0)
+    try:
+        return _kernels_of(schema.Model.GetRootAs(content, 0))
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
+    # A damaged flatbuffer leads the generated reader anywhere: any failure is the file's.
+    except Exception as error:
+        raise ValueError(
+            f"{os.fspath(path)} is damaged: {type(error).__name__} while reading its kernels; "
+            "convert or copy it again."
+        ) from error
+
+
+def _kernels_of(model) -> tuple[tuple[int, ...], list[TfliteKernel]]:
     graph = model.Subgraphs(0)
     kernels = []
     for number in range(graph.OperatorsLength()):
@@ -102,7 +114,7 @@ def _kernel(model, graph, op, kind: str) -> TfliteKernel:
     options.Init(union.Bytes, union.Pos)
     activation = options.FusedActivationFunction()
     if activation not in ACTIVATIONS:
-        raise ValueError(f"A {kind} layer has fused activation {activation}, which is no ReLU.")
+        raise ValueError(f"a {kind} layer has fused activation {activation}, which is no ReLU.")
     if kind == "depthwise":
         kernel = kernel.reshape(*kernel.shape[:2], -1, options.DepthMultiplier())
     is_dense = kind == "dense"
@@ -118,7 +130,7 @@ def _kernel(model, graph, op, kind: str) -> TfliteKernel:
 
 def _real_values(model, tensor) -> np.ndarray:
     if tensor.Type() not in DTYPES:
-        raise ValueError(f"Tensor {tensor.Name()!r} has type code {tensor.Type()}.")
+        raise ValueError(f"a kernel or bias has type code {tensor.Type()}, which none has.")
     data = model.Buffers(tensor.Buffer()).DataAsNumpy()
     values = np.frombuffer(bytes(data), DTYPES[tensor.Type()]).reshape(tensor.ShapeAsNumpy())
     parameters = tensor.Quantization()
@@ -128,7 +140,11 @@ def _real_values(model, tensor) -> np.ndarray:
     points = parameters.ZeroPointAsNumpy() if parameters.ZeroPointLength() else np.zeros(1)
     shape = [1] * values.ndim
     if len(scales) > 1:
-        shape[parameters.QuantizedDimension()] = len(scales)
+        # Old converters gave a bias the axis of its kernel; a vector has but one.
+        axis = parameters.QuantizedDimension() if values.ndim > 1 else 0
+        if not 0 <= axis < values.ndim or values.shape[axis] != len(scales):
+            raise ValueError(f"a kernel or bias of shape {values.shape} has {len(scales)} scales.")
+        shape[axis] = len(scales)
     return (values.astype(np.float64) - points.reshape(shape if len(points) > 1 else -1)) * (
         scales.reshape(shape)
     )
