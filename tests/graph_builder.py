@@ -108,6 +108,11 @@ class GraphBuilder:
         inputs, options = [self.last, *weights], {"activation": "NONE"}
         self._append("FULLY_CONNECTED", inputs, (1, units), options, quantization, name)
 
+    def reshape(self, shape):
+        """Adds a RESHAPE."""
+        target = self._constant(np.array(shape, np.int32))
+        self._append("RESHAPE", [self.last, target], shape, {}, self.quantization)
+
     def softmax(self, *, name=""):
         """Adds a SOFTMAX."""
         classes = Quantization((1 / 256,), (-128,), 0)
@@ -180,6 +185,11 @@ OPTIONS = {
     "MEAN": "ReducerOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "SOFTMAX": "SoftmaxOptions",
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "PAD": "PadOptions",
+    "QUANTIZE": "QuantizeOptions",
+    "RESHAPE": "ReshapeOptions",
 }
 """The operators that `tflite_of` writes, and the schema's tables of their options."""
 
@@ -231,7 +241,12 @@ def _schema_fields(schema, graph, op):
     if "stride" in op.options:
         fields["padding"] = getattr(schema.Padding, op.options["padding"])
         fields["strideH"], fields["strideW"] = op.options["stride"]
+    if "dilation" in op.options:
         fields["dilationHFactor"], fields["dilationWFactor"] = op.options["dilation"]
+    if "filter" in op.options:
+        fields["filterHeight"], fields["filterWidth"] = op.options["filter"]
+    if op.opcode == "RESHAPE":
+        fields["newShape"] = list(graph.tensors[op.outputs[0]].shape)
     if op.opcode == "DEPTHWISE_CONV_2D":
         inputs, outputs = (graph.tensors[i].shape[3] for i in (op.inputs[0], op.outputs[0]))
         fields["depthMultiplier"] = outputs // inputs

@@ -56,7 +56,7 @@ def small_tflite() -> bytes:
     return tflite_of(builder.graph())
 
 
-class _RandomValues:
+class RandomValues:
     """Weights and quantizations at random, from one generator."""
 
     def __init__(self, rng: np.random.Generator):
@@ -85,7 +85,7 @@ def random_graph(seed: int, dead_share: float = 0.0) -> Graph:
     """A small network of random geometry, the same for the same seed."""
     rng = np.random.default_rng(seed)
     height, width = (int(n) for n in rng.integers(5, 14, 2))
-    values = _RandomValues(rng)
+    values = RandomValues(rng)
     builder = GraphBuilder(
         (1, height, width, int(rng.choice([1, 3, 4, 8]))),
         draw_quantization=values.quantization,

@@ -14,6 +14,7 @@ from edge.engine.schedule import Scheduler
 from edge.engine.stream_plan import StreamPlan
 from edge.tflite.graph import Graph
 from edge.transforms.constant_channels import without_constant_channels
+from edge.transforms.dead_operators import without_dead_operators
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,6 +95,7 @@ def compile_engines(
         >>> engines["portable"].network is engines["dsp"].network
         True
     """
+    graph = without_dead_operators(graph)
     # Before any channel goes: what is missing is named as the file names it.
     network_of(graph)
     network = network_of(without_constant_channels(graph))

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from edge.engine.network import Layer, Network, Rows
 from edge.errors import ModelError, quoted
 from edge.tflite.graph import Graph, Operator, Tensor
-from edge.tflite.operators import leading_padding
-from edge.tflite.requantization import zero_point_of
+from edge.tflite.operators import has_kernel, kernel_of, leading_padding, mean_axes, window_of
+from edge.tflite.requantization import add_multipliers, scale_of, zero_point_of
 
 LONGEST_SIDE, LONGEST_STEP = 2**16 - 1, 2**8 - 1
 """What the engine's tables hold of a tensor, and of a stride, a dilation or a padding."""
@@ -23,7 +23,7 @@ def network_of(graph: Graph) -> Network:
     """Reads a graph as layers that make rows; a RESHAPE makes none.
 
     Args:
-        graph: An int8 model with one input and one output.
+        graph: An int8 model with one input and one output, which needs every operator.
 
     Returns:
         The `Network`.
@@ -42,7 +42,7 @@ def network_of(graph: Graph) -> Network:
     for op in graph.operators:
         output = graph.tensors[op.outputs[0]]
         inputs = [same.get(t, t) for t in op.inputs if not graph.tensors[t].is_constant]
-        if op.opcode == "RESHAPE":
+        if op.opcode == "RESHAPE" and len(inputs) == 1:
             _reshape(graph, op, inputs[0], rows)
             same[output.index] = inputs[0]
             continue
@@ -50,11 +50,11 @@ def network_of(graph: Graph) -> Network:
             rows.setdefault(tensor, _rows(graph.tensors[tensor]))
         rows[output.index] = _rows(output)
         layers.append(_layer(graph, op, len(layers), inputs, rows))
-    if not layers:
-        raise UnsupportedOperatorError(
-            "The model computes nothing: it has no operator but RESHAPE."
-        )
     last = same.get(graph.outputs[0], graph.outputs[0])
+    if not layers or last != layers[-1].output:
+        raise UnsupportedOperatorError(
+            "The model computes nothing: its output is a constant, or its input as it is."
+        )
     return Network(graph=graph, layers=tuple(layers), rows=rows, input=graph.inputs[0], output=last)
 
 
@@ -100,7 +100,33 @@ def _layer(
         if graph.tensors[tensor].dtype != "int8":
             raise _unsupported(op, f"on {graph.tensors[tensor].dtype}")
     layer = Layer(index=index, op=op, inputs=tuple(inputs), output=op.outputs[0])
+    if not inputs or graph.tensors[op.inputs[0]].is_constant:
+        raise _unsupported(op, "of a constant")
+    if has_kernel(op):
+        _require_weights(graph, op)
+    if op.opcode != "FULLY_CONNECTED":
+        _require_own_rows(graph, op, inputs, rows)
     return LAYERS[op.opcode](graph, layer, [rows[tensor] for tensor in inputs], rows[layer.output])
+
+
+def _require_weights(graph: Graph, op: Operator) -> None:
+    kernel = kernel_of(graph, op)
+    if kernel.dtype != "int8" or not kernel.is_constant:
+        raise _unsupported(
+            op, f"with {kernel.dtype} weights" if kernel.is_constant else "with computed weights"
+        )
+    if kernel.quantization is not None and any(kernel.quantization.zero_points):
+        raise _unsupported(op, "with a zero point of its weights")
+
+
+def _require_own_rows(
+    graph: Graph, op: Operator, inputs: Sequence[int], rows: dict[int, Rows]
+) -> None:
+    """Behind a RESHAPE the rows are those of the tensor before it: only a vector is any shape."""
+    computed = [index for index in op.inputs if not graph.tensors[index].is_constant]
+    for stated, tensor in zip(computed, inputs, strict=True):
+        if dataclasses.replace(_rows(graph.tensors[stated]), tensor=tensor) != rows[tensor]:
+            raise _unsupported(op, "on the rows that a RESHAPE makes")
 
 
 def _only(layer: Layer, sources: Sequence[Rows]) -> Rows:
@@ -115,31 +141,32 @@ def _add(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> L
         raise _unsupported(layer.op, f"of {len(sources)} computed inputs")
     if any(dataclasses.replace(source, tensor=output.tensor) != output for source in sources):
         raise _unsupported(layer.op, "with broadcasting")
+    if any(shift > 0 for _, shift in add_multipliers(graph, layer.op)):
+        # LiteRT's ADD shifts to the right only.
+        raise _unsupported(
+            layer.op, f"with an output scale of {scale_of(graph.tensors[layer.output]):g}"
+        )
     return layer
 
 
 def _convolution(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> Layer:
     source = _only(layer, sources)
-    kernel = graph.tensors[layer.op.inputs[1]]
-    if kernel.dtype != "int8" or not kernel.is_constant:
-        raise _unsupported(layer.op, f"with {kernel.dtype} weights")
-    if layer.op.opcode == "CONV_2D" and kernel.shape[3] != source.channels:
+    if layer.op.opcode == "CONV_2D" and kernel_of(graph, layer.op).shape[3] != source.channels:
         raise _unsupported(layer.op, "in groups")
-    return _windowed(layer, kernel.shape[1:3], source, output)
+    return _windowed(layer, window_of(graph, layer.op), source, output)
 
 
 def _fully_connected(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> Layer:
-    if graph.tensors[layer.op.inputs[1]].shape[1] != _only(layer, sources).bytes:
+    if kernel_of(graph, layer.op).shape[1] != _only(layer, sources).bytes:
         raise _unsupported(layer.op, "of several rows at once")
     return dataclasses.replace(layer, needs_all=True)
 
 
 def _mean(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> Layer:
     source = _only(layer, sources)
-    image, axes_tensor = (graph.tensors[tensor] for tensor in layer.op.inputs[:2])
-    axes = {int(axis) % 4 for axis in axes_tensor.values().reshape(-1)}
-    if len(image.shape) != 4 or axes != {1, 2}:
-        raise _unsupported(layer.op, f"over axes {sorted(axes)}")
+    axes = mean_axes(graph, layer.op)
+    if len(graph.tensors[layer.op.inputs[0]].shape) != 4 or axes != (1, 2):
+        raise _unsupported(layer.op, f"over axes {list(axes)}")
     window = (source.height, source.width)
     return dataclasses.replace(layer, window=window, needs_all=source.height > 1)
 
@@ -159,7 +186,7 @@ def _pool(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> 
     op, source = layer.op, _only(layer, sources)
     if graph.tensors[op.inputs[0]].quantization != graph.tensors[op.outputs[0]].quantization:
         raise _unsupported(op, "that changes the scale")
-    return _windowed(layer, op.options["filter"], source, output)
+    return _windowed(layer, window_of(graph, op), source, output)
 
 
 def _quantize(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> Layer:

@@ -9,13 +9,15 @@ import numpy as np
 
 from edge.catalog.boards import Board
 from edge.engine.network import Layer, Network
-from edge.tflite.fixed_point import exp_table, quantized_multiplier
+from edge.tflite.fixed_point import exp_table
 from edge.tflite.graph import Graph
+from edge.tflite.operators import kernel_of
 from edge.tflite.requantization import (
     add_multipliers,
     bias_of,
     channel_multipliers,
     mean_multiplier,
+    quantize_multiplier,
     scale_of,
     zero_point_of,
 )
@@ -101,7 +103,7 @@ def _average_pool(network: Network, layer: Layer, instructions: str) -> Kernel:
 
 
 def _fully_connected(network: Network, layer: Layer, instructions: str) -> Kernel:
-    kernel = network.graph.tensors[layer.op.inputs[1]].values().astype(np.int64)
+    kernel = kernel_of(network.graph, layer.op).values().astype(np.int64)
     headers = _channel_words(network.graph, layer, kernel)
     blocks = np.concatenate([headers, _as_words(kernel)], axis=1)
     return Kernel("fully_connected", "conv.c", WHOLE, blocks.reshape(-1))
@@ -120,8 +122,7 @@ def _pad(network: Network, layer: Layer, instructions: str) -> Kernel:
 
 
 def _quantize(network: Network, layer: Layer, instructions: str) -> Kernel:
-    source, output = (network.graph.tensors[t] for t in (layer.op.inputs[0], layer.output))
-    multiplier = quantized_multiplier(scale_of(source) / scale_of(output))
+    multiplier = quantize_multiplier(network.graph, layer.op)
     return Kernel("quantize", "elementwise.c", ROW, _words(_right(multiplier)))
 
 
@@ -133,7 +134,7 @@ def _softmax(network: Network, layer: Layer, instructions: str) -> Kernel:
 
 def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
     graph, op = network.graph, layer.op
-    kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)
+    kernel = kernel_of(graph, op).values().astype(np.int64)
     taps = kernel.reshape(len(kernel), -1)
     headers = _channel_words(graph, layer, taps)
     if instructions == "portable" or not _shifts_right(headers, taps):
@@ -166,7 +167,7 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
 
 def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     graph, op = network.graph, layer.op
-    kernel = graph.tensors[op.inputs[1]].values().astype(np.int64)[0]
+    kernel = kernel_of(graph, op).values().astype(np.int64)[0]
     channels = network.rows[layer.inputs[0]].channels
     flat = kernel.reshape(-1, kernel.shape[2]).T
     headers = _channel_words(graph, layer, flat)

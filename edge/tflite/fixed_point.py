@@ -61,12 +61,28 @@ def high_multiply(a: np.ndarray | int, b: np.ndarray | int) -> np.ndarray:
     return (np.asarray(a, np.int64) * np.asarray(b, np.int64) + 2**30) >> 31
 
 
+def wrapped(value: np.ndarray) -> np.ndarray:
+    """Keeps the lower 32 bits of whole numbers, as sums and shifts of a core's registers do.
+
+    Args:
+        value: An array of whole numbers.
+
+    Returns:
+        An int64 array of numbers from -2 ** 31 to 2 ** 31 - 1.
+
+    Example:
+        >>> wrapped(np.array([2**31 - 1, 2**31])).tolist()
+        [2147483647, -2147483648]
+    """
+    return np.asarray(value, np.int64).astype(np.int32).astype(np.int64)
+
+
 def divide_by_power(value: np.ndarray, exponent: np.ndarray | int) -> np.ndarray:
     """Divides by a power of two, rounded to nearest, ties away from zero.
 
     Args:
         value: An array of whole numbers.
-        exponent: The exponent of two, 0 to 31; a scalar or an array of the same shape.
+        exponent: The exponent of two, from 0 to 60; a scalar or an array of the same shape.
 
     Returns:
         An int64 array.
@@ -102,7 +118,7 @@ def requantize(
     Source: TFLite's `MultiplyByQuantizedMultiplier` with double rounding.
     """
     shift = np.asarray(shift, np.int64)
-    scaled = np.asarray(accumulator, np.int64) << np.maximum(shift, 0)
+    scaled = wrapped(np.asarray(accumulator, np.int64) << np.maximum(shift, 0))
     return divide_by_power(high_multiply(scaled, multiplier), np.maximum(-shift, 0))
 
 
@@ -124,7 +140,8 @@ def requantize_once(accumulator: np.ndarray, multiplier: int, shift: int) -> np.
     Source: TFLite's `MultiplyByQuantizedMultiplier` with single rounding.
     """
     right = 31 - shift
-    return (np.asarray(accumulator, np.int64) * multiplier + (1 << (right - 1))) >> right
+    product = np.asarray(accumulator, np.int64) * multiplier
+    return wrapped((product + (1 << (right - 1))) >> right)
 
 
 def exp_table(input_scale: float, beta: float) -> np.ndarray:
@@ -159,7 +176,7 @@ def reciprocal(total: int) -> tuple[int, int]:
     """Divides one by a sum of exponentials, by Newton's method in fixed point.
 
     Args:
-        total: The positive sum, with 12 bits above the binary point.
+        total: The sum, from 1 to 2 ** 32 - 1, with 12 bits above the binary point.
 
     Returns:
         `(reciprocal, bits)`: the reciprocal in 31-bit fixed point, of the sum shifted down by

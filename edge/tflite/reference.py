@@ -19,6 +19,7 @@ from edge.tflite.fixed_point import (
     reciprocal,
     requantize,
     requantize_once,
+    wrapped,
 )
 from edge.tflite.graph import Graph, Operator, Tensor
 from edge.tflite.operators import kernel_of, mean_axes, padding_of, window_of
@@ -35,6 +36,9 @@ from edge.tflite.requantization import (
 )
 
 Values = dict[int, np.ndarray]
+
+LARGEST_SUM = 2**31 - 1
+"""What the sum of SOFTMAX holds, an int32 number."""
 
 
 def run_reference(graph: Graph, inputs: np.ndarray) -> np.ndarray:
@@ -101,7 +105,7 @@ def _fully_connected(graph: Graph, op: Operator, values: Values) -> np.ndarray:
     source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
     kernel = kernel_of(graph, op).values().astype(np.int64)
     x = values[source.index].astype(np.int64).reshape(-1, kernel.shape[1]) - zero_point_of(source)
-    total = x @ kernel.T + bias_of(graph, op)
+    total = wrapped(x @ kernel.T + bias_of(graph, op))
     multiplier, shift = channel_multipliers(graph, op)
     columns = [
         requantize_once(total[:, c], int(multiplier[c]), int(shift[c]))
@@ -113,7 +117,8 @@ def _fully_connected(graph: Graph, op: Operator, values: Values) -> np.ndarray:
 def _requantized(graph: Graph, op: Operator, total: np.ndarray) -> np.ndarray:
     multiplier, shift = channel_multipliers(graph, op)
     output = graph.tensors[op.outputs[0]]
-    return _clipped(op, output, requantize(total + bias_of(graph, op), multiplier, shift))
+    total = wrapped(total + bias_of(graph, op))
+    return _clipped(op, output, requantize(total, multiplier, shift))
 
 
 def _average_pool(graph: Graph, op: Operator, values: Values) -> np.ndarray:
@@ -172,7 +177,8 @@ def _softmax(graph: Graph, op: Operator, values: Values) -> np.ndarray:
     table = exp_table(scale_of(source), op.options.get("beta", 1.0))
     rows = values[source.index].astype(np.int64).reshape(-1, source.shape[-1])
     exps = table[rows.max(axis=1, keepdims=True) - rows]
-    sums = divide_by_power(exps, 12).sum(axis=1)
+    # LiteRT's own kernel aborts at 512 equal logits, where every output is less than half a step.
+    sums = np.minimum(divide_by_power(exps, 12).sum(axis=1), LARGEST_SUM)
     outputs = []
     for row, total in zip(exps, sums, strict=True):
         factor, bits = reciprocal(int(total))
@@ -210,7 +216,7 @@ def _windows(
 
 
 def _clipped(op: Operator, output: Tensor, value: np.ndarray) -> np.ndarray:
-    return _clamped(op, output, value + zero_point_of(output))
+    return _clamped(op, output, wrapped(value + zero_point_of(output)))
 
 
 def _clamped(op: Operator, output: Tensor, value: np.ndarray) -> np.ndarray:

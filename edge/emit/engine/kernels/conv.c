@@ -11,8 +11,8 @@ static void add_run(const int8_t *x, const int8_t *a, const int8_t *b, uint32_t 
   int32_t second = sums[1];
   for (const int8_t *const end = &x[count]; x != end; ++x) {
     const int32_t value = *x;
-    first += value * *a;
-    second += value * *b;
+    first = engine_sum(first, value * *a);
+    second = engine_sum(second, value * *b);
     ++a;
     ++b;
   }
@@ -24,8 +24,8 @@ static void add_run(const int8_t *x, const int8_t *a, const int8_t *b, uint32_t 
 static void add_padding(int32_t zero_point, const int8_t *a, const int8_t *b, uint32_t count,
                         int32_t sums[2]) {
   for (uint32_t n = 0U; n < count; ++n) {
-    sums[0] += zero_point * a[n];
-    sums[1] += zero_point * b[n];
+    sums[0] = engine_sum(sums[0], zero_point * a[n]);
+    sums[1] = engine_sum(sums[1], zero_point * b[n]);
   }
 }
 
@@ -61,8 +61,7 @@ static inline void add_window(const engine_layer_t *layer, const int8_t *const l
 }
 
 static int8_t finish(const engine_layer_t *layer, int32_t sum, const uint32_t *header) {
-  const int32_t value = engine_requantize(sum, (int32_t)header[1], (int32_t)header[2]);
-  return (int8_t)engine_clamp(value + layer->out_zero_point, layer->low, layer->high);
+  return engine_output(layer, engine_requantize(sum, (int32_t)header[1], (int32_t)header[2]));
 }
 
 void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
@@ -96,14 +95,14 @@ static void add_tap(const int8_t *x, uint32_t step, const int8_t *weights, uint3
                     uint32_t repeat, int32_t *sums) {
   if ((repeat == 1U) && (step == 1U)) {
     for (const int8_t *const end = &x[channels]; x != end; ++x) {
-      *sums += (int32_t)*x * *weights;
+      *sums = engine_sum(*sums, (int32_t)*x * *weights);
       ++sums;
       ++weights;
     }
   } else {
     for (uint32_t c = 0U; c < channels; ++c) {
       for (uint32_t r = 0U; r < repeat; ++r) {
-        *sums += (int32_t)*x * *weights;
+        *sums = engine_sum(*sums, (int32_t)*x * *weights);
         ++sums;
         ++weights;
       }
@@ -152,12 +151,11 @@ void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in
     const int8_t *const weights = (const int8_t *)&block[HEADER_WORDS];
     int32_t sum = (int32_t)block[0];
     for (uint32_t k = 0U; k < taps; ++k) {
-      sum += (int32_t)source[k] * weights[k];
+      sum = engine_sum(sum, (int32_t)source[k] * weights[k]);
     }
     const uint32_t shift = (uint32_t)(31 + (int32_t)block[2]);
     const int64_t scaled = ((int64_t)sum * (int32_t)block[1]) + (1LL << (shift - 1U));
-    out[c] = (int8_t)engine_clamp((int32_t)(scaled >> shift) + layer->out_zero_point, layer->low,
-                                  layer->high);
+    out[c] = engine_output(layer, (int32_t)(scaled >> shift));
     block = &block[HEADER_WORDS + ((taps + 3U) / 4U)];
   }
 }

@@ -16,8 +16,7 @@ void engine_add(const engine_layer_t *layer, const engine_rows_t *in, const engi
     const int32_t b = ((int32_t)second[i] - (int32_t)w[3]) * (1L << ADD_LEFT_SHIFT);
     const int32_t sum = engine_requantize(a, (int32_t)w[1], (int32_t)w[2]) +
                         engine_requantize(b, (int32_t)w[4], (int32_t)w[5]);
-    const int32_t value = engine_requantize(sum, (int32_t)w[6], (int32_t)w[7]);
-    out[i] = (int8_t)engine_clamp(value + layer->out_zero_point, layer->low, layer->high);
+    out[i] = engine_output(layer, engine_requantize(sum, (int32_t)w[6], (int32_t)w[7]));
   }
 }
 
@@ -40,6 +39,6 @@ void engine_quantize(const engine_layer_t *layer, const engine_rows_t *in, uint3
   for (uint32_t i = 0U; i < count; ++i) {
     const int32_t value = engine_requantize((int32_t)line[i] - layer->zero_point,
                                             (int32_t)layer->weights[0], (int32_t)layer->weights[1]);
-    out[i] = (int8_t)engine_clamp(value + layer->out_zero_point, layer->low, layer->high);
+    out[i] = engine_output(layer, value);
   }
 }

@@ -61,6 +61,16 @@ static inline int32_t engine_clamp(int32_t value, int32_t low, int32_t high) {
   return (raised > high) ? high : raised;
 }
 
+/* Sums are of 32 bits and wrap, as LiteRT's do: what counts is that the last one fits. */
+static inline int32_t engine_sum(int32_t a, int32_t b) {
+  return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
+/* Adds the output's zero point, and clamps to int8 and to the fused activation. */
+static inline int8_t engine_output(const engine_layer_t *layer, int32_t value) {
+  return (int8_t)engine_clamp(engine_sum(value, layer->out_zero_point), layer->low, layer->high);
+}
+
 /* A fused activation, where the kernel has saturated to int8 only. */
 static inline void engine_clamp_row(const engine_layer_t *layer, int8_t *out) {
   if ((layer->low > -128) || (layer->high < 127)) {

@@ -65,6 +65,6 @@ void engine_mean(const engine_layer_t *layer, const engine_rows_t *in, int8_t *o
     const int32_t sum = window_sum(layer, in, 0U, 0U, c, &count);
     const int32_t value = engine_requantize(sum - (count * layer->zero_point),
                                             (int32_t)layer->weights[0], (int32_t)layer->weights[1]);
-    out[c] = (int8_t)engine_clamp(value + layer->out_zero_point, layer->low, layer->high);
+    out[c] = engine_output(layer, value);
   }
 }

@@ -3,6 +3,8 @@
 
 /* Bits above the binary point of the sum of exponentials. */
 #define SUM_BITS 12
+/* 512 times exp(0): from here on every output is less than half a step. */
+#define LARGEST_SUM (512UL << (31U - SUM_BITS))
 
 static uint32_t leading_zeros(uint32_t value) {
   uint32_t count = 0U;
@@ -38,7 +40,7 @@ void engine_softmax(const engine_layer_t *layer, const engine_rows_t *in, int8_t
     most = (source[c] > most) ? source[c] : most;
   }
   uint32_t sum = 0U;
-  for (uint32_t c = 0U; c < layer->channels; ++c) {
+  for (uint32_t c = 0U; (c < layer->channels) && (sum < LARGEST_SUM); ++c) {
     sum += (uint32_t)engine_divide_by_power(table[most - source[c]], SUM_BITS);
   }
   const uint32_t headroom = leading_zeros(sum);
@@ -46,7 +48,10 @@ void engine_softmax(const engine_layer_t *layer, const engine_rows_t *in, int8_t
   const uint32_t exponent = (SUM_BITS - headroom) + 23U;
   for (uint32_t c = 0U; c < layer->channels; ++c) {
     const int32_t value =
-        engine_divide_by_power(engine_high_multiply(factor, table[most - source[c]]), exponent);
+        (exponent > 31U)
+            ? 0
+            : engine_divide_by_power(engine_high_multiply(factor, table[most - source[c]]),
+                                     exponent);
     out[c] = (int8_t)engine_clamp(value - 128, -128, 127);
   }
 }
