@@ -35,7 +35,8 @@ def demo(
     from edge.system.files import require_writable
 
     target = find_board(board)
-    require_writable(out)
+    # Not after minutes of training.
+    require_writable(out, ("model.keras", "model.tflite", "model_data.cc"))
     load_tensorflow()
     from edge.deploy.demo import run_demo
     from keras_mobilenet.models.topology import mobilenet_v1_filters

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from edge.system.files import output_path
+
 # What a command works on.
 
 ModelArgument = Annotated[
@@ -78,25 +80,48 @@ FloatModelOption = Annotated[
 
 # What a command writes.
 
-OutOption = Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder to write to.")]
+OutOption = Annotated[
+    pathlib.Path,
+    typer.Option("--out", "-o", parser=output_path, metavar="PATH", help="Folder to write to."),
+]
 ExportOutOption = Annotated[
     pathlib.Path | None,
     typer.Option(
-        "--out", "-o", help="Folder to write to; firmware, or the library's name, if none is given."
+        "--out",
+        "-o",
+        parser=output_path,
+        metavar="PATH",
+        help="Folder to write to; firmware, or the library's name, if none is given.",
     ),
 ]
 KerasOutOption = Annotated[
-    pathlib.Path, typer.Option("--out", "-o", help="The .keras file to write.")
+    pathlib.Path,
+    typer.Option(
+        "--out", "-o", parser=output_path, metavar="PATH", help="The .keras file to write."
+    ),
 ]
 TfliteOutOption = Annotated[
-    pathlib.Path | None, typer.Option("--out", "-o", help="The .tflite to write.")
+    pathlib.Path | None,
+    typer.Option("--out", "-o", parser=output_path, metavar="PATH", help="The .tflite to write."),
 ]
-HtmlOutOption = Annotated[pathlib.Path, typer.Option("--out", "-o", help="The HTML file to write.")]
+HtmlOutOption = Annotated[
+    pathlib.Path,
+    typer.Option("--out", "-o", parser=output_path, metavar="PATH", help="The HTML file to write."),
+]
 PlotOption = Annotated[
-    pathlib.Path | None, typer.Option("--plot", help="Picture to write; its suffix is the format.")
+    pathlib.Path | None,
+    typer.Option(
+        "--plot",
+        parser=output_path,
+        metavar="PATH",
+        help="Picture to write; its suffix is the format.",
+    ),
 ]
 PngOption = Annotated[
-    pathlib.Path | None, typer.Option("--png", help="Picture to write, fit for a README.")
+    pathlib.Path | None,
+    typer.Option(
+        "--png", parser=output_path, metavar="PATH", help="Picture to write, fit for a README."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from edge.search.candidates import Candidate
 
 
+NAMES = ("study.db", "front.png", "model.keras", "model.tflite", "firmware/model_data.cc")
+"""What a search writes at its end, to find out before minutes of work that it cannot."""
+
+
 def search(
     board: BoardOption = "nucleo-f446re",
     data: DataOption = "digits",
@@ -52,7 +56,7 @@ def search(
     from edge.system.files import require_writable
 
     target = find_board(board)
-    require_writable(out)
+    require_writable(out, NAMES)
     load_tensorflow()
     from edge.cli.plots import front_picture
     from edge.search.candidates import pareto_front, plan_candidates
