@@ -38,8 +38,9 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data",
-        help="digits, faces, a folder with one subfolder of images per class, or a name of "
-        "keras.datasets (mnist, fashion_mnist, cifar10, cifar100: need a network).",
+        help="digits, faces, a folder with one subfolder of images per class (or with train/ and "
+        "val/ that have those), or a name of keras.datasets (mnist, fashion_mnist, cifar10, "
+        "cifar100: need a network).",
     ),
 ]
 CalibrationOption = Annotated[
@@ -202,6 +203,12 @@ LargestSideOption = Annotated[
 ChannelsOption = Annotated[int, typer.Option("--channels", help="1 (gray) or 3 (RGB).")]
 AlphaOption = Annotated[float, typer.Option("--alpha", help="Width multiplier, 0 < alpha <= 1.")]
 RhoOption = Annotated[float, typer.Option("--rho", help="Resolution multiplier, 0 < rho <= 1.")]
+MirrorOption = Annotated[
+    bool,
+    typer.Option(
+        "--mirror", help="Train on mirrored images too: for faces and cats, not for text or arrows."
+    ),
+]
 FloatEpochsOption = Annotated[int, typer.Option("--float-epochs", min=1, help="Epochs in float.")]
 QatEpochsOption = Annotated[
     int, typer.Option("--qat-epochs", min=1, help="Epochs with int8 fake quantization.")
