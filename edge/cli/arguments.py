@@ -7,9 +7,11 @@ import os
 import pathlib
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from edge.cli.console import print_note
 from edge.errors import EdgeError
 from edge.system import signals
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from edge.tflite.graph import Graph
 
 CALIBRATION_IMAGES = 200
+LONGEST_LABEL = 100
+CONTROL_CATEGORIES = ("Cc", "Zl", "Zp")
 
 
 @contextlib.contextmanager
@@ -194,12 +198,36 @@ def images_of(shape: tuple[int, ...], source: str) -> Any:
         >>> images_of((1, 8, 8, 1), "digits").class_names[:3]
         ('0', '1', '2')
     """
-    from keras_mobilenet.training.data import load_images
-
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
         raise EdgeError(f"--data needs a model of square images, this one reads {shape}.")
+    return load_data(source, shape[1], shape[3])
+
+
+def load_data(source: str, side: int, channels: int, seed: int = 0) -> Any:
+    """Loads a data set, and says what of a folder was left out.
+
+    Args:
+        source: The data set as for `--data`.
+        side: The height and width of the images, in pixels.
+        channels: The number of channels of the images: 1 for gray, 3 for RGB.
+        seed: The seed of the split into training and held-out images.
+
+    Returns:
+        The `keras_mobilenet.training.data.ImageData`.
+
+    Raises:
+        EdgeError: If there is no such data set.
+
+    Example:
+        >>> load_data("digits", 8, 1).train_pixels.shape
+        (1437, 8, 8, 1)
+    """
+    from keras_mobilenet.training.data import load_images
+
     with bad_argument():
-        return load_images(source, shape[1], shape[3])
+        data = load_images(source, side, channels, seed=seed)
+    print_note(data.left_out.sentence())
+    return data
 
 
 def float_inputs(graph: Graph, source: str | None) -> Any:
@@ -241,7 +269,8 @@ def class_names(path: pathlib.Path | None) -> list[str] | None:
         The names; None if `path` is None.
 
     Raises:
-        EdgeError: If the file cannot be read, or is not UTF-8.
+        EdgeError: If the file cannot be read, is not UTF-8, or a name is too long or holds a
+            control character other than a tab.
 
     Example:
         >>> pathlib.Path("labels.txt").write_text("no face\\nface\\n")
@@ -254,11 +283,22 @@ def class_names(path: pathlib.Path | None) -> list[str] | None:
     from edge.system.files import read_file
 
     try:
-        return read_file(path).decode("utf-8").splitlines()
+        # A byte-order mark is no letter of the first name. Lines end with \n or \r\n alone, where
+        # `splitlines` ends them at a form feed too.
+        text = read_file(path).decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise EdgeError(f"The labels in {path} are not UTF-8: {error}.") from error
     except OSError as error:
         raise EdgeError(f"Cannot read the labels in {path}: {error.strerror or error}.") from error
+    names = text.removesuffix("\n").split("\n") if text else []
+    for line, name in enumerate(names, 1):
+        if len(name) > LONGEST_LABEL:
+            raise EdgeError(f"The labels in {path}: line {line} has {len(name):,} letters.")
+        if any(unicodedata.category(c) in CONTROL_CATEGORIES and c != "\t" for c in name):
+            raise EdgeError(
+                f"The labels in {path}: line {line} holds a control character: {name!r}."
+            )
+    return names
 
 
 def camera_arguments(

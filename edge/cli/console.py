@@ -12,6 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+MOST_LETTERS = 280
+KEPT_LETTERS = 60
+CUT = "..."
+
 PIPE_COLUMNS = 10_000
 """A file and a pipe have no edge: a table there is as wide as its cells."""
 
@@ -74,8 +78,49 @@ def print_error(message: str) -> None:
     Args:
         message: What was wrong, where, and what to do.
     """
-    text = " ".join(line.strip() for line in message.splitlines() if line.strip())
-    # A file name may hold anything, a terminal's commands too.
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    _print_line(("Error:", "bold red"), message)
+
+
+def print_note(message: str) -> None:
+    """Prints what a user should know, as one line on the standard error.
+
+    Args:
+        message: A sentence; nothing is printed if it is empty.
+    """
+    if message:
+        _print_line(("Note:", "bold"), message)
+
+
+def _print_line(head: tuple[str, str], message: str) -> None:
     with contextlib.suppress(OSError):
-        stderr.print(Text.assemble(("Error:", "bold red"), " ", text))
+        stderr.print(Text.assemble(head, " ", one_line(message)))
+
+
+def one_line(message: str) -> str:
+    """Makes one line that a terminal can show, its longest names cut in the middle.
+
+    Args:
+        message: The message; it may hold the names of files, which may hold anything.
+
+    Returns:
+        At most 280 letters, all printable.
+
+    Example:
+        >>> one_line("No such\\nfile: \x1b[31m")
+        'No such file: \\\\x1b[31m'
+        >>> len(one_line("Cannot read " + 4000 * "x" + ": no such file."))
+        280
+    """
+    text = " ".join(line.strip() for line in message.splitlines() if line.strip())
+    # A terminal's commands too.
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    while len(text) > MOST_LETTERS:
+        # A name may be one of many: when none is long, the whole line is cut.
+        longest = max(text.split(), key=len)
+        excess = len(text) - MOST_LETTERS + len(CUT)
+        kept = max(len(longest) - excess, KEPT_LETTERS)
+        if kept + len(CUT) >= len(longest):
+            longest, kept = text, MOST_LETTERS - len(CUT)
+        head, tail = kept - kept // 2, kept // 2
+        text = text.replace(longest, longest[:head] + CUT + longest[len(longest) - tail :], 1)
+    return text

@@ -8,7 +8,7 @@ import typer
 
 from edge.cli import json, result_tables
 from edge.cli.arguments import bad_argument, keras_verbosity, load_tensorflow, make_repeatable
-from edge.cli.console import print_json, show, stderr, stdout
+from edge.cli.console import print_json, print_note, show, stderr, stdout
 from edge.cli.misfit import showing_misfit
 from edge.cli.options import (
     AlphaOption,
@@ -16,6 +16,7 @@ from edge.cli.options import (
     DataOption,
     FloatEpochsOption,
     JsonOption,
+    MirrorOption,
     OutOption,
     QatEpochsOption,
 )
@@ -28,6 +29,7 @@ def demo(
     alpha: AlphaOption = 0.25,
     float_epochs: FloatEpochsOption = 30,
     qat_epochs: QatEpochsOption = 8,
+    mirror: MirrorOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """The whole way in some two minutes: train, quantize, convert, prove, emit."""
@@ -35,7 +37,8 @@ def demo(
     from edge.system.files import require_writable
 
     target = find_board(board)
-    require_writable(out)
+    # Not after minutes of training.
+    require_writable(out, ("model.keras", "model.tflite", "model_data.cc"))
     load_tensorflow()
     from edge.deploy.demo import run_demo
     from keras_mobilenet.models.topology import mobilenet_v1_filters
@@ -50,6 +53,8 @@ def demo(
             alpha=alpha,
             float_epochs=float_epochs,
             qat_epochs=qat_epochs,
+            mirror=mirror,
+            warn=print_note,
             verbose=0 if as_json else keras_verbosity(),
             announce=stderr.print if as_json else stdout.print,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -79,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             output.reconfigure(errors="backslashreplace")
     code, message = 0, ""
     try:
+        # A command that needs no temporary file runs without it.
+        with contextlib.suppress(OSError):
+            signals.make_scratch()
         code = _run(sys.argv[1:] if argv is None else argv)
         if sys.stdout is not None:
             # Here, and not while the interpreter ends: the disk may be full.

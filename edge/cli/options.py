@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from edge.system.files import output_path
+
 # What a command works on.
 
 ModelArgument = Annotated[
@@ -36,8 +38,9 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data",
-        help="digits, faces, a folder with one subfolder of images per class, or a name of "
-        "keras.datasets (mnist, fashion_mnist, cifar10, cifar100: need a network).",
+        help="digits, faces, a folder with one subfolder of images per class (or with train/ and "
+        "val/ that have those), or a name of keras.datasets (mnist, fashion_mnist, cifar10, "
+        "cifar100: need a network).",
     ),
 ]
 CalibrationOption = Annotated[
@@ -78,25 +81,48 @@ FloatModelOption = Annotated[
 
 # What a command writes.
 
-OutOption = Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder to write to.")]
+OutOption = Annotated[
+    pathlib.Path,
+    typer.Option("--out", "-o", parser=output_path, metavar="PATH", help="Folder to write to."),
+]
 ExportOutOption = Annotated[
     pathlib.Path | None,
     typer.Option(
-        "--out", "-o", help="Folder to write to; firmware, or the library's name, if none is given."
+        "--out",
+        "-o",
+        parser=output_path,
+        metavar="PATH",
+        help="Folder to write to; firmware, or the library's name, if none is given.",
     ),
 ]
 KerasOutOption = Annotated[
-    pathlib.Path, typer.Option("--out", "-o", help="The .keras file to write.")
+    pathlib.Path,
+    typer.Option(
+        "--out", "-o", parser=output_path, metavar="PATH", help="The .keras file to write."
+    ),
 ]
 TfliteOutOption = Annotated[
-    pathlib.Path | None, typer.Option("--out", "-o", help="The .tflite to write.")
+    pathlib.Path | None,
+    typer.Option("--out", "-o", parser=output_path, metavar="PATH", help="The .tflite to write."),
 ]
-HtmlOutOption = Annotated[pathlib.Path, typer.Option("--out", "-o", help="The HTML file to write.")]
+HtmlOutOption = Annotated[
+    pathlib.Path,
+    typer.Option("--out", "-o", parser=output_path, metavar="PATH", help="The HTML file to write."),
+]
 PlotOption = Annotated[
-    pathlib.Path | None, typer.Option("--plot", help="Picture to write; its suffix is the format.")
+    pathlib.Path | None,
+    typer.Option(
+        "--plot",
+        parser=output_path,
+        metavar="PATH",
+        help="Picture to write; its suffix is the format.",
+    ),
 ]
 PngOption = Annotated[
-    pathlib.Path | None, typer.Option("--png", help="Picture to write, fit for a README.")
+    pathlib.Path | None,
+    typer.Option(
+        "--png", parser=output_path, metavar="PATH", help="Picture to write, fit for a README."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -177,6 +203,12 @@ LargestSideOption = Annotated[
 ChannelsOption = Annotated[int, typer.Option("--channels", help="1 (gray) or 3 (RGB).")]
 AlphaOption = Annotated[float, typer.Option("--alpha", help="Width multiplier, 0 < alpha <= 1.")]
 RhoOption = Annotated[float, typer.Option("--rho", help="Resolution multiplier, 0 < rho <= 1.")]
+MirrorOption = Annotated[
+    bool,
+    typer.Option(
+        "--mirror", help="Train on mirrored images too: for faces and cats, not for text or arrows."
+    ),
+]
 FloatEpochsOption = Annotated[int, typer.Option("--float-epochs", min=1, help="Epochs in float.")]
 QatEpochsOption = Annotated[
     int, typer.Option("--qat-epochs", min=1, help="Epochs with int8 fake quantization.")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from edge.cli import json, result_tables, tables
-from edge.cli.arguments import bad_argument, load_tensorflow, make_repeatable
+from edge.cli.arguments import bad_argument, load_data, load_tensorflow, make_repeatable
 from edge.cli.console import print_json, say, show, status, stderr
 from edge.cli.options import (
     BoardOption,
@@ -18,6 +18,7 @@ from edge.cli.options import (
     JsonOption,
     LargestSideOption,
     MinutesOption,
+    MirrorOption,
     OutOption,
     QatEpochsOption,
     StorageOption,
@@ -28,6 +29,10 @@ from edge.errors import EdgeError
 if TYPE_CHECKING:
     from edge.catalog.boards import Board
     from edge.search.candidates import Candidate
+
+
+NAMES = ("study.db", "front.png", "model.keras", "model.tflite", "firmware/model_data.cc")
+"""What a search writes at its end, to find out before minutes of work that it cannot."""
 
 
 def search(
@@ -41,6 +46,7 @@ def search(
     storage: StorageOption = None,
     float_epochs: FloatEpochsOption = 30,
     qat_epochs: QatEpochsOption = 8,
+    mirror: MirrorOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find the best MobileNetV1 that fits a board: plan all, train a few, export the best.
@@ -52,17 +58,17 @@ def search(
     from edge.system.files import require_writable
 
     target = find_board(board)
-    require_writable(out)
+    require_writable(out, NAMES)
     load_tensorflow()
     from edge.cli.plots import front_picture
     from edge.search.candidates import pareto_front, plan_candidates
     from edge.search.study import Job, open_storage, study_url
     from edge.search.training import run_search
     from keras_mobilenet.models.topology import scaled_side
-    from keras_mobilenet.training.data import load_images
 
     with bad_argument():
-        images = load_images(data, scaled_side(side, 1.0), channels)
+        largest_side = scaled_side(side, 1.0)
+    images = load_data(data, largest_side, channels)
     if storage is not None:
         open_storage(storage)
     with status("Planning every width and resolution"):
@@ -81,6 +87,7 @@ def search(
         seconds=minutes * 60,
         float_epochs=float_epochs,
         qat_epochs=qat_epochs,
+        mirror=mirror,
     )
     with _trial_progress(float_epochs + qat_epochs) as advance:
         result = run_search(job, advance)

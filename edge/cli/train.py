@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from edge.cli import json
-from edge.cli.arguments import bad_argument, keras_verbosity, load_tensorflow, make_repeatable
+from edge.cli.arguments import (
+    bad_argument,
+    keras_verbosity,
+    load_data,
+    load_tensorflow,
+    make_repeatable,
+)
 from edge.cli.console import print_json, say
 from edge.cli.options import (
     AlphaOption,
@@ -12,6 +18,7 @@ from edge.cli.options import (
     FloatEpochsOption,
     JsonOption,
     KerasOutOption,
+    MirrorOption,
     QatEpochsOption,
     RhoOption,
     SeedOption,
@@ -30,6 +37,7 @@ def train(
     rho: RhoOption = 1.0,
     float_epochs: FloatEpochsOption = 30,
     qat_epochs: QatEpochsOption = 8,
+    mirror: MirrorOption = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,13 +52,12 @@ def train(
     from edge.converter.keras_files import keras_bytes
     from keras_mobilenet.models.topology import mobilenet_v1_filters, scaled_side
     from keras_mobilenet.training import train as training
-    from keras_mobilenet.training.data import load_images
 
     with bad_argument():
         # Before any data is read.
         mobilenet_v1_filters(alpha)
         side = scaled_side(side, rho)
-        images = load_images(data, side, channels, seed=seed)
+    images = load_data(data, side, channels, seed)
     make_repeatable()
     verbosity = 0 if as_json else keras_verbosity()
     with signals.in_native_code():
@@ -59,6 +66,7 @@ def train(
             alpha=alpha,
             float_epochs=float_epochs,
             qat_epochs=qat_epochs,
+            mirror=mirror,
             seed=seed,
             verbose=verbosity,
         )

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import pathlib
 import tempfile
+import zipfile
 from typing import Any
 
 from edge.errors import ModelError
 
 MODEL_FILE = "model.keras"
+WEIGHTS_FILE = "model.weights.h5"
+
+LARGEST_BYTES = 512 << 20
+"""A file may unpack to so much: thirty times the largest MobileNetV1."""
 
 
 def load_keras(path: str | os.PathLike) -> Any:
@@ -22,7 +27,7 @@ def load_keras(path: str | os.PathLike) -> Any:
         The `keras.Model`.
 
     Raises:
-        ModelError: If it is missing or cannot be loaded.
+        ModelError: If it is missing or cannot be loaded, or unpacks to more than 512 MiB.
 
     Example:
         >>> load_keras("missing.keras")
@@ -36,12 +41,48 @@ def load_keras(path: str | os.PathLike) -> Any:
     if not os.path.isfile(path):
         what = "it is a folder" if os.path.isdir(path) else "no such file"
         raise ModelError(f"Cannot read {os.fspath(path)}: {what}.")
+    _require_modest(path)
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:
         raise ModelError(
             f"{os.fspath(path)} is not a readable Keras model: {first_line(error)}"
         ) from error
+
+
+def _require_modest(path: str | os.PathLike) -> None:
+    """Refuses a small file that unpacks to all of the memory, before anything is unpacked."""
+    import h5py
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # More than this of a member is never read, whatever it really holds.
+            unpacked_bytes = sum(member.file_size for member in archive.infolist())
+            if unpacked_bytes <= LARGEST_BYTES:
+                with archive.open(WEIGHTS_FILE) as member, h5py.File(member, "r") as weights:
+                    # HDF5 packs on its own.
+                    unpacked_bytes = _array_bytes(weights)
+    # What else is wrong with the file, Keras says.
+    except (OSError, KeyError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
+        return
+    if unpacked_bytes > LARGEST_BYTES:
+        raise ModelError(
+            f"{os.fspath(path)} unpacks to {unpacked_bytes:,} bytes, more than the "
+            f"{LARGEST_BYTES:,} that a model for a microcontroller can need."
+        )
+
+
+def _array_bytes(weights: Any) -> int:
+    import h5py
+
+    sizes = []
+
+    def add(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            sizes.append(item.size * item.dtype.itemsize)
+
+    weights.visititems(add)
+    return sum(sizes)
 
 
 def keras_bytes(model: Any) -> bytes:
@@ -63,7 +104,7 @@ def keras_bytes(model: Any) -> bytes:
         return path.read_bytes()
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's message that says something.
 
     Args:

@@ -20,7 +20,7 @@ from edge.errors import DoesNotFitError, EdgeError
 from edge.firmware.build import BuildError, Firmware
 from edge.firmware.image import build_image
 from edge.firmware.render import STACK_BYTES
-from edge.system.files import write_files
+from edge.system.files import output_path, write_files
 from edge.tflite.graph import Graph
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def build(
     if source is not None and is_frame:
         raise EdgeError("A camera's rows go into the model one by one: leave out the whole frame.")
     engine = compile_engine(graph, instruction_set(target), ram_bytes)
-    folder = pathlib.Path(out_dir)
+    folder = output_path(out_dir)
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         work = pathlib.Path(name)
         with fitting(target, graph):

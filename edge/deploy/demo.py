@@ -54,8 +54,10 @@ def run_demo(
     alpha: float = 0.25,
     float_epochs: int = 30,
     qat_epochs: int = 8,
+    mirror: bool = False,
     verbose: int | str = "auto",
     announce: Callable[[str], None] = print,
+    warn: Callable[[str], None] = print,
 ) -> DemoResult:
     """Trains on real images and goes all the way to firmware sources.
 
@@ -66,8 +68,10 @@ def run_demo(
         alpha: The width multiplier.
         float_epochs: The number of float epochs.
         qat_epochs: The number of epochs with fake quantization.
+        mirror: Whether to train on mirrored images too.
         verbose: How much Keras prints, as `model.fit` takes it.
         announce: A function that is told what begins.
+        warn: A function that is told what of a folder of images was left out.
 
     Returns:
         The `DemoResult`.
@@ -83,6 +87,8 @@ def run_demo(
     from keras_mobilenet.training.train import train
 
     data = load_images(source, SIDE, CHANNELS)
+    if sentence := data.left_out.sentence():
+        warn(sentence)
     announce(
         f"Training MobileNetV1 alpha {alpha:g}, {SIDE}x{SIDE}, on {len(data.train_labels)} images, "
         f"{len(data.test_labels)} held out: {float_epochs} float epochs, then {qat_epochs} with "
@@ -90,7 +96,12 @@ def run_demo(
     )
     with signals.in_native_code():
         trained = train(
-            data, alpha=alpha, float_epochs=float_epochs, qat_epochs=qat_epochs, verbose=verbose
+            data,
+            alpha=alpha,
+            float_epochs=float_epochs,
+            qat_epochs=qat_epochs,
+            mirror=mirror,
+            verbose=verbose,
         )
     announce("Converting to int8 with the trained ranges.")
     graph = read_graph(convert(trained.model))

@@ -23,7 +23,7 @@ from edge.errors import EdgeError
 from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import NoArenaRuleError
 from edge.runtimes.tflm_operators import require_tflm_operators
-from edge.system.files import write_files
+from edge.system.files import output_path, write_files
 from edge.tflite.graph import Graph
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _export_tflm(
         more += (Item("RAM", "tensor arena: larger records", extra, "at most"),)
     fit = require_fit(graph, board, where=where, more=more, predicted=predicted)
     texts = render(graph, board, fit.arena, labels=labels, camera=camera, extra_bytes=extra)
-    folder = pathlib.Path(TFLM_FOLDER if out_dir is None else out_dir)
+    folder = output_path(TFLM_FOLDER if out_dir is None else out_dir)
     if name is not None:
         contents = tflm_contents(graph, texts, flash_bytes=fit.flash_bytes, ram_bytes=fit.ram_bytes)
         texts = render_package(shape, name, contents)
@@ -259,7 +259,7 @@ def _export_tflm(
 
 def _folder(out_dir: str | os.PathLike | None, shape: str, name: PackageName) -> pathlib.Path:
     default = name.camel if shape in ("arduino", "platformio") else name.snake
-    return pathlib.Path(default if out_dir is None else out_dir)
+    return output_path(default if out_dir is None else out_dir)
 
 
 def _written(folder: pathlib.Path, texts: dict[str, str]) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def measured_accuracy(graph: Graph, float_model: Any, images: ImageData) -> Accu
         >>> pixels, labels = np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1])
         >>> data = ImageData(
         ...     train_pixels=pixels, train_labels=labels, test_pixels=pixels, test_labels=labels,
-        ...     class_names=("cat", "dog"), is_mirrorable=True,
+        ...     class_names=("cat", "dog"),
         ... )
         >>> measured_accuracy(graph, None, data)
         Accuracy(image_count=2, int8=0.5, float=None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +21,7 @@ from edge.reporting.accuracy import measured_accuracy
 from edge.reporting.figures import Absent, Accuracy, LayerFigures, Report, Runtime
 from edge.reporting.memory import engine_memory, tflm_memory
 from edge.runtimes.tflm_operators import require_tflm_operators
-from edge.system.files import write_files
+from edge.system.files import output_path, write_files
 from edge.tflite.graph import Graph
 
 if TYPE_CHECKING:
@@ -68,16 +67,16 @@ def report(
     Example:
         >>> report("model.tflite", "nucleo-f446re", "model.html").name
         'model.tflite'
-        >>> pathlib.Path("model.html").is_file()
+        >>> os.path.isfile("model.html")
         True
     """
     from edge.reporting.page import render_page
     from edge.reporting.picture import render_picture
 
     result = collect(model, board, float_model=float_model, data=data, name=name)
-    files = [(pathlib.Path(out_file), render_page(result).encode("utf-8"))]
+    files = [(output_path(out_file), render_page(result).encode("utf-8"))]
     if picture is not None:
-        path = pathlib.Path(picture)
+        path = output_path(picture)
         files.append((path, render_picture(result, path.suffix)))
     for path, content in files:
         write_files(path.parent, {path.name: content})

@@ -13,11 +13,13 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SAWarning
 
 from edge.catalog.boards import Board
+from edge.converter.keras_files import first_line
 from edge.errors import EdgeError
 from edge.search.candidates import Candidate
+from edge.search.storage_url import masked, masked_url
 from edge.system.files import write_files
 
 FLOAT_EPOCHS = 30
@@ -47,6 +49,7 @@ class Job:
         seconds: The time limit in seconds.
         float_epochs: The number of epochs in float.
         qat_epochs: The number of epochs with fake quantization.
+        mirror: Whether to train on mirrored images too.
     """
 
     source: str
@@ -58,12 +61,20 @@ class Job:
     seconds: float
     float_epochs: int = FLOAT_EPOCHS
     qat_epochs: int = QAT_EPOCHS
+    mirror: bool = False
 
     @property
     def digest(self) -> str:
         """A digest of what is trained: by it, a search that is run again finds its study."""
         names = [candidate.name for candidate in self.candidates]
-        what = (self.source, self.channels, self.board.id, self.float_epochs, self.qat_epochs)
+        what = (
+            self.source,
+            self.channels,
+            self.board.id,
+            self.float_epochs,
+            self.qat_epochs,
+            self.mirror,
+        )
         return hashlib.sha256(repr((what, names)).encode()).hexdigest()[:8]
 
     def model_path(self, number: int) -> pathlib.Path:
@@ -112,6 +123,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     """
     # Without heartbeats the trial of a killed process would never be given out again.
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    warnings.simplefilter("ignore", SAWarning)
     attempt = 1
     while True:
         try:
@@ -121,15 +133,29 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
                 grace_period=GRACE_SECONDS,
                 heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
             )
-        except (ArgumentError, ImportError) as error:
-            raise EdgeError(f"{url!r} is no storage of Optuna's: {error}") from error
+        except ImportError as error:
+            raise EdgeError(
+                f"The storage {masked_url(url)} needs a database driver that is not installed: "
+                f"{_driver(error)}. Install it with pip, or name another in the URL."
+            ) from error
+        except ArgumentError as error:
+            raise EdgeError(
+                f"{masked_url(url)!r} is no storage of Optuna's: {masked(str(error), url)}"
+            ) from error
         except Exception as error:
             # Of two processes that create the tables at the same moment, one is refused.
             if attempt == OPEN_ATTEMPTS:
-                reason = str(error).splitlines()[0]
-                raise EdgeError(f"Cannot open the study at {url}: {reason}") from error
+                reason = masked(first_line(error), url)
+                raise EdgeError(f"Cannot open the study at {masked_url(url)}: {reason}") from error
             attempt += 1
             time.sleep(HEARTBEAT_SECONDS)
+
+
+def _driver(error: ImportError) -> str:
+    """The name of the missing module; a sentence where a driver lacks a library of its own."""
+    cause = error.__cause__ or error.__context__
+    name = next((e.name for e in (cause, error) if isinstance(e, ImportError) and e.name), None)
+    return name or first_line(error).rstrip(".")
 
 
 def job_study(job: Job) -> optuna.Study:

@@ -14,12 +14,18 @@ import optuna
 from optuna.trial import TrialState
 
 from edge.converter.convert import convert
-from edge.converter.keras_files import keras_bytes, load_keras
+from edge.converter.keras_files import first_line, keras_bytes, load_keras
 from edge.deploy.export import Export, export
 from edge.deploy.verify import Verification, quantize_inputs, verify
 from edge.errors import EdgeError
 from edge.search.candidates import Candidate
-from edge.search.study import HEARTBEAT_SECONDS, Job, is_surplus, job_study
+from edge.search.study import (
+    HEARTBEAT_SECONDS,
+    Job,
+    is_surplus,
+    job_study,
+)
+from edge.search.storage_url import masked, masked_url
 from edge.system import signals
 from edge.system.files import write_files
 from edge.tflite.reader import read_graph
@@ -123,8 +129,10 @@ def run_search(
     try:
         return _run(job, advance)
     except optuna.exceptions.StorageInternalError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise EdgeError(f"The study at {job.storage} takes no more: {reason}") from error
+        reason = masked(first_line(error.__cause__ or error), job.storage)
+        raise EdgeError(
+            f"The study at {masked_url(job.storage)} takes no more: {reason}"
+        ) from error
 
 
 def _run(job: Job, advance: Callable[[str, int], None]) -> SearchResult:
@@ -170,6 +178,7 @@ def _trained_accuracy(
             alpha=candidate.alpha,
             float_epochs=job.float_epochs,
             qat_epochs=job.qat_epochs,
+            mirror=job.mirror,
             verbose=0,
             callbacks=[progress.callback()],
         )

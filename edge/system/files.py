@@ -1,4 +1,11 @@
-"""Writes files all or none: if anything fails, the earlier files stay as they were."""
+"""Writes files all or none: if anything fails, the earlier files stay as they were.
+
+Every output goes through here. What a name leads to must be a regular file, or nothing yet. A
+device, a pipe or a socket is not replaced by a file, and not written to either: a file is complete
+or not there, which neither can be. A symbolic link is refused too, because replacing it would cut
+what somebody has tied, and writing through it would change a file in a place that the command does
+not name. The folders on the way may be links to folders. A folder's other files are left alone.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +13,40 @@ import contextlib
 import errno
 import os
 import pathlib
-import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 
 from edge.errors import EdgeError
 from edge.system.signals import uninterrupted
+from edge.system.temporary import LockedFolder, remove_stale
 
 PROBE_BYTES = 1 << 16
+STAGING_PREFIX = ".keras-mobilenet-"
+"""The first letters of the folder in which files are made before they take their places."""
+
+
+def output_path(path: str | os.PathLike) -> pathlib.Path:
+    """Makes the path of an output from what a user gave.
+
+    Args:
+        path: The path of a file or a folder. The current folder is `"."`, not the empty string,
+            which is what an unset variable of a script leaves.
+
+    Returns:
+        The path.
+
+    Raises:
+        EdgeError: If it is empty.
+
+    Example:
+        >>> output_path("")
+        Traceback (most recent call last):
+        edge.errors.EdgeError: The path to write to is empty; for the current folder give a dot.
+    """
+    if not os.fspath(path):
+        raise EdgeError("The path to write to is empty; for the current folder give a dot.")
+    return pathlib.Path(path)
 
 
 def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
@@ -25,7 +58,7 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
             `"firmware/main.c"`.
 
     Raises:
-        EdgeError: If the folder cannot be written.
+        EdgeError: If the folder cannot be written, or a name leads to what is no regular file.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as name:
@@ -33,29 +66,31 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
         ...     os.listdir(name)
         ['a.h']
     """
-    staging = None
+    staging: LockedFolder | None = None
     made: list[pathlib.Path] = []
     try:
+        _require_places(folder, contents)
+        remove_stale(folder, STAGING_PREFIX)
         with uninterrupted():
             made = _missing({(folder / name).parent for name in contents} | {folder})
             for path in made:
                 path.mkdir(exist_ok=True)
             # On the same file system as the folder, so that renaming cannot fail half way.
-            staging = pathlib.Path(tempfile.mkdtemp(prefix=".keras-mobilenet-", dir=folder))
+            staging = LockedFolder(folder, STAGING_PREFIX)
         for name, content in contents.items():
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            (staging / name).write_bytes(content)
-        _require_no_folder(folder / name for name in contents)
+            (staging.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging.path / name).write_bytes(content)
         with uninterrupted():
+            _require_places(folder, contents)
             for name in contents:
-                os.replace(staging / name, folder / name)
+                os.replace(staging.path / name, folder / name)
             made = []
     except OSError as error:
         raise _refused(folder, error) from error
     finally:
         with uninterrupted():
             if staging is not None:
-                shutil.rmtree(staging, ignore_errors=True)
+                staging.remove()
             for path in reversed(made):
                 # It was not created yet, or another process has put something into it.
                 with contextlib.suppress(OSError):
@@ -92,8 +127,8 @@ def require_writable(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
         names: The names of the files.
 
     Raises:
-        EdgeError: If the folder cannot be written, the disk is full, or a file's name is taken by
-            a folder.
+        EdgeError: If the folder cannot be written, the disk is full, or a name leads to what is no
+            regular file.
 
     Example:
         >>> require_writable(pathlib.Path("/proc/nowhere"))
@@ -101,11 +136,12 @@ def require_writable(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
         edge.errors.EdgeError: Cannot write to /proc/nowhere: ...
     """
     try:
+        _require_places(folder, names)
+        remove_stale(folder, STAGING_PREFIX)
         nearest = next(path for path in (folder, *folder.parents) if _is_there(path))
         # A temporary file without a name leaves nothing behind, whatever happens.
         with tempfile.TemporaryFile(dir=nearest) as probe:
             probe.write(bytes(PROBE_BYTES))
-        _require_no_folder(folder / name for name in names)
     except OSError as error:
         raise _refused(folder, error) from error
 
@@ -120,10 +156,28 @@ def _is_there(path: pathlib.Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def _require_no_folder(paths: Iterable[pathlib.Path]) -> None:
+def _require_places(folder: pathlib.Path, names: Iterable[str]) -> None:
+    """Checks what stands where files and the folders on the way to them shall be."""
+    paths = [folder / name for name in names]
+    for parent in {folder, *(path.parent for path in paths)}:
+        if _is_there(parent) and not parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{parent.name or parent} is no folder")
     for path in paths:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder there")
+        with contextlib.suppress(FileNotFoundError):
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder there")
+            if stat.S_ISLNK(mode):
+                raise OSError(errno.ELOOP, f"{path.name} is a symbolic link there")
+            if not stat.S_ISREG(mode):
+                what = f"{path.name} is a {_kind(mode)} there, and not a file"
+                raise OSError(errno.EINVAL, what)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "pipe"
+    return "socket" if stat.S_ISSOCK(mode) else "device"
 
 
 def _refused(folder: pathlib.Path, error: OSError) -> EdgeError:

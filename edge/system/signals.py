@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import pathlib
 import signal
 import tempfile
 import threading
@@ -13,17 +13,22 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
+from edge.system.temporary import LockedFolder, remove_stale
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WORDS = {signal.SIGINT: "Interrupted.", signal.SIGTERM: "Terminated.", signal.SIGHUP: "Hung up."}
 
 PATIENCE_SECONDS = 5.0
 """A second signal within this time is ignored, so that it cannot interrupt the clean-up."""
 
+SCRATCH_PREFIX = "keras-mobilenet-scratch-"
+"""The first letters of the folder of all temporary files of a process."""
+
 SHOW_CURSOR = b"\x1b[?25h"
 """The escape sequence that shows the cursor again, which a progress bar hides."""
 
 _last_raised = -PATIENCE_SECONDS
-_scratch: list[str] = []
+_scratch: list[LockedFolder] = []
 
 
 class Interrupted(KeyboardInterrupt):
@@ -124,15 +129,22 @@ def in_native_code() -> Iterator[None]:
 def make_scratch() -> None:
     """Creates a folder for all temporary files of this process, which `remove_scratch` removes.
 
-    TensorFlow writes Python modules there, and Python writes their bytecode beside them.
+    TensorFlow writes Python modules there, and Python writes their bytecode beside them. What
+    killed processes left is removed.
+
+    Raises:
+        OSError: If there is no folder for temporary files, or it is full.
 
     Example:
         >>> make_scratch()
         >>> remove_scratch()
     """
     if not _scratch:
-        _scratch.append(tempfile.mkdtemp(prefix="keras-mobilenet-"))
-        tempfile.tempdir = _scratch[0]
+        parent = pathlib.Path(tempfile.gettempdir())
+        remove_stale(parent, SCRATCH_PREFIX)
+        with uninterrupted():
+            _scratch.append(LockedFolder(parent, SCRATCH_PREFIX))
+        tempfile.tempdir = str(_scratch[0].path)
 
 
 def remove_scratch() -> None:
@@ -143,7 +155,7 @@ def remove_scratch() -> None:
     """
     while _scratch:
         tempfile.tempdir = None
-        shutil.rmtree(_scratch.pop(), ignore_errors=True)
+        _scratch.pop().remove()
 
 
 def ignore() -> None:

@@ -9,9 +9,10 @@ import pathlib
 
 import keras
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from keras_mobilenet.preprocessing.preprocessing import pixels_to_input, resize_pixels
+from keras_mobilenet.training.image_file import DataError
+from keras_mobilenet.training.image_folder import LeftOut, read_image_folder
 
 DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 """The sets of keras.datasets that `load_images` can load; they need a network."""
@@ -20,14 +21,7 @@ DEBIAN_FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts its files: they need no network."""
 
 TEST_SHARE = 0.2
-IMAGE_ERRORS = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError)
-"""What Pillow raises for a file that is no image, is cut, or would take all memory."""
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-
-
-class DataError(ValueError):
-    """A data set cannot be found or read; the message says what to do."""
+NOTHING_LEFT_OUT = LeftOut()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +34,7 @@ class ImageData:
         test_pixels: The held-out images, a uint8 array of shape (images, height, width, channels).
         test_labels: The held-out labels, an int64 array of shape (images,).
         class_names: The classes' names, one per label.
-        is_mirrorable: Whether a mirrored image keeps its label.
+        left_out: What a folder held that is not among the images.
     """
 
     train_pixels: np.ndarray
@@ -48,7 +42,7 @@ class ImageData:
     test_pixels: np.ndarray
     test_labels: np.ndarray
     class_names: tuple[str, ...]
-    is_mirrorable: bool
+    left_out: LeftOut = NOTHING_LEFT_OUT
 
     def without_test_images(self, seed: int = 0) -> ImageData:
         """Holds out a part of the training images in place of the test images.
@@ -66,7 +60,6 @@ class ImageData:
             self.train_labels,
             names=self.class_names,
             seed=seed,
-            is_mirrorable=self.is_mirrorable,
         )
 
     def train_inputs(self) -> np.ndarray:
@@ -90,7 +83,8 @@ def load_images(source: str, side: int, channels: int, *, seed: int = 0) -> Imag
     """Loads a labelled image set, resized to a model's input.
 
     Args:
-        source: The name of the set, or a folder with one subfolder of images per class. `"digits"`
+        source: The name of the set, or a folder with one subfolder of images per class, or with
+            `train/` and `val/` that have those: `read_image_folder` says how it is read. `"digits"`
             are scikit-learn's handwritten digits, `"faces"` scikit-image's `lfw_subset` (face or no
             face); the sets of keras.datasets, such as `"cifar10"`, need a network, but
             `"fashion_mnist"` is read from Debian's package dataset-fashion-mnist if it is there.
@@ -117,19 +111,13 @@ def load_images(source: str, side: int, channels: int, *, seed: int = 0) -> Imag
     elif source == "faces":
         images, labels, names = _faces()
     elif os.path.isdir(source):
-        images, labels, names = _folder(pathlib.Path(source))
+        return _from_folder(pathlib.Path(source), side, channels, seed)
     else:
         raise DataError(
             f"No data set {source!r}: give 'digits', 'faces', a folder with one subfolder of "
             f"images per class, or one of {', '.join(DOWNLOADED)}."
         )
-    return _split(
-        _resized(images, side, channels),
-        labels,
-        names=names,
-        seed=seed,
-        is_mirrorable=source != "digits",
-    )
+    return _split(_resized(images, side, channels), labels, names=names, seed=seed)
 
 
 def _digits():
@@ -149,23 +137,20 @@ def _faces():
     return list(pixels), labels, ("no face", "face")
 
 
-def _folder(root: pathlib.Path):
-    class_folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
-    if len(class_folders) < 2:
-        raise DataError(f"{root} must have one subfolder of images per class, at least two.")
-    images, labels = [], []
-    for label, folder in enumerate(class_folders):
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        if len(paths) < 2:
-            raise DataError(f"{folder} holds fewer than two images ({', '.join(IMAGE_SUFFIXES)}).")
-        for path in paths:
-            try:
-                with Image.open(path) as image:
-                    images.append(np.asarray(image.convert("RGB")))
-            except IMAGE_ERRORS as error:
-                raise DataError(f"{path} is not a readable image: {error}") from error
-            labels.append(label)
-    return images, np.array(labels, np.int64), tuple(folder.name for folder in class_folders)
+def _from_folder(root: pathlib.Path, side: int, channels: int, seed: int) -> ImageData:
+    folder = read_image_folder(root, side, channels)
+    train, held_out, names = folder.train, folder.held_out, folder.class_names
+    if held_out is None:
+        data = _split(train.pixels, train.labels, names=names, seed=seed)
+        return dataclasses.replace(data, left_out=folder.left_out)
+    return ImageData(
+        train_pixels=train.pixels,
+        train_labels=train.labels,
+        test_pixels=held_out.pixels,
+        test_labels=held_out.labels,
+        class_names=names,
+        left_out=folder.left_out,
+    )
 
 
 def _from_keras(source: str, side: int, channels: int) -> ImageData:
@@ -189,7 +174,6 @@ def _from_keras(source: str, side: int, channels: int) -> ImageData:
         test_pixels=_resized(test, side, channels),
         test_labels=test_labels.reshape(-1).astype(np.int64),
         class_names=tuple(str(n) for n in range(int(train_labels.max()) + 1)),
-        is_mirrorable=source != "mnist",
     )
 
 
@@ -212,18 +196,22 @@ def _split(
     *,
     names: tuple[str, ...],
     seed: int,
-    is_mirrorable: bool,
 ) -> ImageData:
     from sklearn.model_selection import train_test_split
 
-    train_pixels, test_pixels, train_labels, test_labels = train_test_split(
-        pixels, labels, test_size=TEST_SHARE, stratify=labels, random_state=seed
-    )
+    try:
+        train_pixels, test_pixels, train_labels, test_labels = train_test_split(
+            pixels, labels, test_size=TEST_SHARE, stratify=labels, random_state=seed
+        )
+    except ValueError as error:
+        raise DataError(
+            f"{len(labels)} images of {len(names)} classes are too few to hold out a fifth: give "
+            f"at least {round(1 / TEST_SHARE)} of each class."
+        ) from error
     return ImageData(
         train_pixels=train_pixels,
         train_labels=train_labels,
         test_pixels=test_pixels,
         test_labels=test_labels,
         class_names=names,
-        is_mirrorable=is_mirrorable,
     )

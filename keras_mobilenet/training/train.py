@@ -66,6 +66,7 @@ def train(
     alpha: float = 0.25,
     float_epochs: int = 30,
     qat_epochs: int = 8,
+    mirror: bool = False,
     seed: int = 0,
     verbose: int | str = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -77,6 +78,8 @@ def train(
         alpha: The width multiplier, 0 < alpha <= 1.
         float_epochs: The number of float epochs, at least 1.
         qat_epochs: The number of epochs with fake quantization, at least 1.
+        mirror: Whether images are also shown mirrored. It helps where a mirrored image keeps its
+            label, as faces do; text, arrows and digits do not.
         seed: The seed of weights, augmentation and batch order.
         verbose: The verbosity of `model.fit`.
         callbacks: More Keras callbacks; they see the accuracy after each epoch.
@@ -108,7 +111,7 @@ def train(
     )
     _compile(model)
     history = model.fit(
-        augmented_batches(data, seed),
+        augmented_batches(data, seed, mirror=mirror),
         epochs=float_epochs + qat_epochs,
         validation_data=(data.test_inputs(), data.test_labels),
         callbacks=[
@@ -136,12 +139,13 @@ def _compile(model: keras.Model) -> None:
     )
 
 
-def augmented_batches(data: ImageData, seed: int) -> tf.data.Dataset:
+def augmented_batches(data: ImageData, seed: int, *, mirror: bool = False) -> tf.data.Dataset:
     """Makes shuffled batches, with each image a little shifted, turned and scaled in every epoch.
 
     Args:
         data: The images.
         seed: The seed of the order and the augmentation.
+        mirror: Whether an image is mirrored every other time.
 
     Returns:
         A data set of `(images, labels)` batches: one epoch.
@@ -158,7 +162,7 @@ def augmented_batches(data: ImageData, seed: int) -> tf.data.Dataset:
         keras.layers.RandomRotation(0.03, fill_mode="nearest", seed=seed + 1),
         keras.layers.RandomZoom(0.1, 0.1, fill_mode="nearest", seed=seed + 2),
     ]
-    if data.is_mirrorable:
+    if mirror:
         steps.append(keras.layers.RandomFlip("horizontal", seed=seed + 3))
     augmentation = keras.Sequential(steps)
     inputs, labels = data.train_inputs(), data.train_labels.astype(np.int32)

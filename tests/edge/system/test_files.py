@@ -1,0 +1,220 @@
+"""Output takes the place of regular files only, and leaves nothing behind, killed or not."""
+
+import os
+import pathlib
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+from edge.errors import EdgeError
+from edge.system.files import STAGING_PREFIX, output_path, require_writable, write_files
+from edge.system.signals import SCRATCH_PREFIX
+from edge.system.temporary import LockedFolder, remove_stale
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+def make_device(path):
+    """A copy of /dev/null."""
+    try:
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root can make a device")
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        # Its name must be short.
+        there = os.open(path.parent, os.O_RDONLY)
+        sock.bind(f"/proc/self/fd/{there}/{path.name}")
+        os.close(there)
+
+
+def make_link(path):
+    (path.parent / "elsewhere").write_bytes(b"elsewhere")
+    path.symlink_to("elsewhere")
+
+
+KINDS = {
+    "device": make_device,
+    "pipe": os.mkfifo,
+    "socket": make_socket,
+    "symbolic link": make_link,
+    "symbolic link to nothing": lambda path: path.symlink_to("nowhere"),
+    "folder": os.mkdir,
+}
+
+
+def state(folder):
+    return {p.name: (p.lstat().st_mode, p.lstat().st_ino) for p in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_that_is_no_regular_file_is_refused_and_stays(tmp_path, kind):
+    KINDS[kind](tmp_path / "taken")
+    (tmp_path / "a").write_bytes(b"earlier")
+    before = state(tmp_path)
+    for refused in (
+        lambda: require_writable(tmp_path, ["a", "taken"]),
+        lambda: write_files(tmp_path, {"a": b"new", "taken": b"new"}),
+    ):
+        with pytest.raises(EdgeError, match=f"taken is a {kind.removesuffix(' to nothing')} there"):
+            refused()
+    assert state(tmp_path) == before
+    assert (tmp_path / "a").read_bytes() == b"earlier"
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "folder"])
+@pytest.mark.parametrize("name", ["a", "sub/a"])
+def test_a_folder_that_is_none_is_refused(tmp_path, kind, name):
+    KINDS[kind](tmp_path / "taken")
+    before = state(tmp_path)
+    folder, name = (tmp_path / "taken", name) if name == "a" else (tmp_path, "taken/a")
+    for refused in (
+        lambda: require_writable(folder, [name]),
+        lambda: write_files(folder, {name: b"new"}),
+    ):
+        with pytest.raises(EdgeError, match="taken is no folder"):
+            refused()
+    assert state(tmp_path) == before
+
+
+def test_a_link_to_a_folder_is_a_folder(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    write_files(tmp_path / "link", {"a": b"1", "sub/b": b"2"})
+    assert (tmp_path / "real" / "sub" / "b").read_bytes() == b"2"
+
+
+def test_the_empty_path_is_refused_and_a_dot_is_not():
+    with pytest.raises(EdgeError, match="empty"):
+        output_path("")
+    assert output_path(".") == pathlib.Path(".")
+
+
+# Every command that writes, on each of these.
+
+WRITERS = {
+    "export": "export model.tflite -o {}",
+    "build": "build model.tflite -o {}",
+    "plan": "plan model.tflite -o {}",
+    "report": "report model.tflite -o {}",
+    "report --png": "report model.tflite -o new.html --png {}.png",
+    "inspect": "inspect model.tflite --plot {}.png",
+    "fit": "fit model.tflite --plot {}.png",
+    "stream": "stream model.tflite --plot {}.png",
+    "train": "train -o {}.keras",
+    "search": "search -o {}",
+    "demo": "demo -o {}",
+}
+
+
+def call(folder, command):
+    return subprocess.run(
+        [sys.executable, "-m", "edge", *command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+def assert_refused(done, word):
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert len(done.stderr) <= 300
+    assert word in done.stderr
+
+
+@pytest.fixture
+def place(tmp_path):
+    from networks import small_tflite
+
+    (tmp_path / "model.tflite").write_bytes(small_tflite())
+    return tmp_path
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_command_replaces_no_pipe_and_no_device(arm_compiler, place, writer):
+    name = "taken" + pathlib.Path(WRITERS[writer].split()[-1]).suffix
+    device = pathlib.Path("/dev/null") if os.geteuid() == 0 and name == "taken" else None
+    os.mkfifo(place / name)
+    before = state(place)
+    command = WRITERS[writer].format("taken").split()
+    assert_refused(call(place, command), "taken")
+    assert state(place) == before
+    if device is not None:
+        assert_refused(call(place, WRITERS[writer].format(device).split()), "null")
+        assert stat.S_ISCHR(device.lstat().st_mode)
+
+
+@pytest.mark.parametrize("writer", [w for w in WRITERS if WRITERS[w].endswith(" {}")])
+def test_a_command_refuses_the_empty_path(place, writer):
+    before = state(place)
+    assert_refused(call(place, [*WRITERS[writer].split()[:-1], ""]), "empty")
+    assert state(place) == before
+
+
+# What a killed process leaves.
+
+
+def test_a_folder_of_a_living_process_is_not_stale(tmp_path):
+    for prefix in (STAGING_PREFIX, SCRATCH_PREFIX):
+        folder = LockedFolder(tmp_path, prefix)
+        remove_stale(tmp_path, prefix)
+        assert folder.path.is_dir()
+        folder.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_only_looks_stale_stays(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_bytes(b"1")
+    (tmp_path / f"{STAGING_PREFIX}link").symlink_to("kept")
+    (tmp_path / f"{STAGING_PREFIX}file").write_bytes(b"2")
+    before = state(tmp_path)
+    write_files(tmp_path, {})
+    assert state(tmp_path) == before
+
+
+KILLED_WRITER = """
+import os, pathlib, signal
+from edge.system import files
+files.os.replace = lambda source, target: os.kill(os.getpid(), signal.SIGKILL)
+files.write_files(pathlib.Path("."), {"a": b"1", "sub/b": b"2"})
+"""
+
+
+def test_the_next_run_removes_what_a_killed_writer_left(tmp_path):
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_WRITER],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert list(tmp_path.glob(f"{STAGING_PREFIX}*"))
+    require_writable(tmp_path)
+    assert not list(tmp_path.glob(f"{STAGING_PREFIX}*"))
+
+
+def test_the_next_run_removes_the_temporary_files_of_a_killed_one(place):
+    temporary = place / "tmp"
+    temporary.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
+    command = [sys.executable, "-m", "edge", "verify", "model.tflite", "--inputs"]
+    with subprocess.Popen([*command, "100000"], cwd=place, env=environment) as process:
+        while not list(temporary.glob("*/keras-mobilenet-*")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    assert list(temporary.iterdir())
+    done = subprocess.run([*command, "1"], cwd=place, env=environment, capture_output=True)
+    assert done.returncode == 0
+    assert list(temporary.iterdir()) == []
