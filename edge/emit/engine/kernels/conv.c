@@ -65,6 +65,7 @@ static int8_t finish(const engine_layer_t *layer, int32_t sum, const uint32_t *h
   return (int8_t)engine_clamp(value + layer->out_zero_point, layer->low, layer->high);
 }
 
+ENGINE_KERNEL
 void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
                  void *scratch) {
   const int8_t **const lines = scratch;
@@ -112,6 +113,7 @@ static void add_tap(const int8_t *x, uint32_t step, const int8_t *weights, uint3
   }
 }
 
+ENGINE_KERNEL
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                       int8_t *out, void *scratch) {
   const uint32_t out_channels = layer->out_channels;
@@ -144,6 +146,7 @@ void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint
 }
 
 /* One rounding, unlike a convolution: so does LiteRT. */
+ENGINE_KERNEL
 void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out) {
   const int8_t *const source = engine_row(in, 0U);
   const uint32_t taps = (uint32_t)layer->height * layer->width * layer->channels;
