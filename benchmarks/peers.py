@@ -78,17 +78,17 @@ def run_tflm(
         return None
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = pathlib.Path(name)
-        edge.export(graph.content, board.id, folder / "export", offline_plan=False)
+        edge.export(graph.content, board.id, folder / "export", name="tflm", offline_plan=False)
         third = root / "third_party"
         system = [root, third / "flatbuffers/include", third / "gemmlowp", third / "ruy"]
         export = folder / "export"
-        sources = [HERE / "tflm_model.cc", export / "inference.cc", export / "model_data.cc"]
+        sources = [HERE / "tflm_model.cc", export / "tflm.cc", export / "tflm_data.cc"]
         flags = [
             *(f"-isystem{path}" for path in system),
             *("-DTF_LITE_STATIC_MEMORY", "-DTF_LITE_STRIP_ERROR_STRINGS"),
         ]
         sources.append(root / library)
-        # The arena is inference.cc's own, and the input lies in it: a camera writes there.
+        # The arena is tflm.cc's own, and the input lies in it: a camera writes there.
         run, flash_bytes = _run(graph, board, inputs, folder, 16, [export], sources, flags)
         return dataclasses.replace(run, image_bytes=0), flash_bytes
 
@@ -105,7 +105,7 @@ def _run(
 ) -> tuple[Emulation, int]:
     """Compiles and runs; the static RAM stands in for the state."""
     ours = render_firmware(compile_engine(graph), board, is_frame=True)
-    for name in ("main.c", "start.c", "start.h", "semihosting.h", "self_test.h"):
+    for name in ("main.c", "start.c", "start.h", "semihosting.h", "model_self_test.h"):
         (folder / name).write_text(ours[name], "utf-8")
     (folder / "link.ld").write_text(link_script(board, STACK_SECTION_BYTES), "utf-8")
     (folder / "model.h").write_text((HERE / "peer_model.h").read_text("utf-8"), "utf-8")

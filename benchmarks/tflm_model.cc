@@ -1,8 +1,8 @@
 // The emitted TFLite Micro sources behind the interface of the firmware's main.c.
 #include <cstring>
 
-#include "inference.h"
 #include "model.h"
+#include "tflm.h"
 
 extern "C" {
 void DebugLog(const char*, __builtin_va_list) {}
@@ -12,10 +12,10 @@ void _init() {}
 int _close(int) { return -1; }
 
 bool model_is_intact(void) { return true; }
-void model_start(model_state_t*) { inference_init(); }
+void model_start(model_state_t*) { tflm_init(); }
 void model_run(model_state_t*, const int8_t* input_frame, int8_t* output) {
-  std::memcpy(inference_input(), input_frame, MODEL_INPUT_BYTES);
-  inference_invoke();
-  std::memcpy(output, inference_output(), MODEL_OUTPUT_BYTES);
+  std::memcpy(tflm_input(), input_frame, MODEL_INPUT_BYTES);
+  tflm_invoke();
+  std::memcpy(output, tflm_output(), MODEL_OUTPUT_BYTES);
 }
 }

@@ -15,6 +15,7 @@ from edge.cli.options import (
     FrameOption,
     JsonOption,
     ModelArgument,
+    NameOption,
     OutOption,
     PreprocessingOption,
     RamOption,
@@ -25,6 +26,7 @@ def build(
     model: ModelArgument,
     board: BoardOption = "nucleo-f446re",
     out: OutOption = pathlib.Path("firmware"),
+    name: NameOption = None,
     data: CalibrationOption = None,
     frame: FrameOption = False,
     ram: RamOption = None,
@@ -41,7 +43,15 @@ def build(
     graph = open_model(model, data)
     source = camera_arguments(camera, camera_size, preprocessing)
     with status(f"Building {model} for {target.name}"):
-        built = build(graph, target.id, out, is_frame=frame, ram_bytes=ram, **source)
+        built = build(
+            graph,
+            target.id,
+            out,
+            name=pathlib.Path(model).stem if name is None else name,
+            is_frame=frame,
+            ram_bytes=ram,
+            **source,
+        )
     if as_json:
         print_json(json.build_json(built))
     else:

@@ -73,7 +73,7 @@ def export(
 
 def _sentence(written: Export) -> str:
     fits = "" if written.budget is None else f"{written.budget.sentence()} "
-    if written.name is None:
+    if "README.md" not in written.files:
         return f"{fits}Wrote {', '.join(written.files)} to {written.folder}."
     count = len(written.files)
     return f"{fits}Wrote {count} files to {written.folder}; its README.md says how to use it."

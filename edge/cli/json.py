@@ -101,7 +101,7 @@ def export_json(written: Export) -> dict[str, Any]:
     result = {} if written.budget is None else budget_json(written.budget)
     result |= {
         **_fields(written, "runtime shape"),
-        "name": None if written.name is None else written.name.camel,
+        "name": written.name.camel,
         "folder": str(written.folder),
         "files": list(written.files),
         "sha256": written.graph.sha256,

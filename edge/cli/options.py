@@ -138,7 +138,7 @@ ShapeOption = Annotated[
 ]
 NameOption = Annotated[
     str | None,
-    typer.Option("--name", help="The library's name; the model file's if none is given."),
+    typer.Option("--name", help="What all names in C begin with; the model file's if not given."),
 ]
 OfflinePlanOption = Annotated[
     bool, typer.Option(help="Write the smallest memory plan into the model, for tflm.")

@@ -259,7 +259,7 @@ def kernels_table(written: Export) -> Table:
         >>> kernels_table(written).row_count
         3
     """
-    title = None if written.name is None else written.name.camel
+    title = written.name.camel
     table = Table("kernels", right("weights, flash"), right("state, RAM"), title=title)
     for name, engine in written.engines.items():
         table.add_row(name, f"{engine.weights_bytes:,}", f"{engine.state_bytes:,}")

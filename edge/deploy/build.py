@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from edge.catalog.boards import Board, find_board
 from edge.converter.model_source import read_model
+from edge.deploy.export import name_of
 from edge.emit.camera.render import Camera, camera_for
+from edge.emit.packages.names import PackageName
 from edge.engine.compile import Engine, compile_engine
 from edge.engine.packing import instruction_set
 from edge.errors import DoesNotFitError, EdgeError
@@ -39,6 +41,7 @@ class Build:
         engine: Schedule, memory plan and packed weights.
         firmware: The image, measured.
         folder: Where the files are.
+        name: The model's name, which all its names in C begin with.
         camera: The code that turns a camera's rows into the model's; None without a camera.
     """
 
@@ -47,6 +50,7 @@ class Build:
     engine: Engine
     firmware: Firmware
     folder: pathlib.Path
+    name: PackageName
     camera: Camera | None = None
 
     @property
@@ -65,6 +69,7 @@ def build(
     board: str | Board = "nucleo-f446re",
     out_dir: str | os.PathLike = "firmware",
     *,
+    name: str | None = None,
     representative_dataset: Any = None,
     is_frame: bool = False,
     ram_bytes: int | None = None,
@@ -83,6 +88,8 @@ def build(
             `Graph`.
         board: The name of a board, or a `Board`.
         out_dir: The folder for sources and images; made if it is not there.
+        name: The name that the model's files and all its names in C begin with; the model's, or its
+            file's, if None.
         representative_dataset: Typical inputs for a Keras model that is not quantization-aware, as
             `edge.convert` takes them.
         is_frame: Whether a whole image is kept in RAM, in place of one row.
@@ -108,20 +115,29 @@ def build(
         (440, 1408)
     """
     target = find_board(board)
+    spelled = name_of(model, name)
     graph = read_model(model, representative_dataset)
     source = camera_for(graph, camera, camera_width, camera_height, preprocessing)
     if source is not None and is_frame:
         raise EdgeError("A camera's rows go into the model one by one: leave out the whole frame.")
     engine = compile_engine(graph, instruction_set(target), ram_bytes)
     folder = output_path(out_dir)
-    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
-        work = pathlib.Path(name)
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as temporary:
+        work = pathlib.Path(temporary)
         with fitting(target, graph):
-            firmware = build_image(engine, target, work, is_frame=is_frame, camera=source)
+            firmware = build_image(
+                engine, target, work, is_frame=is_frame, camera=source, name=spelled.snake
+            )
         write_files(folder, _sources_and_images(work))
     firmware = dataclasses.replace(firmware, elf=folder / "firmware.elf")
     return Build(
-        graph=graph, board=target, engine=engine, firmware=firmware, folder=folder, camera=source
+        graph=graph,
+        board=target,
+        engine=engine,
+        firmware=firmware,
+        folder=folder,
+        camera=source,
+        name=spelled,
     )
 
 

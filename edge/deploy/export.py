@@ -44,12 +44,12 @@ class Export:
         files: The paths of the files below the folder.
         runtime: What runs the model, `"tflm"` or `"engine"`.
         shape: The ecosystem, one of `SHAPES`.
+        name: The model's name, which the package, its files and all names in C bear.
         board: The board that the sources are for; None for the engine on any core.
         budget: The flash and RAM of the board that TFLite Micro takes; None for the engine.
         camera: The code that turns a camera's rows into the model's; None if none was asked for.
         engines: The schedule, memory plan and packed weights by instruction set; empty for
             TFLite Micro.
-        name: The package's name; None for TFLite Micro with CMake, whose files bear none.
     """
 
     graph: Graph
@@ -57,11 +57,11 @@ class Export:
     files: tuple[str, ...]
     runtime: str
     shape: str
+    name: PackageName
     board: Board | None = None
     budget: Budget | None = None
     camera: Camera | None = None
     engines: dict[str, Engine] = dataclasses.field(default_factory=dict)
-    name: PackageName | None = None
 
 
 def export(
@@ -96,7 +96,8 @@ def export(
         runtime: `"tflm"` for C++ that runs the model on TFLite Micro, or `"engine"` for plain C.
         shape: The ecosystem that the folder is for: `"cmake"`, `"arduino"`, `"esp-idf"`,
             `"zephyr"` or `"platformio"`.
-        name: The package's name; the model's, or its file's, if None.
+        name: The name that the package, its files and all names in C begin with, so that several
+            models go into one program; the model's, or its file's, if None.
         representative_dataset: Typical inputs for a Keras model that is not quantization-aware, in
             any form that `edge.convert` takes.
         labels: One name per output of the model; their numbers if None. TFLite Micro only.
@@ -126,6 +127,7 @@ def export(
     """
     _require_known(runtime, shape)
     target = find_board(board) if isinstance(board, str) else board
+    spelled = name_of(model, name)
     if runtime == "engine":
         _refuse_tflm_options(
             labels=labels,
@@ -135,12 +137,8 @@ def export(
             camera_height=camera_height,
             preprocessing=preprocessing,
         )
-        spelled = _package_name(model, name)
         graph = read_model(model, representative_dataset)
         return _export_engine(graph, target, out_dir, shape, spelled)
-    if shape == "cmake" and name is not None:
-        raise EdgeError("TFLite Micro's sources for CMake bear no name: leave out the name.")
-    package = None if shape == "cmake" else _package_name(model, name)
     graph = read_model(model, representative_dataset)
     source = camera_for(graph, camera, camera_width, camera_height, preprocessing)
     return _export_tflm(
@@ -149,7 +147,7 @@ def export(
         find_board(TFLM_BOARD) if target is None else target,
         out_dir=out_dir,
         shape=shape,
-        name=package,
+        name=spelled,
         labels=labels,
         offline_plan=offline_plan,
         camera=source,
@@ -176,7 +174,23 @@ def _refuse_tflm_options(**options: object) -> None:
         )
 
 
-def _package_name(model: Any, name: str | None) -> PackageName:
+def name_of(model: Any, name: str | None) -> PackageName:
+    """The name that a model bears in C and as a package.
+
+    Args:
+        model: A Keras model, the path of a file, the bytes of a .tflite, or a `Graph`.
+        name: The name that somebody chose; the model's, or its file's, if None.
+
+    Returns:
+        The `PackageName`.
+
+    Raises:
+        EdgeError: If no name can be made of it.
+
+    Example:
+        >>> name_of("models/vww 96.tflite", None).snake
+        'vww_96'
+    """
     if name is None:
         name = model_name(model)
         if isinstance(model, (str, os.PathLike)):
@@ -200,7 +214,7 @@ def _export_engine(
             )
         sets = (instruction_set(board),)
     engines = compile_engines(graph, sets)
-    texts = render_package(shape, name, engine_contents(engines))
+    texts = render_package(shape, name, engine_contents(engines, name.snake))
     folder = _folder(out_dir, shape, name)
     return Export(
         graph=graph,
@@ -221,7 +235,7 @@ def _export_tflm(
     *,
     out_dir: str | os.PathLike | None,
     shape: str,
-    name: PackageName | None,
+    name: PackageName,
     labels: Sequence[str] | None,
     offline_plan: bool,
     camera: Camera | None,
@@ -234,14 +248,22 @@ def _export_tflm(
             graph, predicted = planned.graph, planned.arena
     more = () if camera is None else _camera_items(camera)
     # The CMake project sets TF_LITE_STATIC_MEMORY, ecosystems may not.
-    extra = 0 if name is None else larger_record_bytes(graph)
+    extra = 0 if shape == "cmake" else larger_record_bytes(graph)
     if extra:
         more += (Item("RAM", "tensor arena: larger records", extra, "at most"),)
     fit = require_fit(graph, board, where=where, more=more, predicted=predicted)
-    texts = render(graph, board, fit.arena, labels=labels, camera=camera, extra_bytes=extra)
+    texts = render(
+        graph, board, fit.arena, labels=labels, camera=camera, extra_bytes=extra, name=name.snake
+    )
     folder = output_path(TFLM_FOLDER if out_dir is None else out_dir)
-    if name is not None:
-        contents = tflm_contents(graph, texts, flash_bytes=fit.flash_bytes, ram_bytes=fit.ram_bytes)
+    if shape != "cmake":
+        contents = tflm_contents(
+            graph,
+            texts,
+            flash_bytes=fit.flash_bytes,
+            ram_bytes=fit.ram_bytes,
+            name=name.snake,
+        )
         texts = render_package(shape, name, contents)
         folder = _folder(out_dir, shape, name)
     return Export(

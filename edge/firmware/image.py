@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from edge.catalog.boards import Board
+from edge.emit.c_text import DEFAULT_NAME
 from edge.emit.camera.render import Camera
 from edge.engine.compile import Engine
 from edge.firmware.build import Firmware, build_firmware
@@ -19,6 +20,7 @@ def build_image(
     is_frame: bool = False,
     is_profiled: bool = False,
     camera: Camera | None = None,
+    name: str = DEFAULT_NAME,
 ) -> Firmware:
     """Writes and compiles the firmware of an engine.
 
@@ -29,6 +31,7 @@ def build_image(
         is_frame: Whether a whole image is kept in RAM, in place of one row.
         is_profiled: Whether the firmware counts the instructions of every step.
         camera: If given, the images are a camera's frames.
+        name: The name of the model, which its names in C begin with.
 
     Returns:
         The `Firmware`.
@@ -47,7 +50,7 @@ def build_image(
         1408
     """
     texts = render_firmware(
-        engine, board, is_frame=is_frame, is_profiled=is_profiled, camera=camera
+        engine, board, is_frame=is_frame, is_profiled=is_profiled, camera=camera, name=name
     )
     for file, text in texts.items():
         (folder / file).write_text(text, "utf-8")

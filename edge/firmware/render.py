@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from edge.catalog.boards import Board, core_flags
-from edge.emit.c_text import template
+from edge.emit.c_text import DEFAULT_NAME, named, template
 from edge.emit.camera.render import Camera, render_camera
 from edge.emit.engine.render import BANNER, render_engine
 from edge.emit.engine.self_test import render_self_test
@@ -23,6 +23,7 @@ def render_firmware(
     is_frame: bool = False,
     is_profiled: bool = False,
     camera: Camera | None = None,
+    name: str = DEFAULT_NAME,
 ) -> dict[str, str]:
     """Renders all source files of a firmware that runs a model on a board.
 
@@ -32,6 +33,8 @@ def render_firmware(
         is_frame: Whether the firmware keeps a whole image in RAM instead of one row.
         is_profiled: Whether the firmware counts the instructions of every step.
         camera: The camera whose frames are the images; None where images come as rows.
+        name: The name of the model, which its names in C begin with, in small letters, digits and
+            underscores.
 
     Returns:
         The text of each file, by its name.
@@ -43,15 +46,16 @@ def render_firmware(
         True
     """
     folders = [BOARD_FOLDER, *([PROBE_FOLDER] if is_profiled else [])]
-    files = render_engine(engine) | {
-        path.name: path.read_text("utf-8")
+    files = render_engine(engine, name) | {
+        path.name: named(path.read_text("utf-8"), name)
         for folder in folders
         for path in sorted(folder.iterdir())
     }
     if camera is not None:
-        files |= render_camera(camera, "engine")
+        files |= render_camera(camera, "engine", name)
     # main.c reads the image and the output from this header, with whole frames as well.
-    files["self_test.h"] = render_self_test(engine, camera)["self_test.h"]
+    self_test = named("model_self_test.h", name)
+    files[self_test] = render_self_test(engine, camera, name)[self_test]
     values = {
         "banner": BANNER,
         "board": board,
@@ -60,9 +64,9 @@ def render_firmware(
         "is_profiled": is_profiled,
         "is_camera": camera is not None,
         "has_semihosting": "1" if board.qemu_machine else "0",
-        "sources": sorted(name for name in files if name.endswith(".c")),
+        "sources": sorted(file for file in files if file.endswith(".c")),
     }
-    files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt").render(values)
+    files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt", name).render(values)
     return files | {"link.ld": link_script(board)}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from edge.emit.c_text import template
+from edge.emit.c_text import DEFAULT_NAME, named, template
 from edge.errors import EdgeError
 from edge.tflite.graph import Graph
 from edge.tflite.preprocessing import read_preprocessing
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keras_mobilenet.preprocessing.preprocessing import Preprocessing
     from keras_mobilenet.preprocessing.resize import Taps
 
-FILES = ("camera.h", "camera.c")
+FILES = ("model_camera.h", "model_camera.c")
 CODE_BYTES = 800
 """The most flash that `.text` of camera.c takes with arm-none-eabi-gcc 12.2 `-O2`, any format, on
 Cortex-M0+ to M55."""
@@ -223,12 +223,15 @@ class _Weights:
         return tuple(spans)
 
 
-def render_camera(camera: Camera, runtime: Literal["engine", "tflm"]) -> dict[str, str]:
+def render_camera(
+    camera: Camera, runtime: Literal["engine", "tflm"], name: str = DEFAULT_NAME
+) -> dict[str, str]:
     """Renders the source files.
 
     Args:
         camera: The camera.
         runtime: The runtime of the model, for the usage that the header shows.
+        name: The name of the model, in small letters, digits and underscores.
 
     Returns:
         Text by file name.
@@ -237,7 +240,7 @@ def render_camera(camera: Camera, runtime: Literal["engine", "tflm"]) -> dict[st
         >>> from keras_mobilenet.preprocessing.preprocessing import Preprocessing
         >>> camera = camera_for(graph, "rgb565", 16, 12, Preprocessing(8, 8))
         >>> sorted(render_camera(camera, "engine"))
-        ['camera.c', 'camera.h']
+        ['model_camera.c', 'model_camera.h']
     """
     made = camera.preprocessing
     top, left, height, width = made.crop_box(camera.height, camera.width)
@@ -256,7 +259,9 @@ def render_camera(camera: Camera, runtime: Literal["engine", "tflm"]) -> dict[st
             _lines([f"{value}," for value in table], 16) for table in camera.values.tolist()
         ],
     }
-    return {name: template("edge.emit.camera", name).render(values) for name in FILES}
+    return {
+        named(file, name): template("edge.emit.camera", file, name).render(values) for file in FILES
+    }
 
 
 def _span(span: Span) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import pathlib
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from edge.emit.c_text import float_literal, template
+from edge.emit.c_text import DEFAULT_NAME, float_literal, named, template
 from edge.engine.compile import Engine
 from edge.engine.network import Layer, Network
 from edge.engine.stream_plan import Await, Make, StreamPlan
@@ -14,7 +17,7 @@ from edge.tflite.requantization import activation_range, scale_of, zero_point_of
 
 KERNEL_FOLDER = pathlib.Path(__file__).parent / "kernels"
 BANNER = "Written by keras-mobilenet; do not edit."
-TEMPLATES = ("model.h", "model.c", "weights.h", "weights.c")
+TEMPLATES = ("model.h", "model.c", "model_weights.h", "model_weights.c")
 WORDS_PER_LINE = 8
 STEPS_PER_LINE = 16
 
@@ -26,14 +29,16 @@ CONDITIONS = {
 """What a compiler defines for a core with an instruction set, the best one first."""
 
 
-def render_engine(engine: Engine) -> dict[str, str]:
+def render_engine(engine: Engine, name: str = DEFAULT_NAME) -> dict[str, str]:
     """Renders all source files of an engine.
 
     Args:
         engine: The engine.
+        name: The name of the model, which all names that a program sees begin with, in small
+            letters, digits and underscores.
 
     Returns:
-        Text by file name.
+        Text by file name. The kernels are the same for all models, and bear no model's name.
 
     Example:
         >>> from edge.engine.compile import compile_engine
@@ -42,15 +47,19 @@ def render_engine(engine: Engine) -> dict[str, str]:
     """
     shared = {"choices": [_choice(engine, "")], "guard": ""}
     values = _values(engine) | shared
-    files = {name: template("edge.emit.engine", name).render(values) for name in TEMPLATES}
+    files = {
+        named(file, name): template("edge.emit.engine", file, name).render(values)
+        for file in TEMPLATES
+    }
     return files | _kernel_texts([engine])
 
 
-def render_engines(engines: Mapping[str, Engine]) -> dict[str, str]:
+def render_engines(engines: Mapping[str, Engine], name: str = DEFAULT_NAME) -> dict[str, str]:
     """Renders one model for several instruction sets: the compiler's target chooses among them.
 
     Args:
         engines: The engines by instruction set; `"portable"` is for all cores that are left.
+        name: The name of the model, in small letters, digits and underscores.
 
     Returns:
         Text by file name.
@@ -59,34 +68,76 @@ def render_engines(engines: Mapping[str, Engine]) -> dict[str, str]:
         >>> from edge.engine.compile import compile_engines
         >>> engines = compile_engines(graph, ("portable", "dsp"))
         >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())
-        ['model_dsp.c', 'model_portable.c', 'weights_dsp.c', 'weights_portable.c']
+        ['model_dsp.c', 'model_portable.c', 'model_weights_dsp.c', 'model_weights_portable.c']
     """
     if len(engines) == 1:
-        return render_engine(*engines.values())
-    ordered = [name for name in CONDITIONS if name in engines] + ["portable"]
-    shared = {"choices": [_choice(engines[name], name) for name in ordered]}
+        (engine,) = engines.values()
+        return render_engine(engine, name)
+    ordered = [key for key in CONDITIONS if key in engines] + ["portable"]
+    shared = {"choices": [_choice(engines[key], key) for key in ordered]}
     files = {}
-    for name in ordered:
-        guard = f"MODEL_KERNELS_{name.upper()}"
-        values = _values(engines[name]) | shared | {"guard": guard}
-        for part in ("model", "weights"):
-            text = template("edge.emit.engine", f"{part}.c").render(values)
-            files[f"{part}_{name}.c"] = text
-            files[f"{part}.h"] = template("edge.emit.engine", f"{part}.h").render(values)
-    for name, text in _kernel_texts(engines.values()).items():
-        owner = next((key for key in CONDITIONS if name.endswith(f"_{key}.c")), None)
-        if owner is not None:
-            text = f'#include "model.h"\n#ifdef MODEL_KERNELS_{owner.upper()}\n{text}#endif\n'
-        files[name] = text
+    for key in ordered:
+        values = _values(engines[key]) | shared
+        values["guard"] = named(f"MODEL_KERNELS_{key.upper()}", name)
+        for part in ("model", "model_weights"):
+            source = template("edge.emit.engine", f"{part}.c", name).render(values)
+            header = template("edge.emit.engine", f"{part}.h", name).render(values)
+            files[named(f"{part}_{key}.c", name)] = source
+            files[named(f"{part}.h", name)] = header
+    for file, text in _kernel_texts(engines.values()).items():
+        owner = next((key for key in CONDITIONS if file.endswith(f"_{key}.c")), None)
+        files[file] = text if owner is None else _for_core(owner, ordered, text)
     return files
+
+
+def _for_core(owner: str, ordered: Sequence[str], text: str) -> str:
+    """Kernels for the cores that choose them only: those that no better choice takes.
+
+    The file names no model, so that it is the same in all packages.
+    """
+    better = [f"!({CONDITIONS[key]})" for key in ordered[: ordered.index(owner)]]
+    condition = " && ".join([*better, CONDITIONS[owner]])
+    return f"#if {condition}\n{text}#endif\n"
 
 
 def _kernel_texts(engines: Iterable[Engine]) -> dict[str, str]:
     kernels = sorted({kernel.source for engine in engines for kernel in engine.kernels})
-    headers = ["engine.h"]
+    headers = []
     if any("dsp" in name for name in kernels):
         headers += ["dsp.h", "conv_dsp_tiles.h"]
-    return {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)}
+    texts = {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)}
+    return {"engine.h": _versioned_header(), **texts}
+
+
+@functools.cache
+def _versioned_header() -> str:
+    """`engine.h` with the kernels' version in their symbols: others' of the name do not link."""
+    version = kernel_version()
+    text = (KERNEL_FOLDER / "engine.h").read_text("utf-8")
+    functions = re.findall(r"^void (engine_\w+)\(", text, re.M)
+    lines = [
+        "/* Models of one program share the kernels, if they were written by the same version of",
+        " * keras-mobilenet: the version is in the names that the linker sees. */",
+        f"#define ENGINE_VERSION 0x{version}U",
+        *(f"#define {function} {function}_{version}" for function in functions),
+    ]
+    guard = "#define ENGINE_H_\n"
+    return text.replace(guard, guard + "\n" + "\n".join(lines) + "\n", 1)
+
+
+@functools.cache
+def kernel_version() -> str:
+    """What tells the kernels of one version of keras-mobilenet from those of another.
+
+    Returns:
+        Eight hexadecimal digits, which any change of a kernel changes.
+
+    Example:
+        >>> len(kernel_version())
+        8
+    """
+    content = b"\0".join(path.read_bytes() for path in sorted(KERNEL_FOLDER.glob("*.[ch]")))
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def _choice(engine: Engine, name: str) -> dict[str, object]:
@@ -111,6 +162,7 @@ def _values(engine: Engine) -> dict[str, object]:
     }
     return {
         "banner": BANNER,
+        "kernel_version": kernel_version(),
         "sha256": graph.sha256,
         "macs": f"{graph.total_macs():,}",
         "layer_count": len(network.layers),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.emit.c_text import template
+from edge.emit.c_text import DEFAULT_NAME, named, template
 from edge.emit.engine.render import BANNER
 from edge.engine.compile import Engine
 from edge.tflite.reference import run_reference
@@ -15,31 +15,37 @@ if TYPE_CHECKING:
     from edge.emit.camera.render import Camera
 
 SELF_TEST_SEED = 2_463_534_242
-FILES = ("self_test.h", "self_test.c")
+FILES = ("model_self_test.h", "model_self_test.c")
 
 
-def render_self_test(engine: Engine, camera: Camera | None = None) -> dict[str, str]:
+def render_self_test(
+    engine: Engine, camera: Camera | None = None, name: str = DEFAULT_NAME
+) -> dict[str, str]:
     """Renders the self-test of a model.
 
     Args:
         engine: The model's engine, for any instruction set.
         camera: If given, the image is a frame of it.
+        name: The name of the model, in small letters, digits and underscores.
 
     Returns:
-        Text by file name: `self_test.h` makes the image and has the output, `self_test.c` compares.
+        Text by file name: `model_self_test.h` makes the image and has the output,
+        `model_self_test.c` compares; the model's name is in the place of `model`.
 
     Example:
         >>> from edge.engine.compile import compile_engine
         >>> sorted(render_self_test(compile_engine(graph)))
-        ['self_test.c', 'self_test.h']
+        ['model_self_test.c', 'model_self_test.h']
     """
     outputs = _self_test_output(engine, camera)
     values = {"banner": BANNER, "seed": SELF_TEST_SEED, "outputs": outputs}
-    return {name: template("edge.emit.engine", name).render(values) for name in FILES}
+    return {
+        named(file, name): template("edge.emit.engine", file, name).render(values) for file in FILES
+    }
 
 
 def self_test_image(count: int) -> np.ndarray:
-    """The image, as `self_test_fill` in C makes it.
+    """The image, as `model_self_test_fill` in C makes it.
 
     Args:
         count: Bytes of the model's input, or of a camera's frame.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from edge.emit.c_text import DEFAULT_NAME, named
 from edge.emit.engine.render import render_engines
 from edge.emit.engine.self_test import render_self_test
 from edge.engine.compile import Engine
 from edge.tflite.graph import Graph
 from edge.tflite.requantization import scale_of, zero_point_of
 
-ENGINE_HEADERS = ("model.h", "self_test.h")
-TFLM_HEADERS = ("inference.h", "model_settings.h", "model_data.h", "camera.h")
+ENGINE_HEADERS = ("model.h", "model_self_test.h")
+TFLM_HEADERS = ("model.h", "model_settings.h", "model_data.h", "model_camera.h")
 FLASH_TO_SPARE_KIB = 64
 RAM_TO_SPARE_KIB = 8
 
@@ -34,11 +35,12 @@ class Contents:
     values: Mapping[str, object]
 
 
-def engine_contents(engines: Mapping[str, Engine]) -> Contents:
+def engine_contents(engines: Mapping[str, Engine], name: str = DEFAULT_NAME) -> Contents:
     """What the engine puts into a package.
 
     Args:
         engines: The model's engine for each instruction set that the package supports.
+        name: The name of the model, in small letters, digits and underscores.
 
     Returns:
         The `Contents`.
@@ -46,7 +48,7 @@ def engine_contents(engines: Mapping[str, Engine]) -> Contents:
     Example:
         >>> from edge.engine.compile import compile_engine
         >>> engine_contents({"portable": compile_engine(graph)}).public_headers
-        ('model.h', 'self_test.h')
+        ('model.h', 'model_self_test.h')
     """
     *_, engine = engines.values()
     network = engine.network
@@ -54,8 +56,8 @@ def engine_contents(engines: Mapping[str, Engine]) -> Contents:
     weights_bytes = max(each.weights_bytes for each in engines.values())
     return Contents(
         runtime="engine",
-        sources=render_engines(engines) | render_self_test(engine),
-        public_headers=ENGINE_HEADERS,
+        sources=render_engines(engines, name) | render_self_test(engine, name=name),
+        public_headers=tuple(named(file, name) for file in ENGINE_HEADERS),
         values=_model_values(network.graph)
         | {
             "input": network.rows[network.input],
@@ -68,7 +70,12 @@ def engine_contents(engines: Mapping[str, Engine]) -> Contents:
 
 
 def tflm_contents(
-    graph: Graph, sources: Mapping[str, str], *, flash_bytes: int, ram_bytes: int
+    graph: Graph,
+    sources: Mapping[str, str],
+    *,
+    flash_bytes: int,
+    ram_bytes: int,
+    name: str = DEFAULT_NAME,
 ) -> Contents:
     """What TFLite Micro puts into a package.
 
@@ -77,23 +84,25 @@ def tflm_contents(
         sources: The text of each file that `edge.emit.tflm.render` makes.
         flash_bytes: The flash that model and runtime take.
         ram_bytes: The RAM that model and runtime take.
+        name: The name of the model that the sources were rendered with.
 
     Returns:
         The `Contents`, which leave out the CMake project that stands alone.
 
     Example:
-        >>> tflm_contents(graph, {"inference.h": ""}, flash_bytes=0, ram_bytes=0).public_headers
-        ('inference.h',)
+        >>> tflm_contents(graph, {"model.h": ""}, flash_bytes=0, ram_bytes=0).public_headers
+        ('model.h',)
     """
+    headers = [named(file, name) for file in TFLM_HEADERS]
     return Contents(
         runtime="tflm",
-        sources={name: text for name, text in sources.items() if name != "CMakeLists.txt"},
-        public_headers=tuple(name for name in TFLM_HEADERS if name in sources),
+        sources={file: text for file, text in sources.items() if file != "CMakeLists.txt"},
+        public_headers=tuple(file for file in headers if file in sources),
         values=_model_values(graph)
         | {
             "input_shape": graph.input.shape,
             "output_bytes": graph.output.element_count,
-            "is_camera": "camera.h" in sources,
+            "is_camera": named("model_camera.h", name) in sources,
             "flash_kib": flash_bytes // 1024 + FLASH_TO_SPARE_KIB,
             "ram_kib": ram_bytes // 1024 + RAM_TO_SPARE_KIB,
         },

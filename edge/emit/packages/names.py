@@ -12,11 +12,19 @@ MAX_CHARACTERS = 63
 """Arduino library specification, `name`."""
 
 HEADERS = frozenset(
-    {"arduino", "assert", "ctype", "dsp", "engine", "errno", "inttypes", "limits", "locale"}
-    | {"math", "model", "signal", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio"}
-    | {"stdlib", "string", "strings", "threads", "time", "unistd", "wchar", "weights"}
+    {"arduino", "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646"}
+    | {"limits", "locale", "math", "setjmp", "signal", "stdalign", "stdarg", "stdatomic"}
+    | {"stdbool", "stddef", "stdint", "stdio", "stdlib", "stdnoreturn", "string", "strings"}
+    | {"tgmath", "threads", "time", "uchar", "unistd", "wchar", "wctype"}
 )
-"""`Model.h` would be `model.h` where file names have no case, and `String.h` C's own header."""
+"""C's own headers: `string.h` would be the model's."""
+
+FILES = frozenset(
+    {"conv", "conv_dsp", "conv_dsp_tiles", "conv_mve", "conv_sparse_dsp", "depthwise_dsp"}
+    | {"depthwise_mve", "dsp", "elementwise", "engine", "pool", "softmax"}
+    | {"main", "profile", "semihosting", "start"}
+)
+"""The files of the kernels and of the firmware, which bear no model's name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +43,13 @@ class PackageName:
         return "".join(word[0].upper() + word[1:] for word in self.words)
 
     @property
+    def arduino_header(self) -> str:
+        """The header that a sketch includes; the model's own is `snake`, and case may not tell."""
+        return f"{self.camel}Model.h" if self.camel.lower() == self.snake else f"{self.camel}.h"
+
+    @property
     def snake(self) -> str:
-        """The name for ESP-IDF, Zephyr and CMake, such as `person_detector`."""
+        """The name for ESP-IDF, Zephyr, CMake and all names in C, such as `person_detector`."""
         return "_".join(self.words).lower()
 
 
@@ -44,7 +57,8 @@ def package_name(text: str) -> PackageName:
     """Makes a name that every ecosystem takes.
 
     Accents are dropped, what is no letter or digit separates words, and `model` or `my` goes before
-    a name that begins with a digit, that Arduino keeps for itself, or that a C header has.
+    a name that begins with a digit, that Arduino keeps for itself, or that a C header or a kernel
+    has.
 
     Args:
         text: The name that somebody gave the model.
@@ -68,7 +82,7 @@ def package_name(text: str) -> PackageName:
             f"Cannot name a package {text!r}: it has no letter from A to Z. "
             "Choose one with --name, such as person_detector."
         )
-    if "_".join(words).lower() in HEADERS:
+    if "_".join(words).lower() in HEADERS | FILES:
         words = ("my", *words)
     elif words[0][0].isdigit() or words[0].lower().startswith("arduino"):
         words = ("model", *words)

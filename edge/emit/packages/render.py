@@ -13,7 +13,7 @@ TEMPLATES = {
     "arduino": {
         "library.properties": "arduino/library.properties",
         "keywords.txt": "arduino/keywords.txt",
-        "src/{camel}.h": "arduino/header.h",
+        "src/{arduino_header}": "arduino/header.h",
         "examples/{camel}/{camel}.ino": "arduino/{runtime}_sketch.cpp",
     },
     "esp-idf": {
@@ -77,7 +77,7 @@ def render_package(shape: str, name: PackageName, contents: Contents) -> dict[st
     Args:
         shape: One of `SHAPES`; TFLite Micro has no package for `"cmake"`.
         name: The name of the package.
-        contents: The runtime's sources, and what is to be said of them.
+        contents: The runtime's sources, rendered with the name, and what is to be said of them.
 
     Returns:
         Text by path below the package's folder.
@@ -99,6 +99,7 @@ def render_package(shape: str, name: PackageName, contents: Contents) -> dict[st
         "runtime": runtime,
         "banner": BANNER,
         "camel": name.camel,
+        "arduino_header": name.arduino_header,
         "snake": name.snake,
         "version": VERSION,
         "example": example,
@@ -114,9 +115,15 @@ def render_package(shape: str, name: PackageName, contents: Contents) -> dict[st
     }
     layout = {"README.md": "README.md"} | TEMPLATES[shape]
     layout |= RUNTIME_TEMPLATES.get((runtime, shape), {})
-    words = {"camel": name.camel, "runtime": runtime, "example": example, "main": main}
+    words = {
+        "camel": name.camel,
+        "arduino_header": name.arduino_header,
+        "runtime": runtime,
+        "example": example,
+        "main": main,
+    }
     for path, file in layout.items():
-        text = template("edge.emit.packages", file.format_map(words)).render(values)
+        text = template("edge.emit.packages", file.format_map(words), name.snake).render(values)
         files[path.format_map(words)] = text
     return files
 

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 
 from edge.catalog.boards import Board, core_flags
+from edge.emit.c_text import DEFAULT_NAME, named
 from edge.errors import EdgeError, MissingToolError
 from edge.system.subprocesses import run_tool
 
@@ -15,12 +16,13 @@ COMPILER = "arm-none-eabi-g++"
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 
 
-def compiled_model_bytes(folder: pathlib.Path, board: Board) -> int:
-    """Compiles `model_data.cc` and returns the size of the section that holds the model.
+def compiled_model_bytes(folder: pathlib.Path, board: Board, model: str = DEFAULT_NAME) -> int:
+    """Compiles the model's array and returns the size of the section that holds the model.
 
     Args:
         folder: The folder that `edge.export` wrote.
         board: The board, whose core it is compiled for.
+        model: The name of the model in the sources, `Export.name.snake`.
 
     Returns:
         The size of the read-only data, in bytes.
@@ -42,12 +44,12 @@ def compiled_model_bytes(folder: pathlib.Path, board: Board) -> int:
         )
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         object_file = pathlib.Path(name) / "model_data.o"
-        source = folder / "model_data.cc"
+        source = folder / named("model_data.cc", model)
         # One section per object: the array alone, without the constants of the header.
         flags = [*core_flags(board), "-std=c++17", "-O2", "-fdata-sections", *WARNINGS]
         _run([COMPILER, *flags, "-c", str(source), "-o", str(object_file)])
         sizes = _run(["arm-none-eabi-size", "-A", str(object_file)])
-    found = re.search(r"^\.rodata\.g_model_data\s+(\d+)", sizes, re.MULTILINE)
+    found = re.search(r"^\.rodata\.\S*g_model_data\S*\s+(\d+)", sizes, re.MULTILINE)
     if found is None:
         raise EdgeError(f"{source} compiled to no section of its own for the model.")
     return int(found.group(1))

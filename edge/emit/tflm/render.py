@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge.catalog.boards import Board, core_flags
-from edge.emit.c_text import float_literal, string_literal, template
+from edge.emit.c_text import DEFAULT_NAME, float_literal, named, string_literal, template
 from edge.emit.camera.render import Camera, render_camera
 from edge.errors import ModelError
 from edge.memory.arena import Arena
@@ -18,9 +18,9 @@ FILES = (
     "model_data.h",
     "model_data.cc",
     "model_settings.h",
-    "op_resolver.h",
-    "inference.h",
-    "inference.cc",
+    "model_op_resolver.h",
+    "model.h",
+    "model.cc",
     "CMakeLists.txt",
 )
 BYTES_PER_ROW = 16
@@ -38,6 +38,7 @@ def render(
     labels: Sequence[str] | None = None,
     camera: Camera | None = None,
     extra_bytes: int = 0,
+    name: str = DEFAULT_NAME,
 ) -> dict[str, str]:
     """Renders all source files of a model for a board.
 
@@ -48,6 +49,7 @@ def render(
         labels: One name per output; their numbers if None.
         camera: The camera whose rows the emitted code fills the input from, if there is one.
         extra_bytes: What the arena gets on top, see `larger_record_bytes`.
+        name: The name of the model, in small letters, digits and underscores.
 
     Returns:
         Text by file name.
@@ -79,8 +81,10 @@ def render(
         "is_camera": camera is not None,
         **_model_values(graph),
     }
-    files = {} if camera is None else render_camera(camera, "tflm")
-    return {name: template("edge.emit.tflm", name).render(values) for name in FILES} | files
+    files = {} if camera is None else render_camera(camera, "tflm", name)
+    return {
+        named(file, name): template("edge.emit.tflm", file, name).render(values) for file in FILES
+    } | files
 
 
 def larger_record_bytes(graph: Graph) -> int:
@@ -108,7 +112,7 @@ def larger_record_bytes(graph: Graph) -> int:
 
 def _model_values(graph: Graph) -> dict[str, object]:
     return {
-        "model_bytes": graph.model_bytes,
+        "byte_count": graph.model_bytes,
         "sha256": graph.sha256,
         "rows": _rows(graph.content),
         "methods": [resolver_method(name) for name in graph.op_names()],

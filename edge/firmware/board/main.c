@@ -3,14 +3,14 @@
 #include <string.h>
 
 #include "model.h"
-#include "self_test.h"
+#include "model_self_test.h"
 #include "semihosting.h"
 #include "start.h"
 #ifdef MODEL_PROFILE
 #include "profile.h"
 #endif
 #ifdef FIRMWARE_CAMERA
-#include "camera.h"
+#include "model_camera.h"
 #endif
 
 #define INPUTS "inputs.bin"
@@ -30,10 +30,10 @@ static volatile uint32_t *const systick = (volatile uint32_t *)0xE000E010U;
 
 /* What is read at once, and all that lies between the source and the model. */
 #if defined(FIRMWARE_CAMERA)
-static uint8_t image[CAMERA_ROW_BYTES];
-static camera_state_t camera;
-static int8_t model_row[MODEL_ROW_BYTES];
-#define IMAGE_BYTES (sizeof(image) + sizeof(camera) + sizeof(model_row))
+static uint8_t image[MODEL_CAMERA_ROW_BYTES];
+static model_camera_state_t camera;
+static int8_t row_in[MODEL_ROW_BYTES];
+#define IMAGE_BYTES (sizeof(image) + sizeof(camera) + sizeof(row_in))
 #elif defined(FIRMWARE_FRAME)
 static int8_t image[MODEL_INPUT_BYTES];
 #define IMAGE_BYTES sizeof(image)
@@ -84,7 +84,7 @@ static uint32_t random_state;
 
 static bool make_image(int32_t ignored) {
   (void)ignored;
-  self_test_fill(&random_state, (int8_t *)image, sizeof(image));
+  model_self_test_fill(&random_state, (int8_t *)image, sizeof(image));
   return true;
 }
 
@@ -92,14 +92,14 @@ static bool make_image(int32_t ignored) {
 static bool infer(next_t next, int32_t source, int8_t *output) {
 #if defined(FIRMWARE_CAMERA)
   const int8_t *result = NULL;
-  for (uint32_t row = 0U; row < CAMERA_HEIGHT; ++row) {
+  for (uint32_t row = 0U; row < MODEL_CAMERA_HEIGHT; ++row) {
     if (!next(source)) {
       return false;
     }
     const uint32_t start = systick[2];
-    camera_push_row(&camera, image);
-    while (camera_next_row(&camera, model_row)) {
-      result = model_push_row(&state, model_row);
+    model_camera_push_row(&camera, image);
+    while (model_camera_next_row(&camera, row_in)) {
+      result = model_push_row(&state, row_in);
     }
     ticks += clock_since(start);
   }
@@ -172,8 +172,8 @@ int main(void) {
     run_file(inputs);
   } else {
     static int8_t output[MODEL_OUTPUT_BYTES];
-    static const int8_t expected[MODEL_OUTPUT_BYTES] = SELF_TEST_OUTPUT;
-    random_state = SELF_TEST_SEED;
+    static const int8_t expected[MODEL_OUTPUT_BYTES] = MODEL_SELF_TEST_OUTPUT;
+    random_state = MODEL_SELF_TEST_SEED;
     (void)infer(make_image, 0, output);
     firmware_result = (memcmp(output, expected, sizeof(expected)) == 0) ? 1U : 2U;
     if (FIRMWARE_HAS_SEMIHOSTING) {

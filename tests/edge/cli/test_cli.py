@@ -98,7 +98,7 @@ def test_exports_a_model_of_another_maker(cli, vww, tmp_path):
     done = cli("export", vww, "--board", "nucleo-f446re", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "46,932 to spare" in done.stdout
-    assert (tmp_path / "model_data.cc").is_file()
+    assert (tmp_path / "vww_96_int8_data.cc").is_file()
 
 
 def test_says_exactly_how_a_128_kib_board_fits(cli, vww, tmp_path):

@@ -19,6 +19,7 @@ from edge.deploy.run import Run
 from edge.deploy.verify import Verification
 from edge.deploy.verify_engine import EngineVerification, Runner
 from edge.emit.camera.render import Camera
+from edge.emit.packages.names import package_name
 from edge.engine.compile import compile_engine
 from edge.firmware.build import Firmware
 from edge.memory.offline_plan import planned_model
@@ -172,7 +173,13 @@ def printed(tmp_path_factory, kws):
     )
     firmware = Firmware(folder / "firmware.elf", 3000, 1408, 600)
     built = Build(
-        graph=graph, board=board, engine=engine, firmware=firmware, folder=folder, camera=camera
+        graph=graph,
+        board=board,
+        engine=engine,
+        firmware=firmware,
+        folder=folder,
+        name=package_name("net"),
+        camera=camera,
     )
     outputs = np.zeros((1, 2), np.int8)
     ran = Run(

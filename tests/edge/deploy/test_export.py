@@ -10,11 +10,11 @@ from edge.system.files import write_files
 def test_writes_the_sources_of_a_model_of_another_maker(vww, tmp_path):
     written = edge.export(vww, "nucleo-f446re", tmp_path / "firmware")
     assert sorted(path.name for path in (tmp_path / "firmware").iterdir()) == sorted(written.files)
-    header = (tmp_path / "firmware" / "model_data.h").read_text()
+    header = (tmp_path / "firmware" / "vww_96_int8_data.h").read_text()
     assert written.graph.sha256 in header
     assert f"kModelDataLength = {written.graph.model_bytes}U" in header
     assert "kInputZeroPoint = -128" in header
-    settings = (tmp_path / "firmware" / "model_settings.h").read_text()
+    settings = (tmp_path / "firmware" / "vww_96_int8_settings.h").read_text()
     assert "kTensorArenaSize = 82288U" in settings
     assert "kInputShape[kInputRank] = {1, 96, 96, 3}" in settings
 
@@ -25,10 +25,10 @@ def test_the_array_holds_the_model_and_its_scales(vww, tmp_path):
     import numpy as np
 
     written = edge.export(vww, "nucleo-f446re", tmp_path, offline_plan=False)
-    text = (tmp_path / "model_data.cc").read_text()
+    text = (tmp_path / "vww_96_int8_data.cc").read_text()
     emitted = bytes(int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2}),", text))
     assert emitted == vww.read_bytes()
-    scale = re.search(r"kInputScale = (\S+)F;", (tmp_path / "model_data.h").read_text())
+    scale = re.search(r"kInputScale = (\S+)F;", (tmp_path / "vww_96_int8_data.h").read_text())
     assert np.float32(scale[1]) == np.float32(written.graph.input.quantization.scales[0])
 
 
@@ -52,15 +52,17 @@ def test_a_plan_for_the_reference_kernels_says_so_in_the_sources(vww, tmp_path):
 
 def test_registers_the_operators_of_the_model_and_no_others(vww, tmp_path):
     edge.export(vww, "nucleo-f446re", tmp_path)
-    resolver = (tmp_path / "op_resolver.h").read_text()
+    resolver = (tmp_path / "vww_96_int8_op_resolver.h").read_text()
     assert "MicroMutableOpResolver<6>" in resolver
     assert resolver.count("resolver.Add") == 6
 
 
 def test_writes_the_sources_of_a_keras_model(trained, digits, tmp_path):
-    written = edge.export(trained.model, "nucleo-f446re", tmp_path, labels=digits.class_names)
+    written = edge.export(
+        trained.model, "nucleo-f446re", tmp_path, name="digits", labels=digits.class_names
+    )
     assert written.budget.fits
-    assert '"7",' in (tmp_path / "model_settings.h").read_text()
+    assert '"7",' in (tmp_path / "digits_settings.h").read_text()
 
 
 def test_labels_are_c_literals_whatever_they_hold(trained_tflite, tmp_path):
@@ -143,7 +145,7 @@ def test_the_engines_sources_for_a_board_hold_its_kernels_only(
     written = edge.export(random_graph(7), board, tmp_path, runtime="engine")
     assert list(written.engines) == [kernels]
     assert written.board.id == board
-    assert {path.name for path in (tmp_path / "src").iterdir()} >= {"model.c", "weights.c"}
+    assert {path.name for path in (tmp_path / "src").iterdir()} >= {"model.c", "model_weights.c"}
     text = (tmp_path / "README.md").read_text()
     assert f"| {kernels} |" in text
     assert "three kinds of kernels" not in text
@@ -175,7 +177,7 @@ def test_folders_have_the_names_that_ecosystems_expect(random_graph, tmp_path, m
         ({"runtime": "onnx"}, "Unknown runtime 'onnx'; there are tflm and engine"),
         ({"shape": "makefile"}, "there are arduino, esp-idf, zephyr, platformio, cmake"),
         ({"shape": "stm32cube"}, "takes the package of `cmake`"),
-        ({"name": "net"}, "for CMake bear no name"),
+        ({"name": "数字"}, "no letter from A to Z"),
         ({"shape": "zephyr", "name": "数字"}, "no letter from A to Z"),
         ({"runtime": "engine", "labels": ["a", "b"]}, "take no labels: leave it out"),
         ({"runtime": "engine", "offline_plan": False}, "take no offline_plan"),

@@ -64,6 +64,7 @@ static int8_t finish(const engine_layer_t *layer, int32_t sum, const uint32_t *h
   return engine_output(layer, engine_requantize(sum, (int32_t)header[1], (int32_t)header[2]));
 }
 
+ENGINE_KERNEL
 void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
                  void *scratch) {
   const int8_t **const lines = scratch;
@@ -111,6 +112,7 @@ static void add_tap(const int8_t *x, uint32_t step, const int8_t *weights, uint3
   }
 }
 
+ENGINE_KERNEL
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                       int8_t *out, void *scratch) {
   const uint32_t out_channels = layer->out_channels;
@@ -143,6 +145,7 @@ void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint
 }
 
 /* One rounding, unlike a convolution: so does LiteRT. */
+ENGINE_KERNEL
 void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out) {
   const int8_t *const source = engine_row(in, 0U);
   const uint32_t taps = (uint32_t)layer->height * layer->width * layer->channels;

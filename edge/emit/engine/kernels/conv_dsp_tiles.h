@@ -212,6 +212,7 @@ INLINE void gather(const engine_layer_t *layer, const int8_t *const lines[], int
   }
 }
 
+ENGINE_KERNEL
 void ENGINE_CONV(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
                  void *scratch) {
   const int8_t **const lines = scratch;

@@ -211,6 +211,7 @@ static inline void gather(const engine_layer_t *layer, const int8_t *const lines
 }
 
 /* weights: biases, multipliers and negative shifts of all channels, then their taps. */
+ENGINE_KERNEL
 void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out, void *scratch) {
   const uint32_t taps = (uint32_t)layer->window_height * layer->window_width * layer->channels;

@@ -103,6 +103,7 @@ static inline void make_pixel(const uint32_t *column, const uint32_t *weights,
   to[3] = dsp_requantize(s3, scales[3]);
 }
 
+ENGINE_KERNEL
 void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch) {
   uint32_t *const columns = scratch;

@@ -150,6 +150,7 @@ static void make_columns(const engine_layer_t *layer, const int8_t *const lines[
 }
 
 /* weights: blocks of sixteen lanes; channels that divide sixteen fill them with several pixels. */
+ENGINE_KERNEL
 void engine_depthwise_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch) {
   const uint32_t taps = (uint32_t)layer->window_height * layer->window_width;

@@ -5,6 +5,7 @@
 #define ADD_LEFT_SHIFT 20
 
 /* weights: zero point, multiplier and shift to the right of both inputs; the output's last two. */
+ENGINE_KERNEL
 void engine_add(const engine_layer_t *layer, const engine_rows_t *in, const engine_rows_t *other,
                 uint32_t row, int8_t *out) {
   const int8_t *const first = engine_row(in, row);
@@ -20,6 +21,7 @@ void engine_add(const engine_layer_t *layer, const engine_rows_t *in, const engi
   }
 }
 
+ENGINE_KERNEL
 void engine_pad(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out) {
   const int8_t *const line = engine_tap_row(layer, in, row, 0U);
   const uint32_t before = (uint32_t)layer->pad_left * layer->channels;
@@ -32,6 +34,7 @@ void engine_pad(const engine_layer_t *layer, const engine_rows_t *in, uint32_t r
 }
 
 /* weights: the multiplier, and the shift to the right. */
+ENGINE_KERNEL
 void engine_quantize(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out) {
   const int8_t *const line = engine_row(in, row);

@@ -13,6 +13,13 @@
 #error "The weights are for a little-endian core."
 #endif
 
+/* Each model brings the kernels; of equal ones the linker takes one. */
+#if defined(__GNUC__) && !defined(_WIN32)
+#define ENGINE_KERNEL __attribute__((weak))
+#else
+#define ENGINE_KERNEL
+#endif
+
 /* What a layer is, as its kernel needs it. Sizes in elements, offsets in bytes. */
 typedef struct {
   uint16_t height;

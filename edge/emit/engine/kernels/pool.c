@@ -22,6 +22,7 @@ static int32_t window_sum(const engine_layer_t *layer, const engine_rows_t *in, 
   return sum;
 }
 
+ENGINE_KERNEL
 void engine_average_pool(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                          int8_t *out) {
   for (uint32_t column = 0U; column < layer->out_width; ++column) {
@@ -36,6 +37,7 @@ void engine_average_pool(const engine_layer_t *layer, const engine_rows_t *in, u
   }
 }
 
+ENGINE_KERNEL
 void engine_max_pool(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out) {
   for (uint32_t column = 0U; column < layer->out_width; ++column) {
@@ -59,6 +61,7 @@ void engine_max_pool(const engine_layer_t *layer, const engine_rows_t *in, uint3
 }
 
 /* weights: the multiplier, and the shift to the right. */
+ENGINE_KERNEL
 void engine_mean(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out) {
   for (uint32_t c = 0U; c < layer->channels; ++c) {
     int32_t count;

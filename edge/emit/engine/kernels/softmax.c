@@ -32,6 +32,7 @@ static int32_t reciprocal(uint32_t fraction) {
 }
 
 /* weights: exp of 0 to 255 steps below the largest input. */
+ENGINE_KERNEL
 void engine_softmax(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out) {
   const int8_t *const source = engine_row(in, 0U);
   const int32_t *const table = (const int32_t *)layer->weights;

@@ -24,7 +24,12 @@ from keras_mobilenet.preprocessing.preprocessing import Preprocessing
 FOLDER = pathlib.Path(__file__).parent
 BOARD = "mps2-an386"
 CAMERA = {"camera": "rgb565", "camera_width": 160, "camera_height": 120}
-NAMES = ("camera_start", "camera_push_row", "camera_next_row", "camera_fill")
+NAMES = (
+    "model_camera_start",
+    "model_camera_push_row",
+    "model_camera_next_row",
+    "model_camera_fill",
+)
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror")
 
 
@@ -78,7 +83,7 @@ def write_cases(folder, cameras, count):
         renamed = "".join(f"#define {name} {name}_{n}\n" for name in NAMES)
         (folder / f"case{n}.c").write_text(
             f"{renamed}#define CASE run_case{n}\n#define STATE_BYTES {camera.state_bytes}\n"
-            f'#include "case{n}/camera.c"\n#include "camera_case.h"\n'
+            f'#include "case{n}/model_camera.c"\n#include "camera_case.h"\n'
         )
         calls.append(f"run_case{n}({count}U);")
     declared = "".join(f"void run_case{n}(uint32_t count);\n" for n in range(len(cameras)))
@@ -160,9 +165,18 @@ def test_on_an_emulated_cortex_m4(arm_compiler, qemu, tmp_path, camera_format):
 
 
 def sizes_of(tool, flags, folder):
-    """`.text` and `.rodata` of camera.c."""
+    """`.text` and `.rodata` of model_camera.c."""
     target = folder / "camera.o"
-    command = [f"{tool}gcc", *flags, "-O2", *WARNINGS, "-c", folder / "camera.c", "-o", target]
+    command = [
+        f"{tool}gcc",
+        *flags,
+        "-O2",
+        *WARNINGS,
+        "-c",
+        folder / "model_camera.c",
+        "-o",
+        target,
+    ]
     subprocess.run(command, check=True)
     listing = subprocess.run([f"{tool}size", "-A", target], capture_output=True, text=True).stdout
     return {
@@ -215,8 +229,8 @@ def test_an_export_counts_the_camera(vww, tmp_path):
         preprocessing=made,
     )
     camera = written.camera
-    assert {"camera.h", "camera.c"} <= set(written.files)
-    assert "camera.c" in (tmp_path / "camera" / "CMakeLists.txt").read_text()
+    assert {"vww_96_int8_camera.h", "vww_96_int8_camera.c"} <= set(written.files)
+    assert "vww_96_int8_camera.c" in (tmp_path / "camera" / "CMakeLists.txt").read_text()
     assert "camera" not in (tmp_path / "plain" / "CMakeLists.txt").read_text()
     more = written.budget.flash_bytes - plain.budget.flash_bytes
     assert more == camera.tables_bytes + CODE_BYTES

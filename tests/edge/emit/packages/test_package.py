@@ -15,6 +15,7 @@ import yaml
 import edge
 from edge.catalog.boards import core_flags, find_board
 from edge.deploy.export import Export
+from edge.emit.c_text import named
 from edge.emit.engine.self_test import self_test_image
 from edge.emit.packages.contents import engine_contents
 from edge.emit.packages.names import package_name
@@ -49,7 +50,7 @@ def packaged(vww, tmp_path_factory):
     def get(kind):
         folder = tmp_path_factory.mktemp("packages") / "person detector"
         own = {each: engines[each] for each in instruction_sets(kind)}
-        texts = render_package(kind, name, engine_contents(own))
+        texts = render_package(kind, name, engine_contents(own, name.snake))
         write_files(folder, {path: text.encode() for path, text in texts.items()})
         return Export(
             graph=graph,
@@ -116,9 +117,9 @@ def test_headers_are_cpp_too(host_compiler, packaged, tmp_path, kind):
     folder = packaged(kind).folder
     includes = folder / ("src" if kind == "arduino" else "include")
     (tmp_path / "main.cpp").write_text(
-        '#include "self_test.h"\n#include "model.h"\n'
-        "static model_state_t state;\nstatic int8_t row[MODEL_ROW_BYTES];\n"
-        "int main() { return model_self_test(&state, row) ? 0 : 1; }\n"
+        '#include "person_detector_self_test.h"\n#include "person_detector.h"\n'
+        "static person_detector_state_t state;\nstatic int8_t row[PERSON_DETECTOR_ROW_BYTES];\n"
+        "int main() { return person_detector_self_test(&state, row) ? 0 : 1; }\n"
     )
     objects = compiled(["gcc", "-std=c11", *STRICT], folder, tmp_path)
     run("g++", *STRICT, "-Wpedantic", "-I", includes, tmp_path / "main.cpp", *objects, "-o",
@@ -155,14 +156,16 @@ def test_the_core_chooses_the_kernels(
     core = ["arm-none-eabi-gcc", *core_flags(board), "-std=c11", "-ffunction-sections"]
     objects = compiled([*core, *flags, "-Wall", "-Wextra", "-Werror"], package.folder, tmp_path)
     symbols = run("arm-none-eabi-nm", *objects).decode()
-    assert re.findall(r"T model_start(\w+)", symbols) == [f"_{kernels}"]
-    assert len(re.findall(r"R model_weights", symbols)) == 1
+    assert re.findall(r"T person_detector_start(\w+)", symbols) == [f"_{kernels}"]
+    assert len(re.findall(r"R person_detector_weights", symbols)) == 1
     (tmp_path / "link.ld").write_text(link_script(board))
+    main = (BOARD_FOLDER / "main.c").read_text()
+    (tmp_path / "main.c").write_text(named(main, "person_detector"))
     elf = tmp_path / "firmware.elf"
     run(
         *(*core, "-O2", "-DFIRMWARE_HAS_SEMIHOSTING=1", "--specs=nano.specs", "-nostartfiles"),
         *("-Wl,--gc-sections", "-T", tmp_path / "link.ld", "-I", package.folder / "include"),
-        *(BOARD_FOLDER / "main.c", BOARD_FOLDER / "start.c", *objects, "-o", elf),
+        *("-I", BOARD_FOLDER, tmp_path / "main.c", BOARD_FOLDER / "start.c", *objects, "-o", elf),
     )
     inputs, outputs = (values[:2] for values in by_litert)
     emulation = emulate(elf, board.qemu_machine, inputs, outputs.shape[1])
@@ -175,10 +178,14 @@ def test_a_mixture_of_cores_does_not_link(arm_compiler, packaged, tmp_path):
     folder = packaged("cmake").folder
     command = ["arm-none-eabi-gcc", "-mthumb", "-I", folder / "include"]
     (tmp_path / "main.c").write_text(
-        '#include "model.h"\nstatic model_state_t state;\nint main(void) { model_start(&state); }\n'
+        '#include "person_detector.h"\nstatic person_detector_state_t state;\n'
+        "int main(void) { person_detector_start(&state); }\n"
     )
     objects = []
-    for core, source in (("m3", tmp_path / "main.c"), ("m4", folder / "src" / "model_dsp.c")):
+    for core, source in (
+        ("m3", tmp_path / "main.c"),
+        ("m4", folder / "src" / "person_detector_dsp.c"),
+    ):
         objects.append(tmp_path / f"{core}.o")
         run(*command, f"-mcpu=cortex-{core}", "-c", source, "-o", objects[-1])
     linked = subprocess.run(
@@ -186,7 +193,7 @@ def test_a_mixture_of_cores_does_not_link(arm_compiler, packaged, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert "undefined reference to `model_start_portable'" in linked.stderr
+    assert "undefined reference to `person_detector_start_portable'" in linked.stderr
 
 
 def test_a_core_of_16_bits_is_told_so(host_compiler, packaged):
@@ -214,10 +221,12 @@ def test_cmake_links_and_gives_litert_bytes(
         run("cmake", "--install", tmp_path / "model")
         find = "find_package(person_detector 1.0 REQUIRED CONFIG)"
         options = [f"-DCMAKE_PREFIX_PATH={prefix}"]
+    host_main = tmp_path / "main.c"
+    host_main.write_text(named(HOST_MAIN.read_text(), "person_detector"))
     (tmp_path / "CMakeLists.txt").write_text(
         f"cmake_minimum_required(VERSION 3.20)\nproject(app C)\n{find}\n"
-        f"add_executable(app [[{HOST_MAIN}]])\n"
-        "target_link_libraries(app PRIVATE keras_mobilenet::model)\n"
+        f"add_executable(app [[{host_main}]])\n"
+        "target_link_libraries(app PRIVATE keras_mobilenet::person_detector)\n"
     )
     run("cmake", "-S", tmp_path, "-B", tmp_path / "build", *options)
     run("cmake", "--build", tmp_path / "build")
@@ -280,15 +289,19 @@ def test_arduino_sketch_prints_the_scores(host_compiler, packaged, expected_self
     assert run(arduino_program(package, tmp_path, objects)) == expected_self_test
 
 
-@pytest.mark.parametrize("broken", ["weights_portable", "self_test"])
+@pytest.mark.parametrize(
+    "broken", ["person_detector_weights_portable", "person_detector_self_test"]
+)
 def test_arduino_sketch_finds_what_is_wrong(host_compiler, packaged, tmp_path, broken):
     """A flipped bit of the weights, and an output that is off by one."""
     package = packaged("arduino")
     command = ["gcc", "-std=gnu11", *STRICT]
     objects = compiled(command, package.folder, tmp_path)
     source = (package.folder / "src" / f"{broken}.c").read_text()
-    if broken == "self_test":
-        changed = source.replace("uint32_t seed = SELF_TEST_SEED", "uint32_t seed = 1U")
+    if broken == "person_detector_self_test":
+        changed = source.replace(
+            "uint32_t seed = PERSON_DETECTOR_SELF_TEST_SEED", "uint32_t seed = 1U"
+        )
     else:
         first = re.search(r"0x([0-9a-f]{8}),", source)[0]
         changed = source.replace(first, f"{first[:-1]} ^ 0x100U,", 1)
@@ -435,7 +448,8 @@ def test_platformio_examples_print_the_scores(
         ("Größe 2", "Groe2", "groe_2"),
         ("3D net", "Model3DNet", "model_3d_net"),
         ("arduino-thing", "ModelArduinoThing", "model_arduino_thing"),
-        ("model", "MyModel", "my_model"),
+        ("model", "Model", "model"),
+        ("engine", "MyEngine", "my_engine"),
         ("../../etc/passwd", "EtcPasswd", "etc_passwd"),
         ('a"; rm -rf $(HOME)\n', "ARmRfHOME", "a_rm_rf_home"),
     ],
@@ -483,7 +497,7 @@ def test_refuses_in_one_line(assert_refused, cli, vww, tmp_path, arguments, word
 def test_any_network_may_be_packaged(host_compiler, random_graph, tmp_path):
     """Other operators than a MobileNet's; the self-test is by the NumPy oracle here."""
     package = edge.export(random_graph(7), None, tmp_path / "net", runtime="engine", shape="cmake")
-    assert package.name.camel == "MyModel"
+    assert package.name.camel == "Model"
     objects = compiled(["gcc", "-std=c11", *STRICT], package.folder, tmp_path)
     main = package.folder / "example" / "main.c"
     run("gcc", "-I", package.folder / "include", main, *objects, "-o", tmp_path / "app")

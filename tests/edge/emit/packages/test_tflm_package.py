@@ -59,7 +59,7 @@ def expected_scores(packaged):
 
 
 def arena_size(package):
-    (path,) = package.folder.rglob("model_settings.h")
+    (path,) = package.folder.rglob("*_settings.h")
     return int(re.search(r"kTensorArenaSize = (\d+)U", path.read_text())[1])
 
 
@@ -105,7 +105,7 @@ def test_tflm_package_says_what_it_is(packaged, shape):
 def test_tflm_package_has_the_sources_of_the_cmake_project(packaged, vww, tmp_path, shape):
     """Byte for byte, but for the arena, which has room for larger records."""
     package = packaged(shape)
-    plain = edge.export(vww, "nucleo-f446re", tmp_path, labels=LABELS)
+    plain = edge.export(vww, "nucleo-f446re", tmp_path, name="person_detector", labels=LABELS)
     for name in plain.files:
         if name == "CMakeLists.txt":
             continue
@@ -113,7 +113,7 @@ def test_tflm_package_has_the_sources_of_the_cmake_project(packaged, vww, tmp_pa
         wanted = name.replace(".cc", ".cpp") if shape == "arduino" else name
         (path,) = (path for path in package.files if path.split("/")[-1] == wanted)
         found = (package.folder / path).read_text()
-        if name == "model_settings.h":
+        if name == "person_detector_settings.h":
             found = re.sub(r"// \d+ bytes on top: .*\n", "", found)
             larger = arena_size(package) - plain.budget.arena.bytes
             assert 0 < larger < 1024
@@ -134,7 +134,7 @@ def test_tflm_package_compiles_for_arm(arm_compiler, packaged, shape, core):
 def test_tflm_package_interface_is_plain_c(host_compiler, packaged, tmp_path):
     package = packaged("zephyr")
     (tmp_path / "main.c").write_text(
-        '#include "inference.h"\nint main(void) { return (int)inference_init(); }\n'
+        '#include "person_detector.h"\nint main(void) { return (int)person_detector_init(); }\n'
     )
     run("gcc", "-std=c11", *STRICT, *includes_of(package), "-c", tmp_path / "main.c", "-o",
         tmp_path / "main.o")  # fmt: skip
@@ -153,9 +153,9 @@ def test_tflm_package_takes_a_camera(host_compiler, vww, tmp_path):
         camera_height=120,
         preprocessing=Preprocessing(96, 96),
     )
-    assert {"include/camera.h", "src/camera.c"} <= set(package.files)
-    assert "src/camera.c" in (package.folder / "CMakeLists.txt").read_text()
-    source = package.folder / "src" / "camera.c"
+    assert {"include/vww_96_int8_camera.h", "src/vww_96_int8_camera.c"} <= set(package.files)
+    assert "src/vww_96_int8_camera.c" in (package.folder / "CMakeLists.txt").read_text()
+    source = package.folder / "src" / "vww_96_int8_camera.c"
     run("gcc", "-std=c11", "-fsyntax-only", *STRICT, *includes_of(package), source)
 
 
@@ -173,7 +173,7 @@ def test_tflm_arduino_library_keeps_to_the_specification(packaged):
     assert fields["includes"] == f"{fields['name']}.h"
     header = (package.folder / "src" / fields["includes"]).read_text()
     # Arduino looks for a library by a header of its top folder.
-    assert header.index("<Chirale_TensorFlowLite.h>") < header.index('"inference.h"')
+    assert header.index("<Chirale_TensorFlowLite.h>") < header.index('"person_detector.h"')
     assert not list((package.folder / "src").glob("*.cc"))
     keywords = (package.folder / "keywords.txt").read_text().splitlines()
     assert all(re.fullmatch(r"\w+\t(KEYWORD1|KEYWORD2|LITERAL1)", line) for line in keywords)

@@ -29,7 +29,9 @@ pytestmark = [
 
 @pytest.fixture(params=["vww", "kws", "trained_tflite"])
 def exported(request, tmp_path):
-    return edge.export(request.getfixturevalue(request.param), BOARD, tmp_path / "firmware")
+    return edge.export(
+        request.getfixturevalue(request.param), BOARD, tmp_path / "firmware", name="model"
+    )
 
 
 def build(folder, library):
@@ -58,7 +60,7 @@ def build(folder, library):
         *("-I", folder, "-I", BOARD_FOLDER, *(f"-isystem{header}" for header in headers)),
         *("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-Wl,--gc-sections"),
         *("-T", folder / "link.ld", folder / "start.o", MAIN),
-        *(folder / "inference.cc", folder / "model_data.cc", library),
+        *(folder / "model.cc", folder / "model_data.cc", library),
         *("-o", folder / "firmware.elf"),
     ]
     subprocess.run(command, check=True, capture_output=True)

@@ -1,7 +1,7 @@
 // Runs the emitted inference once on zeros and prints what a test compares.
 #include <cstdint>
 
-#include "inference.h"
+#include "model.h"
 #include "model_settings.h"
 
 extern "C" {
@@ -40,18 +40,18 @@ void PrintNumber(const char* name, std::int32_t value) {
 }  // namespace
 
 int main() {
-  const inference_status ready = inference_init();
+  const model_status ready = model_init();
   PrintNumber("init", ready);
-  if (ready != INFERENCE_OK) {
+  if (ready != MODEL_OK) {
     semihosting_exit(0);
   }
-  PrintNumber("arena", static_cast<std::int32_t>(inference_arena_used_bytes()));
-  for (std::size_t n = 0; n < kInputLength; ++n) {
-    inference_input()[n] = 0;
+  PrintNumber("arena", static_cast<std::int32_t>(model_arena_used_bytes()));
+  for (std::size_t n = 0; n < model_tflm::kInputLength; ++n) {
+    model_input()[n] = 0;
   }
-  PrintNumber("invoke", inference_invoke());
-  for (std::size_t n = 0; n < kOutputLength; ++n) {
-    PrintNumber("output", inference_output()[n]);
+  PrintNumber("invoke", model_invoke());
+  for (std::size_t n = 0; n < model_tflm::kOutputLength; ++n) {
+    PrintNumber("output", model_output()[n]);
   }
   PrintNumber("stack", static_cast<std::int32_t>(stack_used_bytes()));
   semihosting_exit(1);
