@@ -23,24 +23,24 @@ from ai_edge_litert import schema_py_generated as schema
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
-from networks import small_tflite  # noqa: E402
+from networks import small_tflite
 
-from edge.catalog.boards import find_board  # noqa: E402
-from edge.cli.json import inspect_json  # noqa: E402
-from edge.converter.model_source import read_model  # noqa: E402
-from edge.deploy.budget import budget  # noqa: E402
-from edge.emit.engine.render import render_engines  # noqa: E402
-from edge.emit.tflm.render import render  # noqa: E402
-from edge.engine.compile import compile_engines  # noqa: E402
-from edge.errors import EdgeError  # noqa: E402
-from edge.memory.arena import tensor_arena  # noqa: E402
-from edge.memory.offline_plan import planned_model  # noqa: E402
-from edge.memory.tflm_arena import NoArenaRuleError, predict_arena  # noqa: E402
-from edge.memory.timeline import memory_timeline  # noqa: E402
-from edge.runtimes.tflm_operators import require_tflm_operators  # noqa: E402
-from edge.tflite.reader import read_graph  # noqa: E402
-from edge.tflite.reference import run_reference  # noqa: E402
-from edge.tflite.writer import pack, unpack  # noqa: E402
+from edge.catalog.boards import find_board
+from edge.cli.json import inspect_json
+from edge.converter.model_source import read_model
+from edge.deploy.budget import budget
+from edge.emit.engine.render import render_engines
+from edge.emit.tflm.render import render
+from edge.engine.compile import compile_engines
+from edge.errors import EdgeError
+from edge.memory.arena import tensor_arena
+from edge.memory.offline_plan import planned_model
+from edge.memory.tflm_arena import NoArenaRuleError, predict_arena
+from edge.memory.timeline import memory_timeline
+from edge.runtimes.tflm_operators import require_tflm_operators
+from edge.tflite.reader import read_graph
+from edge.tflite.reference import run_reference
+from edge.tflite.writer import pack, unpack
 
 SECONDS = 5
 LONGEST_LINE = 300
@@ -197,7 +197,7 @@ def _change_ends(model, subgraph, generator):
     ends, count = generator.choice((subgraph.inputs, subgraph.outputs)), len(subgraph.tensors)
     kind = generator.randrange(6)
     if kind == 0:
-        ends.append(generator.choice((ends or [0])))
+        ends.append(generator.choice(ends or [0]))
     elif kind == 1 and ends:
         ends.pop()
     else:
@@ -289,7 +289,6 @@ def _hang(*_: object) -> None:
 
 def fuzz(count: int, seed: int = 0) -> tuple[collections.Counter[str], dict[str, str]]:
     """Tries mutants; the outcomes, and the first mutant of each kind of failure."""
-    # Overflow is a fault where the arithmetic is meant to be exact.
     logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGALRM, _hang)
     models = originals()
