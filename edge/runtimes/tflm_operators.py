@@ -5,6 +5,9 @@ from __future__ import annotations
 from edge.errors import ModelError, quoted
 from edge.tflite.graph import Graph
 
+SOFTMAX_SCALE = 2.0**-26
+"""The scale of SOFTMAX's input, times beta, must be above this. Source: softmax_common.cc."""
+
 _IRREGULAR = {
     "BATCH_MATMUL": "AddBatchMatMul",
     "CUMSUM": "AddCumSum",
@@ -57,15 +60,15 @@ def resolver_method(opcode: str) -> str:
 
 
 def require_tflm_operators(graph: Graph, where: str = "The model") -> None:
-    """Refuses a model with an operator that TFLite Micro does not have.
+    """Refuses a model that TFLite Micro cannot run, or on which it aborts.
 
     Args:
         graph: The model to check.
         where: The name of the model, with which the error message begins.
 
     Raises:
-        ModelError: If TFLite Micro lacks an operator; the message names it and the tensor that it
-            writes.
+        ModelError: If TFLite Micro lacks an operator or would abort on one; the message names the
+            operator and the tensor that it writes.
 
     Example:
         >>> require_tflm_operators(Graph((), (), (), (), b""))
@@ -76,4 +79,13 @@ def require_tflm_operators(graph: Graph, where: str = "The model") -> None:
             raise ModelError(
                 f"{where} uses {op.opcode} (operator {op.index}, making tensor {made}), which "
                 "TFLite Micro does not have; replace the layer that computes it."
+            )
+        quantization = graph.tensors[op.inputs[0]].quantization if op.inputs else None
+        if op.opcode != "SOFTMAX" or quantization is None:
+            continue
+        if quantization.scales[0] * op.options.get("beta", 1.0) <= SOFTMAX_SCALE:
+            raise ModelError(
+                f"{where} feeds SOFTMAX values of scale {quantization.scales[0]:.3g}, on which "
+                "TFLite Micro aborts: the network's activations have all but vanished. Train it, "
+                "or convert it with representative data that resemble its real inputs."
             )

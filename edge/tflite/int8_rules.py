@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-from edge.errors import ModelError, quoted
+from edge.errors import quoted
 from edge.tflite.graph import Graph, Operator, Tensor
 from edge.tflite.operators import OperatorRule
 from edge.tflite.requantization import (
-    activation_range,
     add_multipliers,
     channel_multipliers,
     kernel_scales,
@@ -23,8 +22,6 @@ MOVED_DTYPES = ("int8", "int16", "uint8", "int32")
 """What QUANTIZE takes and makes."""
 SIZE_DTYPES = ("int32", "int64")
 """ADD, MEAN and PAD also compute sizes, which have no scales."""
-SOFTMAX_SCALE = 2.0**-26
-"""SOFTMAX's inputs, times beta, must be above this. Source: TFLite Micro's softmax_common.cc."""
 BIAS_TOLERANCE = 0.02
 """How far FULLY_CONNECTED lets the scale of a bias be from that of its sums, in output steps.
 Source: TFLite's `GetQuantizedConvolutionMultipler`."""
@@ -65,9 +62,6 @@ def require_int8_operator(graph: Graph, op: Operator, rule: OperatorRule) -> Non
         raise ValueError("computes a constant, which the converter should have done")
     if op.options.get("activation") == "OTHER":
         raise ValueError("has a fused activation that int8 kernels lack; use ReLU or ReLU6")
-    if 6 / scale_of(output) >= 2**31 and op.options.get("activation", "NONE") != "NONE":
-        raise ValueError(f"clips an output of scale {scale_of(output):.3g}, which is all but zero")
-    activation_range(op, output)
     if rule.kernel is not None:
         _require_kernel(graph, op, graph.tensors[op.inputs[rule.kernel]], rule.channel_axis)
     _require_multipliers(graph, op, rule)
@@ -153,12 +147,7 @@ def _require_softmax(graph: Graph, op: Operator) -> None:
     beta = op.options.get("beta", 1.0)
     if not (math.isfinite(beta) and beta > 0):
         raise ValueError(f"has a beta of {beta}, which must be positive")
-    source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    if beta * scale_of(source) <= SOFTMAX_SCALE:
-        raise ModelError(
-            f"takes values of scale {scale_of(source):.3g}: the network's activations have all but "
-            "vanished. Train it, or convert it with representative data that resemble its inputs"
-        )
+    output = graph.tensors[op.outputs[0]]
     scale, points = scale_of(output), output.quantization and output.quantization.zero_points
     if abs(scale * 256 - 1) > 1e-3 or points != (-128,):
         raise ValueError(f"has an output of scale {scale:.3g}, not 1/256 from zero point -128")

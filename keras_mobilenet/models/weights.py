@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 
@@ -47,6 +48,9 @@ def from_tflite(path: str | os.PathLike) -> keras.Model:
     """
     shape, kernels = read_kernels(path)
     where = os.fspath(path)
+    if kernels and kernels[0].kind == "depthwise" and kernels[0].kernel.shape[2] == 1:
+        # Of a gray image, a convolution is a depthwise convolution as well.
+        kernels[0] = dataclasses.replace(kernels[0], kind="conv")
     if [k.kind for k in kernels[:-1]] != ["conv", *["depthwise", "conv"] * len(BLOCKS)]:
         raise ValueError(
             f"{where} is no MobileNetV1: it has {len(kernels)} kernels, "
