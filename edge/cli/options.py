@@ -164,8 +164,8 @@ OverlapOption = Annotated[
         "--overlap", help="Let outputs reach into inputs: for the reference kernels only."
     ),
 ]
-PlanSecondsOption = Annotated[
-    float, typer.Option("--seconds", min=0.0, help="How long to search, in seconds.")
+PlanStepsOption = Annotated[
+    int, typer.Option("--steps", min=0, help="How long to search: 150,000 steps take a second.")
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print what would be done, do nothing.")

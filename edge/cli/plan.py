@@ -10,7 +10,7 @@ from edge.cli.options import (
     JsonOption,
     ModelArgument,
     OverlapOption,
-    PlanSecondsOption,
+    PlanStepsOption,
     TfliteOutOption,
 )
 
@@ -20,7 +20,7 @@ def plan(
     out: TfliteOutOption = None,
     data: CalibrationOption = None,
     overlap: OverlapOption = False,
-    seconds: PlanSecondsOption = 5.0,
+    steps: PlanStepsOption = 750_000,
     as_json: JsonOption = False,
 ) -> None:
     """Find the smallest memory plan for stock TFLite Micro; with --overlap, prove it there."""
@@ -32,7 +32,7 @@ def plan(
         require_writable(out.parent, [out.name])
     graph = open_model(model, data)
     with status(f"Planning {model}"):
-        planned = plan(graph, may_overlap=overlap, seconds=seconds)
+        planned = plan(graph, may_overlap=overlap, steps=steps)
         verified_count = verify_plan(graph, planned.graph) if overlap else None
     if out is not None:
         write_files(out.parent, {out.name: planned.graph.content})

@@ -18,7 +18,7 @@ from edge.transforms.scale import NoScaleRuleError, ScaledModel, scaled_model
 ALPHA_FACTORS = (1.0, 0.75, 0.5, 0.25, 0.125)
 SMALLEST_SIDE = 32
 SIDE_STEP = 16
-VARIANT_SECONDS = 0.05
+VARIANT_STEPS = 7_500
 PLAN_FILE_BYTES = 400
 """A memory plan's entry in the file, at most, beside four bytes per tensor."""
 
@@ -279,7 +279,7 @@ def budget_of(model: ScaledModel, board: Board) -> Budget:
         >>> budget_of(scaled_model(graph, 0.5, 64), find_board("nucleo-f446re")).fits
         True
     """
-    planned = planned_graph(model.graph, seconds=VARIANT_SECONDS)
+    planned = planned_graph(model.graph, steps=VARIANT_STEPS)
     arena = tensor_arena(planned.graph, board, may_measure=False, predicted=planned.arena)
     model_bytes = model.model_bytes
     if planned.graph is not model.graph:

@@ -13,7 +13,7 @@ def plan(
     *,
     representative_dataset: Any = None,
     may_overlap: bool = False,
-    seconds: float = 5.0,
+    steps: int = 750_000,
 ) -> PlannedModel:
     """Finds the smallest memory plan of a model for stock TFLite Micro.
 
@@ -24,7 +24,8 @@ def plan(
             `edge.convert`.
         may_overlap: Whether an operator's output may reach into its input, which is safe with
             TFLite Micro's reference kernels only.
-        seconds: How many seconds to search where the proven bound is not reached at once.
+        steps: How many buffers to place, at most, where the proven bound is not reached at once; a
+            million take some seconds, and the same number finds the same plan on every machine.
 
     Returns:
         The `PlannedModel`; `.graph.content` is the new .tflite.
@@ -39,4 +40,4 @@ def plan(
         (368, 368, True)
     """
     graph = read_model(model, representative_dataset)
-    return planned_model(graph, may_overlap=may_overlap, seconds=seconds)
+    return planned_model(graph, may_overlap=may_overlap, steps=steps)

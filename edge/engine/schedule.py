@@ -40,7 +40,7 @@ class _Chain:
 
 
 def plan_stream(
-    network: Network, scratch: Scratch, ram_bytes: int | None = None, seconds: float = 1.0
+    network: Network, scratch: Scratch, ram_bytes: int | None = None, steps: int = 150_000
 ) -> StreamPlan:
     """Finds the schedule that needs the least memory, or the one that copies least within a budget.
 
@@ -48,7 +48,7 @@ def plan_stream(
         network: The network to run.
         scratch: Gives the bytes that each layer's kernel needs.
         ram_bytes: If given, rows are not copied as long as the plan keeps within it.
-        seconds: How long to search for the placement.
+        steps: How many buffers to place, at most, in the search for the placement.
 
     Returns:
         The `StreamPlan`.
@@ -62,7 +62,7 @@ def plan_stream(
         112
     """
     scratch_bytes = [scratch(layer) for layer in network.layers]
-    return Scheduler(network).plan(scratch_bytes, ram_bytes, seconds)
+    return Scheduler(network).plan(scratch_bytes, ram_bytes, steps)
 
 
 class Scheduler:
@@ -79,14 +79,14 @@ class Scheduler:
         self._layouts: dict[tuple[int, int, bool], Layout] = {}
 
     def plan(
-        self, scratch_bytes: Sequence[int], ram_bytes: int | None = None, seconds: float = 1.0
+        self, scratch_bytes: Sequence[int], ram_bytes: int | None = None, steps: int = 150_000
     ) -> StreamPlan:
         """Finds the schedule for a set of kernels, see `plan_stream`.
 
         Args:
             scratch_bytes: The memory that each layer's kernel needs while it makes a row.
             ram_bytes: If given, rows are not copied as long as the plan keeps within it.
-            seconds: How long to search for the placement.
+            steps: How many buffers to place, at most, in the search for the placement.
 
         Returns:
             The `StreamPlan`.
@@ -98,7 +98,7 @@ class Scheduler:
         for has_heads in (False, True):
             layouts = self._best_layouts(scratch_bytes, has_heads)
             segments = [self._segment(layout, scratch_bytes) for layout in layouts]
-            plans.append(_placed(self.network, segments, seconds))
+            plans.append(_placed(self.network, segments, steps))
         smallest = min(plans, key=lambda plan: plan.memory_bytes)
         if ram_bytes is None:
             return smallest
@@ -205,10 +205,10 @@ def cut_points(network: Network) -> list[int]:
     return [*cuts, len(network.layers)]
 
 
-def _placed(network: Network, segments: Sequence[Segment], seconds: float) -> StreamPlan:
+def _placed(network: Network, segments: Sequence[Segment], steps: int) -> StreamPlan:
     """Gives every whole tensor and every segment's workspace its place."""
     buffers, overlaps = _buffers(network, segments)
-    placed = plan_offline(buffers, overlaps, seconds)
+    placed = plan_offline(buffers, overlaps, steps)
     workspaces, results = placed.offsets[: len(segments)], placed.offsets[len(segments) :]
     stores: dict[int, Store] = {}
     for segment, workspace, result in zip(segments, workspaces, results, strict=True):

@@ -40,14 +40,14 @@ class PlannedModel:
     arena: ArenaPlan
 
 
-def planned_graph(graph: Graph, *, may_overlap: bool = False, seconds: float = 1.0) -> PlannedModel:
+def planned_graph(graph: Graph, *, may_overlap: bool = False, steps: int = 150_000) -> PlannedModel:
     """Plans a model's memory, without writing the plan into the file's bytes.
 
     Args:
         graph: The model; a plan that it brings is planned anew.
         may_overlap: Whether an operator's output may reach into its input, which is safe with
             TFLite Micro's reference kernels only; run `edge.verify` on the result.
-        seconds: How many seconds to search where the bound is not reached at once.
+        steps: How many buffers to place, at most, where the bound is not reached at once.
 
     Returns:
         The `PlannedModel`; the `content` of its graph is still the original's.
@@ -64,7 +64,7 @@ def planned_graph(graph: Graph, *, may_overlap: bool = False, seconds: float = 1
     unplanned = dataclasses.replace(graph, offline_offsets=None)
     greedy = predict_arena(unplanned, kernels)
     overlaps = reference_overlaps(graph, greedy.buffers) if may_overlap else None
-    plan = plan_offline(greedy.buffers, overlaps, seconds)
+    plan = plan_offline(greedy.buffers, overlaps, steps)
     offsets = [-1] * len(graph.tensors)
     for buffer, offset in zip(plan.buffers, plan.offsets, strict=True):
         if buffer.tensor is not None:
@@ -85,14 +85,14 @@ def planned_graph(graph: Graph, *, may_overlap: bool = False, seconds: float = 1
     )
 
 
-def planned_model(graph: Graph, *, may_overlap: bool = False, seconds: float = 1.0) -> PlannedModel:
+def planned_model(graph: Graph, *, may_overlap: bool = False, steps: int = 150_000) -> PlannedModel:
     """Plans a model's memory and writes the plan into the .tflite.
 
     Args:
         graph: The model; a plan that it brings is replaced.
         may_overlap: Whether an operator's output may reach into its input, which is safe with
             TFLite Micro's reference kernels only.
-        seconds: How many seconds to search where the bound is not reached at once.
+        steps: How many buffers to place, at most, where the bound is not reached at once.
 
     Returns:
         The `PlannedModel`, with a graph that has been read back.
@@ -104,7 +104,7 @@ def planned_model(graph: Graph, *, may_overlap: bool = False, seconds: float = 1
         >>> planned_model(graph).planned_bytes
         368
     """
-    planned = planned_graph(graph, may_overlap=may_overlap, seconds=seconds)
+    planned = planned_graph(graph, may_overlap=may_overlap, steps=steps)
     offsets = planned.graph.offline_offsets
     if offsets is None or planned.graph is graph:
         return planned

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -18,6 +17,8 @@ from edge.memory.live_ranges import Buffer
 
 DFS_STEPS = 20_000
 ILP_BUFFERS = 24
+STEPS_PER_NODE = 150
+"""A node of the integer program takes about as long as placing so many buffers."""
 SEED = 0
 
 Distances = Mapping[tuple[int, int], int]
@@ -116,14 +117,15 @@ class _Problem:
 def plan_offline(
     buffers: Sequence[Buffer],
     overlaps: Distances | None = None,
-    seconds: float = 1.0,
+    steps: int = 150_000,
 ) -> OfflinePlan:
-    """Searches for the smallest memory plan.
+    """Searches for the smallest memory plan: the same one on every machine.
 
     Args:
         buffers: The buffers to place.
         overlaps: The pairs that may share memory, see `edge.memory.overlap`; none by default.
-        seconds: How many seconds to go on once the quick ways have not reached the bound.
+        steps: How many buffers to place once the quick ways have not reached the bound; 150,000
+            take about a second.
 
     Returns:
         The best `OfflinePlan` found, with the proven bound.
@@ -142,15 +144,15 @@ def plan_offline(
     # Never worse than what TFLite Micro does by itself.
     starts.append(greedy_offsets(problem.sizes, buffers))
     best = min(starts, key=problem.peak)
-    deadline = time.monotonic() + seconds
     if problem.peak(best) > bound:
-        best = min(best, _two_ended(problem, bound, deadline) or best, key=problem.peak)
+        found = _two_ended(problem, bound, min(steps, DFS_STEPS))
+        best = min(best, found or best, key=problem.peak)
     if problem.peak(best) > bound and len(buffers) <= ILP_BUFFERS:
-        found, proven = _integer_program(problem, bound, problem.peak(best), seconds)
+        found, proven = _integer_program(problem, bound, problem.peak(best), steps)
         bound = max(bound, proven)
         best = min(best, found or best, key=problem.peak)
     if problem.peak(best) > bound:
-        best = _hill_climb(problem, best, bound, deadline)
+        best = _hill_climb(problem, best, bound, steps)
     return OfflinePlan(tuple(buffers), tuple(best), problem.peak(best), bound)
 
 
@@ -173,7 +175,7 @@ def _first_fit(problem: _Problem, order: Sequence[int]) -> list[int]:
     return [at for at in offsets if at is not None]
 
 
-def _two_ended(problem: _Problem, height: int, deadline: float) -> list[int] | None:
+def _two_ended(problem: _Problem, height: int, steps: int) -> list[int] | None:
     """Goes through time, each buffer to the bottom or to the top, and back where that fails.
 
     A chain of layers alternates between the two ends, which reaches the bound.
@@ -183,12 +185,10 @@ def _two_ended(problem: _Problem, height: int, deadline: float) -> list[int] | N
     )
     offsets: list[int | None] = [None] * len(order)
     choices: list[list[int]] = []
-    for _ in range(DFS_STEPS):
+    for _ in range(steps):
         depth = len(choices)
         if depth == len(order):
             return [at for at in offsets if at is not None]
-        if time.monotonic() > deadline:
-            return None
         index = order[depth]
         low, high = problem.lowest(index, offsets), problem.highest(index, offsets, height)
         ends = [] if high is None else list(dict.fromkeys((high, low)))
@@ -204,7 +204,7 @@ def _two_ended(problem: _Problem, height: int, deadline: float) -> list[int] | N
 
 
 def _integer_program(
-    problem: _Problem, bound: int, best: int, seconds: float
+    problem: _Problem, bound: int, best: int, steps: int
 ) -> tuple[list[int] | None, int]:
     """The exact answer for few buffers: offsets, and which of two lies below, as an ILP."""
     from scipy import optimize
@@ -240,7 +240,8 @@ def _integer_program(
         constraints=optimize.LinearConstraint(np.array(rows), lows, highs),
         integrality=np.ones(width),
         bounds=optimize.Bounds(lower, upper),
-        options={"time_limit": seconds},
+        # Nodes, not seconds: a slower machine finds the same plan.
+        options={"node_limit": max(1, steps // STEPS_PER_NODE)},
     )
     proven = bound
     if result.mip_dual_bound is not None and np.isfinite(result.mip_dual_bound):
@@ -250,12 +251,14 @@ def _integer_program(
     return [round(at) * ALIGNMENT for at in result.x[:count]], proven
 
 
-def _hill_climb(problem: _Problem, start: list[int], bound: int, deadline: float) -> list[int]:
+def _hill_climb(problem: _Problem, start: list[int], bound: int, steps: int) -> list[int]:
     """Swaps the order of placement, keeping what is no worse."""
     generator = random.Random(SEED)
     order = sorted(range(len(start)), key=lambda i: start[i])
     best, best_peak = start, problem.peak(start)
-    while best_peak > bound and time.monotonic() < deadline:
+    for _ in range(steps // len(start)):
+        if best_peak <= bound:
+            break
         changed = list(order)
         i, j = generator.randrange(len(order)), generator.randrange(len(order))
         changed[i], changed[j] = changed[j], changed[i]

@@ -179,7 +179,7 @@ def typed() -> typing.Iterator[tuple[str, list[str]]]:
         "--qat-epochs": (("train", "search", "demo"), ["0", "-3"]),
         "--flash-margin": (("fit",), ["-1"]),
         "--ram-margin": (("fit",), ["-1"]),
-        "--seconds": (("plan",), ["-1", "-0.5"]),
+        "--steps": (("plan",), ["-1", "0.5", "many"]),
         "--minutes": (("search",), ["-1"]),
         "--trials": (("search",), ["0", "-2"]),
         "--ram": (("stream", "build"), ["0", "-4096"]),

@@ -58,7 +58,7 @@ def most_alive(buffers):
 @settings(max_examples=2000, deadline=None)
 @given(networks())
 def test_of_any_network(buffers):
-    plan = plan_offline(buffers, seconds=0.02)
+    plan = plan_offline(buffers, steps=3_000)
     for (i, first), (j, second) in itertools.combinations(enumerate(buffers), 2):
         if first.overlaps(second):
             at, other = plan.offsets[i], plan.offsets[j]
@@ -76,6 +76,23 @@ def test_of_any_network(buffers):
 def test_of_a_chain_reaches_the_bound(buffers):
     chain = [Buffer(b.bytes, n, min(n + 1, len(buffers) - 1), n) for n, b in enumerate(buffers)]
     assert plan_offline(chain).is_optimal
+
+
+@settings(max_examples=50, deadline=None)
+@given(networks())
+def test_is_the_same_however_slow_the_machine(buffers):
+    """Time may stand still or run: the number of steps alone ends the search."""
+    before = plan_offline(buffers, steps=3_000)
+    with pytest.MonkeyPatch.context() as patch:
+        for clock in ("monotonic", "perf_counter", "time"):
+            patch.setattr(time, clock, lambda: 1e9)
+        assert plan_offline(buffers, steps=3_000) == before
+
+
+def test_searches_for_no_step_at_all():
+    chain = [Buffer(64, n, n + 2, n) for n in range(30)]
+    plan = plan_offline(chain, steps=0)
+    assert plan.peak_bytes >= plan.lower_bound_bytes
 
 
 def brute_force(buffers):
@@ -101,7 +118,7 @@ def brute_force(buffers):
 @settings(max_examples=25, deadline=None)
 @given(networks().filter(lambda buffers: len(buffers) <= 6))
 def test_of_a_small_network_is_the_best_there_is(buffers):
-    plan = plan_offline(buffers, seconds=5)
+    plan = plan_offline(buffers, steps=750_000)
     assert plan.peak_bytes == brute_force(buffers)
     assert plan.is_optimal
 

@@ -66,8 +66,8 @@ def exercise(content: bytes) -> str:
             predict_arena(graph)
         except NoArenaRuleError:
             return "an operator without a rule"
-        planned = planned_model(graph, seconds=0.1).graph
-        planned_model(graph, may_overlap=True, seconds=0.1)
+        planned = planned_model(graph, steps=15_000).graph
+        planned_model(graph, may_overlap=True, steps=15_000)
         inspect_json(planned, memory_timeline(planned))
         budget(planned, find_board("nucleo-f446re"))
     except EdgeError as error:
