@@ -19,13 +19,13 @@ from edge.deploy.export import Export, export
 from edge.deploy.verify import Verification, quantize_inputs, verify
 from edge.errors import EdgeError
 from edge.search.candidates import Candidate
+from edge.search.storage_url import masked, masked_url
 from edge.search.study import (
     HEARTBEAT_SECONDS,
     Job,
     is_surplus,
     job_study,
 )
-from edge.search.storage_url import masked, masked_url
 from edge.system import signals
 from edge.system.files import write_files
 from edge.tflite.reader import read_graph
