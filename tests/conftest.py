@@ -30,8 +30,29 @@ hypothesis.settings.register_profile(
     phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
 )
 
-CPU_SECONDS = {}
-"""What the dearest files cost, doctests in a module too. The others count by their tests."""
+CPU_SECONDS = {
+    "tests/test_docs.py": 220,
+    "tests/keras_mobilenet/quantization/test_networks.py": 200,
+    "tests/edge/cli/test_cli_survives.py": 190,
+    "tests/test_notebooks.py": 160,
+    "tests/edge/memory/test_arena_of_networks.py": 140,
+    "tests/edge/cli/test_cli.py": 130,
+    "tests/keras_mobilenet/training/test_resume.py": 120,
+    "tests/edge/firmware/test_emulate.py": 110,
+    "tests/keras_mobilenet/pruning/test_channel.py": 100,
+    "tests/keras_mobilenet/compat/test_tfmot.py": 90,
+    "tests/edge/debugger/test_compare.py": 80,
+    "tests/keras_mobilenet/models/test_layers.py": 70,
+    "tests/edge/emit/engine/test_engine.py": 60,
+    "tests/keras_mobilenet/quantization/test_callback.py": 50,
+    "tests/edge/emit/camera/test_camera.py": 50,
+    "tests/edge/reporting/test_report.py": 40,
+    "tests/edge/converter/test_convert.py": 40,
+    "tests/edge/emit/packages/test_package.py": 30,
+    "tests/edge/memory/test_tflm_arena.py": 30,
+    "tests/test_typing.py": 30,
+}
+"""About what the dearest files cost: only their order matters. Others count by their tests."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -80,7 +80,7 @@ def stage(request):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", runnable(), ids=name_of)
-def test_every_block_runs(page, tmp_path, monkeypatch, stage, request):
+def test_every_block_of_a_page_runs(page, tmp_path, monkeypatch, stage, request):
     sybil = library("sybil")
     from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -168,7 +168,7 @@ class Shell:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_block_names_its_language(page):
+def test_every_block_of_a_page_names_its_language(page):
     for language, text in blocks_of(page):
         assert language in LANGUAGES, f"{language!r}: {text[:60]}"
 
@@ -186,7 +186,7 @@ def test_a_block_is_left_out_for_a_reason(page, reason):
     pytest.skip(f"{name_of(page)}: {reason}")
 
 
-def test_few_blocks_are_left_out():
+def test_at_most_one_block_in_eight_is_left_out():
     total = sum(len(blocks_of(page)) for page in PAGES)
     left_out = sum(len(SKIP.findall(page.read_text("utf-8"))) for page in PAGES)
     assert left_out <= total // 8

@@ -218,7 +218,7 @@ def _class_name(raised):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_says_what_it_does(path):
+def test_module_says_what_its_names_do(path):
     # The ends of processes do what no line of Python shows.
     is_end = path.parent.name == "cli" or path.stem == "__main__" or path.stem.endswith("_child")
     assert list(problems(path.read_text("utf-8"), needs_example=not is_end)) == []
@@ -234,7 +234,7 @@ def skipped(source):
             yield getattr(node, "name", "the module")
 
 
-def test_examples_run():
+def test_examples_run_but_for_a_few_with_a_reason():
     """All of them, but for a few with a reason."""
     names = {
         f"{path.relative_to(ROOT).as_posix()}: {name}"
@@ -251,7 +251,7 @@ def test_a_skipped_example_is_found():
 
 
 @pytest.mark.parametrize(("is_ci", "outcome"), [(False, "1 skipped"), (True, "1 failed")])
-def test_an_example_whose_tool_is_missing(is_ci, outcome):
+def test_example_whose_tool_is_missing_is_skipped_here_and_fails_in_ci(is_ci, outcome):
     """Is left out on a user's machine, and fails in CI."""
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     environment |= {"PATH": "", "CI": "1"} if is_ci else {"PATH": ""}
@@ -328,7 +328,7 @@ def test_the_good_sample_is_good():
         ("(values: np", "(self, values: np", None),
     ],
 )
-def test_what_is_missing_is_found(old, new, what):
+def test_what_is_missing_in_a_function_is_found(old, new, what):
     found = list(problems(GOOD.replace(old, new, 1)))
     assert what in found if what else found == []
 

@@ -10,7 +10,7 @@ NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs(path):
+def test_notebook_runs_from_top_to_bottom(path):
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
     notebook = nbformat.read(path, as_version=4)
@@ -24,7 +24,7 @@ def test_runs(path):
     assert "Left out:" not in said or not os.environ.get("CI"), "CI must have every tool"
 
 
-def test_are_kept_without_outputs():
+def test_notebooks_are_kept_without_outputs():
     """Small files, and no diff from a mere run."""
     nbformat = pytest.importorskip("nbformat")
     for path in NOTEBOOKS:

@@ -32,12 +32,12 @@ def files_of(folder):
     return {str(p.relative_to(folder)) for p in paths if "__pycache__" not in p.parts}
 
 
-def test_no_file_is_left_behind(installed):
+def test_wheel_leaves_no_file_behind(installed):
     """Boards, templates, kernels and the page's style are no Python."""
     assert files_of(installed) == files_of(ROOT)
 
 
-def test_builds_a_firmware_without_the_repository(
+def test_installed_package_builds_a_firmware_without_the_repository(
     arm_compiler, installed, trained_tflite, tmp_path
 ):
     (tmp_path / "model.tflite").write_bytes(trained_tflite)

@@ -116,7 +116,9 @@ def stream_timeline(plan: StreamPlan, scratch_bytes: tuple[int, ...]) -> tuple[S
                 pieces += _pieces(plan, tensor, store, needed[tensor], flow.made[tensor], head_row)
         if scratch_bytes[layer.index]:
             at = plan.scratch_offset[segment]
-            pieces.append(Piece("scratch", layer.index, at, scratch_bytes[layer.index], (0, 0)))
+            pieces.append(
+                Piece("scratch", layer.index, at, scratch_bytes[layer.index], rows=(0, 0))
+            )
         moments.append(StreamMoment(layer.index, row, segment, tuple(pieces)))
     return tuple(moments)
 
@@ -129,13 +131,13 @@ def _pieces(
     newest = head_row.get(tensor)
     if newest is not None and newest >= first and store.head_offset is not None:
         at = store.head_offset
-        pieces.append(Piece("new row", tensor, at, rows.row_bytes, (newest, newest + 1)))
+        pieces.append(Piece("new row", tensor, at, rows.row_bytes, rows=(newest, newest + 1)))
     if newest is not None:
         end = min(end, newest)
     if first < end and store.slots >= rows.height:
         at, size = store.offset + first * rows.row_bytes, (end - first) * rows.row_bytes
-        pieces.append(Piece("whole", tensor, at, size, (first, end)))
+        pieces.append(Piece("whole", tensor, at, size, rows=(first, end)))
     elif first < end:
         size = store.slots * rows.row_bytes
-        pieces.append(Piece("ring", tensor, store.offset, size, (first, end)))
+        pieces.append(Piece("ring", tensor, store.offset, size, rows=(first, end)))
     return pieces

@@ -107,8 +107,8 @@ def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
 
     if name is None:
         name = f"mobilenet_v1_{alpha:g}_{height}x{width}".replace(".", "_")
-    inputs = images if input_tensor is None else keras.utils.get_source_inputs(images)
-    model = MobileNetModel(inputs, x, name=name)
+    inputs = keras.utils.get_source_inputs(images)
+    model = MobileNetModel(inputs[0] if len(inputs) == 1 else inputs, x, name=name)
     if weights == "imagenet":
         weights = imagenet_weights(
             (height, width, channels),

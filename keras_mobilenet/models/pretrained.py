@@ -60,6 +60,7 @@ class MobileNetModel(keras.Model):
     """A functional model of MobileNet's blocks that reads weights of single layers as well.
 
     Example:
+        >>> from keras_mobilenet import MobileNetV1
         >>> official = keras.applications.MobileNet((32, 32, 3), 0.25, weights=None, classes=2)
         >>> official.save("mobilenet.h5")
         >>> model = MobileNetV1((32, 32, 3), alpha=0.25, classes=2)
@@ -233,6 +234,7 @@ def assign_weights(
         ValueError: If shapes differ, or there are no weights for the model's classifier.
 
     Example:
+        >>> from keras_mobilenet import MobileNetV1
         >>> official = keras.applications.MobileNet((32, 32, 3), 0.25, weights=None, classes=2)
         >>> official.save("mobilenet.h5")
         >>> assign_weights(MobileNetV1((32, 32, 3), 0.5), read_single_layers("mobilenet.h5"))

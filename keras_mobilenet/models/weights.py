@@ -37,6 +37,7 @@ def from_tflite(path: str | os.PathLike) -> keras.Model:
         ValueError: If the file is no .tflite, or its layers are not those of MobileNetV1.
 
     Example:
+        >>> import pathlib
         >>> import edge
         >>> model = MobileNetV1((32, 32, 3), 0.25, classes=2, classifier_activation=None)
         >>> noise = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype("float32")

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import pathlib
 import subprocess
 import sys
 
@@ -81,3 +82,21 @@ def test_the_errors_are_one_family():
         edge.MissingToolError,
     )
     assert all(issubclass(error, edge.EdgeError) for error in errors)
+
+
+def test_the_installed_command_handles_signals_before_it_loads_the_command_line():
+    text = (pathlib.Path(edge.__file__).parents[1] / "setup.py").read_text("utf-8")
+    assert '"keras-mobilenet=edge.__main__:main"' in text
+    code = """
+import signal, sys
+from edge.__main__ import main
+sys.argv = ["keras-mobilenet", "--help"]
+class Spy:
+    def find_spec(self, name, path=None, target=None):
+        if name == "edge.cli.main":
+            print(signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
+            raise SystemExit
+sys.meta_path.insert(0, Spy())
+main()
+"""
+    assert in_a_process_of_its_own(code) is True

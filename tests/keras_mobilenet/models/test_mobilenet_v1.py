@@ -82,7 +82,7 @@ def test_outputs_are_those_of_keras_applications_at_every_size(
     ours.set_weights(random_weights(theirs, seed=size[0]))
     theirs.set_weights(ours.get_weights())
     image = np.random.default_rng(0).uniform(-1, 1, (1, *size, 3)).astype("float32")
-    expected = theirs(image, training=False).numpy()
+    expected = theirs([image], training=False).numpy()
     assert np.ptp(expected) > 1e-3, "outputs that are all alike would prove nothing"
     actual = ours(image, training=False).numpy()
     assert actual.shape == expected.shape == (1, *ours.output_shape[1:])
@@ -157,7 +157,7 @@ def test_reads_an_input_tensor_as_keras_applications_does(random_weights):
     ours.set_weights(random_weights(theirs))
     theirs.set_weights(ours.get_weights())
     image = np.random.default_rng(0).uniform(-1, 1, (1, 70, 98, 3)).astype("float32")
-    np.testing.assert_allclose(ours(image), theirs(image), atol=1e-5)
+    np.testing.assert_allclose(ours(image), theirs([image]), atol=1e-5)
     assert ours.inputs[0] is images
     assert keras_mobilenet.preprocessing_of(ours) is None
 
