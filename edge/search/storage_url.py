@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote
 
 
@@ -52,7 +53,8 @@ def masked(text: str, url: str) -> str:
 
 def _parts(url: str) -> tuple[str, str, str, str]:
     """Scheme, user, password, and the rest from the last @ on: a password may hold anything."""
-    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    scheme = re.match(r"[\w+.-]*://|", url)[0]  # type: ignore[index] # it always matches
+    rest = url.removeprefix(scheme)
     user, at, host = rest.rpartition("@")
     name, _, password = user.partition(":")
-    return scheme + separator, name, password, at + host
+    return scheme, name, password, at + host
