@@ -71,7 +71,8 @@ def render_engines(engines: Mapping[str, Engine], name: str = DEFAULT_NAME) -> d
         ['model_dsp.c', 'model_portable.c', 'model_weights_dsp.c', 'model_weights_portable.c']
     """
     if len(engines) == 1:
-        return render_engine(*engines.values(), name)
+        (engine,) = engines.values()
+        return render_engine(engine, name)
     ordered = [key for key in CONDITIONS if key in engines] + ["portable"]
     shared = {"choices": [_choice(engines[key], key) for key in ordered]}
     files = {}
