@@ -152,6 +152,14 @@ def test_the_engines_sources_for_a_board_hold_its_kernels_only(
     assert "chooses" not in text
 
 
+@pytest.mark.parametrize(("given", "name"), [(None, "vww_96_int8"), ("Person!", "person")])
+def test_tflite_micros_sources_for_cmake_bear_the_models_name(vww, tmp_path, given, name):
+    written = edge.export(vww, None, tmp_path, name=given)
+    assert {f"{name}.h", f"{name}.cc", f"{name}_data.cc"} < set(written.files)
+    assert f"{name}_status {name}_init(void);" in (tmp_path / f"{name}.h").read_text()
+    assert f"project({name}_inference" in (tmp_path / "CMakeLists.txt").read_text()
+
+
 def test_a_board_may_be_named_or_given(vww, tmp_path):
     from edge.catalog.boards import find_board
 
