@@ -229,7 +229,11 @@ def require_fit(
     result = budget(graph, board, predicted=predicted)
     result = dataclasses.replace(result, items=(*result.items, *more))
     if not result.fits:
-        raise DoesNotFitError(f"{where} does not fit. {result.sentence()}", result, graph)
+        doubt = ""
+        if not result.arena.is_exact and result.ram_over_bytes:
+            doubt = " Its RAM is an upper bound, so that it may fit after all."
+        message = f"{where} does not fit. {result.sentence()}{doubt}"
+        raise DoesNotFitError(message, result, graph)
     return result
 
 

@@ -345,3 +345,23 @@ def vww_like_file(tmp_path):
     path = tmp_path / "inputs.npy"
     np.save(path, np.zeros((2, 96, 96, 3), "float32"))
     return path
+
+
+def test_a_pooling_of_one_pixel_is_no_operator(random_weights):
+    """The converter drops it, as in a MobileNet for images of 32x32 pixels."""
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(8, 8, activation="relu"),
+            layers.GlobalAveragePooling2D(keepdims=True, name="pool"),
+            layers.Conv2D(4, 1),
+            layers.Flatten(),
+        ]
+    )
+    model.set_weights(random_weights(model))
+    samples = np.random.default_rng(0).uniform(-1, 1, (20, 8, 8, 3)).astype("float32")
+    graph = read_graph(edge.convert(model, samples))
+    assert "MEAN" not in graph.op_names()
+    result = compare(model, graph, samples)
+    assert [layer.opcode for layer in result.layers][:2] == ["CONV_2D", "CONV_2D"]
+    assert not result.unmatched
