@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge.cli import json, result_tables, tables
 from edge.cli.arguments import bad_argument, load_data, load_tensorflow, make_repeatable
@@ -64,11 +64,8 @@ def search(
     from edge.search.candidates import pareto_front, plan_candidates
     from edge.search.study import Job, open_storage, study_url
     from edge.search.training import run_search
-    from keras_mobilenet.models.topology import scaled_side
 
-    with bad_argument():
-        largest_side = scaled_side(side, 1.0)
-    images = load_data(data, largest_side, channels)
+    images = _largest_images(data, side, channels)
     if storage is not None:
         open_storage(storage)
     with status("Planning every width and resolution"):
@@ -102,6 +99,14 @@ def search(
         f"{result.verification.input_count} held-out images in int8. "
         f"{result.verification.sentence()}. Sources in {result.export.folder}."
     )
+
+
+def _largest_images(source: str, side: int, channels: int) -> Any:
+    from keras_mobilenet.models.topology import scaled_side
+
+    with bad_argument():
+        side = scaled_side(side, 1.0)
+    return load_data(source, side, channels)
 
 
 def _refuse(candidates: Sequence[Candidate], board: Board) -> NoReturn:
