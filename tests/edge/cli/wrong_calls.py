@@ -275,7 +275,7 @@ def with_model() -> typing.Iterator[tuple[str, list[str]]]:
         ["--board", "no-such-board"],
     ):
         yield BAD_INPUT, [*engine, *rest]
-    yield BAD_INPUT, ["export", "real.tflite", "--name", "net"]
+    yield BAD_INPUT, ["export", "real.tflite", "--name", "?!"]
 
 
 def snapshot(folder: pathlib.Path) -> dict[str, str]:
