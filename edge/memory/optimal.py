@@ -17,6 +17,8 @@ from edge.memory.live_ranges import Buffer
 
 DFS_STEPS = 20_000
 ILP_BUFFERS = 24
+ILP_STEPS = 5_000
+"""The integer program's first node alone may take as long: a shorter search does without."""
 STEPS_PER_NODE = 150
 """A node of the integer program takes about as long as placing so many buffers."""
 SEED = 0
@@ -147,7 +149,7 @@ def plan_offline(
     if problem.peak(best) > bound:
         found = _two_ended(problem, bound, min(steps, DFS_STEPS))
         best = min(best, found or best, key=problem.peak)
-    if problem.peak(best) > bound and len(buffers) <= ILP_BUFFERS:
+    if problem.peak(best) > bound and len(buffers) <= ILP_BUFFERS and steps >= ILP_STEPS:
         found, proven = _integer_program(problem, bound, problem.peak(best), steps)
         bound = max(bound, proven)
         best = min(best, found or best, key=problem.peak)
