@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "8016d41c8eb96811",
-    "engine: dsp": "b20bb80b7432df97",
-    "engine: mve": "8f060f03cae1ba6c",
+    "engine: portable": "3cc929d11c91bd29",
+    "engine: dsp": "feac5a5987ca9a9d",
+    "engine: mve": "9adf23dd47e9a46c",
     "tflm: nucleo-f446re": "1cdf2ccf1a8b5135",
     "tflm: mps3-an547": "3df0c1090e6b8491",
 }

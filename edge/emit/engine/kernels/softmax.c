@@ -49,10 +49,9 @@ void engine_softmax(const engine_layer_t *layer, const engine_rows_t *in, int8_t
   const uint32_t exponent = (SUM_BITS - headroom) + 23U;
   for (uint32_t c = 0U; c < layer->channels; ++c) {
     const int32_t value =
-        (exponent > 31U)
-            ? 0
-            : engine_divide_by_power(engine_high_multiply(factor, table[most - source[c]]),
-                                     exponent);
+        (exponent > 31U) ? 0
+                         : engine_divide_by_power(
+                               engine_high_multiply(factor, table[most - source[c]]), exponent);
     out[c] = (int8_t)engine_clamp(value - 128, -128, 127);
   }
 }
