@@ -199,7 +199,7 @@ def test_trains_and_exports_what_it_trained(cli, tmp_path):
     assert report["held_out_count"] == 40
     exported = cli("export", model, "--labels", report["labels"], "--out", tmp_path / "firmware")
     assert exported.returncode == 0, exported.stderr
-    settings = (tmp_path / "firmware" / "model_settings.h").read_text()
+    settings = (tmp_path / "firmware" / "faces_settings.h").read_text()
     assert '"no face",' in settings
     assert "{1, 32, 32, 1}" in settings
 
