@@ -266,10 +266,7 @@ class _Aligner:
         elif activation != "NONE":
             return f"layer {layer!r} has no activation, the operator {activation}"
         if similarity < SMALLEST_SIMILARITY:
-            return (
-                f"layer {layer!r} has the same shape but other weights (cosine {similarity:.2f}): "
-                "the .tflite was made from another training, or from another layer"
-            )
+            return f"layer {layer!r} has the same shape but other weights (cosine {similarity:.2f})"
         return None
 
     def _may_stay_unmatched(self, op: Operator, readers: list[Node]) -> bool:

@@ -105,7 +105,7 @@ def test_self_test_notices_damaged_weights(arm_compiler, qemu, kws, tmp_path, ra
     from edge.firmware.build import build_firmware
 
     build(kws, "mps2-an386", tmp_path)
-    weights = tmp_path / "weights.c"
+    weights = tmp_path / "kws_ref_model_weights.c"
     text = weights.read_text()
     at = text.index("0x") + 9
     weights.write_text(text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :])
