@@ -24,6 +24,7 @@ def without_stray_axes(content: bytes, subgraph: Any) -> bytes:
         The bytes, the same but for these axes.
 
     Example:
+        >>> from ai_edge_litert import schema_py_generated as schema
         >>> subgraph = schema.Model.GetRootAs(graph.content, 0).Subgraphs(0)
         >>> without_stray_axes(graph.content, subgraph) == graph.content
         True
