@@ -52,6 +52,23 @@ class Graph:
         """The first output."""
         return self.tensors[self.outputs[0]]
 
+    def live_operators(self) -> tuple[Operator, ...]:
+        """The operators that the outputs depend on.
+
+        Returns:
+            The operators, in execution order.
+
+        Example:
+            >>> [op.index for op in graph.live_operators()] == list(range(len(graph.operators)))
+            True
+        """
+        needed, live = set(self.outputs), []
+        for op in reversed(self.operators):
+            if needed.intersection(op.outputs):
+                needed.update(op.inputs)
+                live.append(op)
+        return tuple(reversed(live))
+
     def op_names(self) -> list[str]:
         """The operators used, each once, sorted.
 

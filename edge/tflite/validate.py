@@ -262,11 +262,7 @@ def _require_int8_tensors(graph: Graph, op: Operator, where: str) -> None:
 
 
 def _require_dependence(graph: Graph, where: str) -> None:
-    needed = set(graph.outputs)
-    for op in reversed(graph.operators):
-        if not needed.isdisjoint(op.outputs):
-            needed.update(op.inputs)
-    if needed.isdisjoint(graph.inputs):
+    if all(index not in op.inputs for op in graph.live_operators() for index in graph.inputs):
         raise ModelError(
             f"{where} computes its output from constants alone: nothing on the way to it reads the "
             "input. Convert the whole model."

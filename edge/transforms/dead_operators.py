@@ -26,11 +26,7 @@ def without_dead_operators(graph: Graph) -> Graph:
         >>> [op.index for op in without_dead_operators(tapped).operators]
         [0]
     """
-    needed, live = set(graph.outputs), []
-    for op in reversed(graph.operators):
-        if needed.intersection(op.outputs):
-            needed.update(op.inputs)
-            live.append(op)
+    live = graph.live_operators()
     if len(live) == len(graph.operators):
         return graph
-    return dataclasses.replace(graph, operators=tuple(reversed(live)))
+    return dataclasses.replace(graph, operators=live)

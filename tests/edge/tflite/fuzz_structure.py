@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import inspect
 import logging
 import pathlib
 import random
@@ -46,8 +45,7 @@ from edge.tflite.writer import pack, unpack
 SECONDS = 5
 LONGEST_LINE = 300
 BOARD = "nucleo-f446re"
-HAS_STEPS = "steps" in inspect.signature(planned_model).parameters
-BRIEFLY = {"steps": 15_000} if HAS_STEPS else {"seconds": 0.05}
+STEPS = 15_000
 """How long a search for a memory plan may take."""
 NUMBERS = (
     -(2**31),
@@ -248,8 +246,8 @@ def _tflm(graph) -> str:
         stage = "arena"
         predict_arena(graph)
         stage = "plan"
-        planned = planned_model(graph, **BRIEFLY).graph
-        planned_model(graph, may_overlap=True, **BRIEFLY)
+        planned = planned_model(graph, steps=STEPS).graph
+        planned_model(graph, may_overlap=True, steps=STEPS)
         inspect_json(planned, memory_timeline(planned))
         stage = "fit"
         budget(planned, board)
