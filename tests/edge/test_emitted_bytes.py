@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "00cc6d9752b0b552",
-    "engine: dsp": "cdc5ceb1d2c27a24",
-    "engine: mve": "b3d15aa2f55b68c3",
+    "engine: portable": "b970dd778097fc78",
+    "engine: dsp": "794df23d6bc2b53b",
+    "engine: mve": "f952ccf6e485ded2",
     "tflm: nucleo-f446re": "7dd332b54aa77e28",
     "tflm: mps3-an547": "26d6948708281a29",
 }
