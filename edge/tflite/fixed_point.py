@@ -163,7 +163,9 @@ def exp_table(input_scale: float, beta: float) -> np.ndarray:
 
     Source: TFLite's reference `Softmax` and gemmlowp's `exp_on_negative_values`.
     """
-    multiplier, shift = quantized_multiplier(min(beta * input_scale * 2**26, 2.0**31 - 1))
+    real = beta * input_scale * 2**26
+    # A shift of 31 bits, beyond other multipliers: already one step below leaves nothing.
+    multiplier, shift = (0, 31) if real >= 2**30 - 0.25 else quantized_multiplier(real)
     if shift < 0:
         raise ModelError(f"A SOFTMAX of inputs with scale {input_scale:g} is constant.")
     farthest = math.floor(31 * 2**26 / 2**shift)
