@@ -9,7 +9,7 @@ import pathlib
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 SECONDS = 5
 """Of the processor: a busy machine makes nothing slow."""
@@ -74,9 +74,9 @@ def _status_bytes(name: str) -> int:
 class Log:
     """The parts of a long run that are done, a line of JSON each; those of other code count not."""
 
-    def __init__(self, path: pathlib.Path | None) -> None:
+    def __init__(self, path: pathlib.Path | None, modules: Iterable[str]) -> None:
         self.path = path
-        self.code = _code_digest()
+        self.code = _code_digest(modules)
         lines = path.read_text().splitlines() if path is not None and path.is_file() else []
         parts = [json.loads(line) for line in lines]
         self.done = {part["seed"]: part for part in parts if part["code"] == self.code}
@@ -90,9 +90,9 @@ class Log:
         return self.done[seed]
 
 
-def _code_digest() -> str:
-    """What changes with any line of `edge`, and with what the mutants are made of."""
+def _code_digest(modules: Iterable[str]) -> str:
+    """What changes with any line of `edge`, and of the modules that the mutants are made by."""
     files = [path for path in (ROOT / "edge").rglob("*.*") if path.suffix in SOURCES]
-    files += [ROOT / "tests" / name for name in ("mutants.py", "networks.py", "graph_builder.py")]
+    files += [ROOT / "tests" / f"{name}.py" for name in modules]
     texts = [path.read_bytes() for path in sorted(files)]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:8]

@@ -95,9 +95,23 @@ def _kernel_scale(model, subgraph, generator):
         q.scale = scales
 
 
+def _one_scale(model, subgraph, generator):
+    """One scale for all channels, or one for each."""
+    for op in _some(_operators(model, *KERNEL_AXES), generator):
+        kernel = subgraph.tensors[op.inputs[1]]
+        scale, axis = kernel.quantization.scale[0], KERNEL_AXES[opcode(model, op)]
+        count = 1 if len(kernel.quantization.scale) > 1 else kernel.shape[axis]
+        kernel.quantization.scale = np.full(count, scale, np.float32)
+        kernel.quantization.zeroPoint = np.zeros(count, np.int64)
+        kernel.quantization.quantizedDimension = 0 if count == 1 else axis
+
+
 def _bias(model, subgraph, generator):
     for op in _some(_operators(model, *KERNEL_AXES), generator):
-        if len(op.inputs) < 3 or generator.random() < 0.15:
+        if len(op.inputs) < 3:
+            continue
+        if generator.random() < 0.15 and opcode(model, op) != "CONV_2D":
+            # LiteRT runs no CONV_2D without one.
             del op.inputs[2:]
             continue
         tensor = subgraph.tensors[op.inputs[2]]
@@ -171,6 +185,12 @@ def _draw(model, tensor, shape, generator):
     tensor.type = schema.TensorType.INT8
 
 
+def _pads(model, subgraph, generator):
+    for op in _operators(model, "PAD"):
+        sides = [[0, 0], *([generator.randrange(4) for _ in "ab"] for _ in "hw"), [0, 0]]
+        _store(model, subgraph.tensors[op.inputs[1]], np.array(sides, np.int32))
+
+
 def _input_sides(model, subgraph, generator):
     shape = subgraph.tensors[subgraph.inputs[0]].shape
     if len(shape) == 4:
@@ -224,7 +244,7 @@ def _beta(model, subgraph, generator):
 
 CHANGES = (
     *(_scale, _scale, _kernel_scale, _bias, _bias, _weights, _activation, _window, _window),
-    *(_kernel_sides, _input_sides, _output, _twin, _double, _drop, _beta),
+    *(_kernel_sides, _input_sides, _output, _twin, _double, _drop, _beta, _one_scale, _pads),
 )
 
 

@@ -43,6 +43,6 @@ def test_work_within_the_bounds_passes():
 
 def test_a_log_keeps_what_this_code_did_and_no_other(tmp_path):
     path = tmp_path / "log"
-    bounds.Log(path).write(250, {"count": 250})
+    bounds.Log(path, ["bounds"]).write(250, {"count": 250})
     path.write_text(path.read_text() + json.dumps({"seed": 0, "count": 250, "code": "old"}) + "\n")
-    assert list(bounds.Log(path).done) == [250]
+    assert list(bounds.Log(path, ["bounds"]).done) == [250]

@@ -42,6 +42,7 @@ from edge.tflite.reference import run_reference
 
 LONGEST_LINE = 300
 BOARD = "nucleo-f446re"
+MODULES = ("mutants", "networks", "graph_builder")
 STEPS = 15_000
 """How long a search for a memory plan may take."""
 PART = 250
@@ -140,7 +141,7 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
     started, end = time.monotonic(), arguments.seed + arguments.count
-    log, models, parts = Log(arguments.log), originals(), []
+    log, models, parts = Log(arguments.log, MODULES), originals(), []
     for seed in range(arguments.seed, end, PART):
         seeds = range(seed, min(seed + PART, end))
         done = log.done.get(seed)
