@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import copy
 import functools
-import math
 import random
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from consequences import KERNEL_AXES, draw, follow, opcode, resize, store
 from graph_builder import tflite_of
 from mutants import change_wildly, opened, originals
 from networks import random_graph, small_tflite
 
-from edge.tflite.writer import AlignedBuffer, pack
+from edge.tflite.writer import pack
 
-OPCODES = {number: name for name, number in vars(schema.BuiltinOperator).items()}
 MOST_BYTES = 70_000
 """Of a model that is compiled a hundred times."""
 BIASES = (-(2**31), -(2**31) + 1, -(2**30), -1, 0, 1, 2**30, 2**31 - 1)
 WEIGHTS = (-128, -127, -1, 0, 1, 127)
 ZERO_POINTS = (-128, -127, -1, 0, 1, 126, 127)
 FACTORS = (1e-6, 1e-3, 0.1, 0.5, 0.7, 1.3, 2.0, 10.0, 1e3, 1e6)
-SAME_SCALE = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "RESHAPE")
-"""The engine takes these with one scale on both sides."""
-KERNEL_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+CHANNELS = (1, 2, 3, 5, 8, 15, 16, 17, 31, 32, 33, 64, 100)
 
 
 @functools.cache
@@ -54,25 +51,8 @@ def gentle_mutant(seed: int) -> bytes:
     return pack(model)
 
 
-def opcode(model, op) -> str:
-    code = model.operatorCodes[op.opcodeIndex]
-    return OPCODES.get(max(code.builtinCode, code.deprecatedBuiltinCode), "")
-
-
 def _operators(model, *names):
     return [op for op in model.subgraphs[0].operators if not names or opcode(model, op) in names]
-
-
-def _is_constant(model, tensor):
-    data = model.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
-
-
-def _store(model, tensor, values):
-    """Gives a tensor values of its own."""
-    tensor.buffer, tensor.shape = len(model.buffers), list(values.shape)
-    model.buffers.append(AlignedBuffer())
-    model.buffers[-1].data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
 
 
 def _scale(model, subgraph, generator):
@@ -118,7 +98,7 @@ def _bias(model, subgraph, generator):
         values = np.array(model.buffers[tensor.buffer].data, np.uint8).view("<i4").copy()
         number = generator.choice((*BIASES, generator.randrange(-(2**31), 2**31)))
         values[_part(len(values), generator)] = number
-        _store(model, tensor, values)
+        store(model, tensor, values)
 
 
 def _weights(model, subgraph, generator):
@@ -133,7 +113,7 @@ def _weights(model, subgraph, generator):
         else:
             rng = np.random.default_rng(generator.randrange(2**32))
             values[part] = rng.integers(-128, 128, len(values), np.int8)[part]
-        _store(model, tensor, values.reshape(tensor.shape))
+        store(model, tensor, values.reshape(tensor.shape))
 
 
 def _some(found, generator):
@@ -176,25 +156,28 @@ def _kernel_sides(model, subgraph, generator):
     if found:
         tensor = subgraph.tensors[generator.choice(found).inputs[1]]
         sides = [generator.randrange(1, 6), generator.randrange(1, 6)]
-        _draw(model, tensor, [tensor.shape[0], *sides, tensor.shape[3]], generator)
+        draw(model, tensor, [tensor.shape[0], *sides, tensor.shape[3]], generator)
 
 
-def _draw(model, tensor, shape, generator):
-    rng = np.random.default_rng(generator.randrange(2**32))
-    _store(model, tensor, rng.integers(-127, 128, shape, np.int8))
-    tensor.type = schema.TensorType.INT8
+def _channels(model, subgraph, generator):
+    for op in _some(_operators(model, "CONV_2D", "FULLY_CONNECTED"), generator):
+        counts = CHANNELS if opcode(model, op) == "CONV_2D" else (*CHANNELS, 511, 513, 1200)
+        resize(model, op, generator.choice(counts), generator)
 
 
 def _pads(model, subgraph, generator):
     for op in _operators(model, "PAD"):
         sides = [[0, 0], *([generator.randrange(4) for _ in "ab"] for _ in "hw"), [0, 0]]
-        _store(model, subgraph.tensors[op.inputs[1]], np.array(sides, np.int32))
+        store(model, subgraph.tensors[op.inputs[1]], np.array(sides, np.int32))
 
 
 def _input_sides(model, subgraph, generator):
     shape = subgraph.tensors[subgraph.inputs[0]].shape
     if len(shape) == 4:
-        shape[1], shape[2] = generator.randrange(1, 20), generator.randrange(1, 20)
+        longest = generator.choice((20, 20, 20, 300))
+        shape[1], shape[2] = generator.randrange(1, longest), generator.randrange(1, 20)
+        if generator.random() < 0.3:
+            shape[1], shape[2] = shape[2], shape[1]
 
 
 def _output(model, subgraph, generator):
@@ -237,6 +220,27 @@ def _drop(model, subgraph, generator):
     subgraph.outputs = [swap.get(i, i) for i in subgraph.outputs]
 
 
+def _lengthen(model, subgraph, generator):
+    """Puts one or many QUANTIZE behind an operator: the program of the engine grows."""
+    at = generator.randrange(len(subgraph.operators))
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
+    code.version = 1
+    model.operatorCodes.append(code)
+    readers = subgraph.operators[at + 1 :]
+    first = last = subgraph.operators[at].outputs[0]
+    for n in range(generator.choice((1, 2, 3, 140))):
+        made, op = copy.deepcopy(subgraph.tensors[first]), schema.OperatorT()
+        op.opcodeIndex, op.inputs = len(model.operatorCodes) - 1, [last]
+        last = len(subgraph.tensors)
+        op.outputs, made.name = [last], b"longer"
+        subgraph.tensors.append(made)
+        subgraph.operators.insert(at + 1 + n, op)
+    for op in readers:
+        op.inputs = [last if i == first else i for i in op.inputs]
+    subgraph.outputs = [last if i == first else i for i in subgraph.outputs]
+
+
 def _beta(model, subgraph, generator):
     for op in _operators(model, "SOFTMAX"):
         op.builtinOptions.beta = generator.choice((1e-6, 0.01, 0.5, 1.0, 3.0, 100.0, 1e6))
@@ -245,93 +249,5 @@ def _beta(model, subgraph, generator):
 CHANGES = (
     *(_scale, _scale, _kernel_scale, _bias, _bias, _weights, _activation, _window, _window),
     *(_kernel_sides, _input_sides, _output, _twin, _double, _drop, _beta, _one_scale, _pads),
+    *(_channels, _channels, _lengthen),
 )
-
-
-def follow(model, generator) -> None:
-    """Brings shapes, weights and scales that follow from others in line with these."""
-    subgraph = model.subgraphs[0]
-    for op in subgraph.operators:
-        name = opcode(model, op)
-        source, made = subgraph.tensors[op.inputs[0]], subgraph.tensors[op.outputs[0]]
-        rule = SHAPES.get(name, _kept)
-        made.shape = [int(n) for n in rule(model, op, source.shape, generator)]
-        made.shapeSignature = None
-        if name in SAME_SCALE and made.quantization is not None:
-            made.quantization = copy.deepcopy(source.quantization)
-        if name in KERNEL_AXES and len(op.inputs) > 2:
-            _follow_bias(subgraph, op)
-
-
-def _follow_bias(subgraph, op):
-    source, kernel, bias = (subgraph.tensors[i] for i in op.inputs[:3])
-    if bias.quantization is None or kernel.quantization is None or source.quantization is None:
-        return
-    if bias.quantization.scale is not None and source.quantization.scale is not None:
-        scales = np.array(kernel.quantization.scale, np.float64)
-        bias.quantization.scale = (scales * source.quantization.scale[0]).astype(np.float32)
-        bias.quantization.zeroPoint = np.zeros(len(scales), np.int64)
-
-
-def _kept(model, op, shape, generator):
-    return shape
-
-
-def _slid(model, op, shape, generator):
-    table, channels = op.builtinOptions, shape[3]
-    if hasattr(table, "filterHeight"):
-        window, dilations = (table.filterHeight, table.filterWidth), (1, 1)
-    else:
-        kernel = model.subgraphs[0].tensors[op.inputs[1]].shape
-        window, dilations = kernel[1:3], (table.dilationHFactor, table.dilationWFactor)
-        channels = kernel[KERNEL_AXES[opcode(model, op)]]
-    strides = (table.strideH, table.strideW)
-    sides = [
-        (n - ((w - 1) * d + 1 if table.padding == schema.Padding.VALID else 1)) // s + 1
-        for n, w, d, s in zip(shape[1:3], window, dilations, strides, strict=True)
-    ]
-    return [shape[0], *sides, channels]
-
-
-def _dense(model, op, shape, generator):
-    weights = model.subgraphs[0].tensors[op.inputs[1]]
-    if weights.shape[1] != math.prod(shape):
-        _draw(model, weights, [weights.shape[0], math.prod(shape)], generator)
-    return [1, weights.shape[0]]
-
-
-def _averaged(model, op, shape, generator):
-    axes = np.array(model.buffers[model.subgraphs[0].tensors[op.inputs[1]].buffer].data, np.uint8)
-    gone = {int(axis) % len(shape) for axis in axes.view("<i4")}
-    if op.builtinOptions.keepDims:
-        return [1 if n in gone else size for n, size in enumerate(shape)]
-    return [size for n, size in enumerate(shape) if n not in gone]
-
-
-def _padded(model, op, shape, generator):
-    pads = np.array(model.buffers[model.subgraphs[0].tensors[op.inputs[1]].buffer].data, np.uint8)
-    return np.add(shape, pads.view("<i4").reshape(-1, 2).sum(axis=1))
-
-
-def _reshaped(model, op, shape, generator):
-    stated = model.subgraphs[0].tensors[op.outputs[0]].shape
-    if math.prod(stated) == math.prod(shape):
-        return stated
-    flat = [1, math.prod(shape)]
-    if op.builtinOptions is not None:
-        op.builtinOptions.newShape = flat
-    if len(op.inputs) > 1:
-        _store(model, model.subgraphs[0].tensors[op.inputs[1]], np.array(flat, np.int32))
-    return flat
-
-
-SHAPES = {
-    "CONV_2D": _slid,
-    "DEPTHWISE_CONV_2D": _slid,
-    "AVERAGE_POOL_2D": _slid,
-    "MAX_POOL_2D": _slid,
-    "FULLY_CONNECTED": _dense,
-    "MEAN": _averaged,
-    "PAD": _padded,
-    "RESHAPE": _reshaped,
-}

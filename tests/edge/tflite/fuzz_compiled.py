@@ -41,7 +41,10 @@ from edge.transforms.dead_operators import without_dead_operators
 
 PART = 40
 """As many mutants are linked into one program, and make a line of the log."""
-MODULES = ("gentle_mutants", "litert_worker", "mutants", "networks", "graph_builder")
+MODULES = (
+    *("edge/tflite/fuzz_compiled", "litert_worker", "gentle_mutants", "consequences", "mutants"),
+    *("networks", "graph_builder"),
+)
 MOST_MACS = 20_000_000
 RUN_SECONDS = 60
 KERNELS = ("conv.c", "elementwise.c", "pool.c", "softmax.c")

@@ -42,7 +42,7 @@ from edge.tflite.reference import run_reference
 
 LONGEST_LINE = 300
 BOARD = "nucleo-f446re"
-MODULES = ("mutants", "networks", "graph_builder")
+MODULES = ("edge/tflite/fuzz_structure", "mutants", "networks", "graph_builder")
 STEPS = 15_000
 """How long a search for a memory plan may take."""
 PART = 250
@@ -76,8 +76,8 @@ def _tflm(graph) -> str:
         budget(planned, board)
         stage = "tflm sources"
         render(planned, board, tensor_arena(planned, board, may_measure=False))
-    except NoArenaRuleError:
-        return "no arena rule"
+    except NoArenaRuleError as error:
+        return _judged("the arena's rules", error)
     except EdgeError as error:
         return _judged(stage, error)
     return "tflm"
