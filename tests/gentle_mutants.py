@@ -229,7 +229,7 @@ def _lengthen(model, subgraph, generator):
     model.operatorCodes.append(code)
     readers = subgraph.operators[at + 1 :]
     first = last = subgraph.operators[at].outputs[0]
-    for n in range(generator.choice((1, 2, 3, 140))):
+    for n in range(generator.choice((1, 1, 1, 2, 2, 3, 3, 140))):
         made, op = copy.deepcopy(subgraph.tensors[first]), schema.OperatorT()
         op.opcodeIndex, op.inputs = len(model.operatorCodes) - 1, [last]
         last = len(subgraph.tensors)
