@@ -177,6 +177,7 @@ WRONG = {
     "weights of FULLY_CONNECTED": (quantization(DENSE, 1, zeroPoint=[0, -7]), "zero point of -7"),
     "zero point 128": (quantization(CONV, -1, zeroPoint=[128]), "128, which int8 cannot hold"),
     "zero point of a bias": (quantization(CONV, 2, zeroPoint=[0, 0, 0, 9]), "must be 0"),
+    "scaled sums": (quantization(DENSE, 1, scale=[1.0, 1e6]), "leave 32 bits when they are scaled"),
     "denormal scale": (quantization(CONV, -1, scale=[1e-45]), "vanished or exploded"),
     "infinite scale": (quantization(ADD, -1, scale=[float("inf")]), "ran into numbers"),
     "nan in weights": (quantization(CONV, 1, scale=[0.1, 0.1, float("nan"), 1]), "training"),
