@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 
@@ -33,6 +34,8 @@ def named(text: str, name: str) -> str:
     return _NAME.sub(lambda found: name.upper() if found[0].isupper() else name, text)
 
 
+# A template is compiled once, however many models are rendered.
+@functools.lru_cache(maxsize=64)
 def template(package: str, file: str, name: str = DEFAULT_NAME) -> jinja2.Template:
     """A template of a package's folder `templates`.
 

@@ -123,7 +123,7 @@ def requantize(
 
 
 def requantize_once(accumulator: np.ndarray, multiplier: int, shift: int) -> np.ndarray:
-    """Scales accumulators with one rounding, as LiteRT's FULLY_CONNECTED does.
+    """Scales accumulators with one rounding, ties away from zero, as LiteRT's FULLY_CONNECTED does.
 
     Args:
         accumulator: An array of whole numbers of 32 bits.
@@ -135,13 +135,13 @@ def requantize_once(accumulator: np.ndarray, multiplier: int, shift: int) -> np.
 
     Example:
         >>> requantize_once(np.array([100, -100]), *quantized_multiplier(0.125)).tolist()
-        [13, -12]
+        [13, -13]
 
-    Source: TFLite's `MultiplyByQuantizedMultiplier` with single rounding.
+    Source: measured: LiteRT 2 multiplies in double precision and calls `round`.
     """
     right = 31 - shift
     product = np.asarray(accumulator, np.int64) * multiplier
-    return wrapped((product + (1 << (right - 1))) >> right)
+    return wrapped((product + (1 << (right - 1)) - (product < 0)) >> right)
 
 
 def exp_table(input_scale: float, beta: float) -> np.ndarray:
@@ -163,7 +163,9 @@ def exp_table(input_scale: float, beta: float) -> np.ndarray:
 
     Source: TFLite's reference `Softmax` and gemmlowp's `exp_on_negative_values`.
     """
-    multiplier, shift = quantized_multiplier(min(beta * input_scale * 2**26, 2.0**31 - 1))
+    real = beta * input_scale * 2**26
+    # A shift of 31 bits, beyond other multipliers: already one step below leaves nothing.
+    multiplier, shift = (0, 31) if real >= 2**30 - 0.25 else quantized_multiplier(real)
     if shift < 0:
         raise ModelError(f"A SOFTMAX of inputs with scale {input_scale:g} is constant.")
     farthest = math.floor(31 * 2**26 / 2**shift)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from edge.errors import quoted
 from edge.tflite.graph import Graph, Operator, Tensor
-from edge.tflite.operators import OperatorRule
+from edge.tflite.operators import OperatorRule, kernel_of
 from edge.tflite.requantization import (
     add_multipliers,
+    bias_of,
     channel_multipliers,
     kernel_scales,
     mean_multiplier,
@@ -22,6 +25,8 @@ MOVED_DTYPES = ("int8", "int16", "uint8", "int32")
 """What QUANTIZE takes and makes."""
 SIZE_DTYPES = ("int32", "int64")
 """ADD, MEAN and PAD also compute sizes, which have no scales."""
+WIDEST_INPUT = 255
+"""An input beside its zero point."""
 BIAS_TOLERANCE = 0.02
 """How far FULLY_CONNECTED lets the scale of a bias be from that of its sums, in output steps.
 Source: TFLite's `GetQuantizedConvolutionMultipler`."""
@@ -128,7 +133,7 @@ def _require_bias(graph: Graph, op: Operator, bias: Tensor) -> None:
 
 def _require_multipliers(graph: Graph, op: Operator, rule: OperatorRule) -> None:
     if rule.kernel is not None:
-        channel_multipliers(graph, op)
+        _require_scaled_sums(graph, op)
     elif op.opcode == "ADD":
         first, second = (scale_of(graph.tensors[index]) for index in op.inputs)
         # The kernel shifts its inputs to the left by 20 bits, so the output takes at most 2**20.
@@ -141,6 +146,20 @@ def _require_multipliers(graph: Graph, op: Operator, rule: OperatorRule) -> None
         quantize_multiplier(graph, op)
     elif op.opcode == "SOFTMAX":
         _require_softmax(graph, op)
+
+
+def _require_scaled_sums(graph: Graph, op: Operator) -> None:
+    multipliers, shifts = channel_multipliers(graph, op)
+    if op.opcode != "FULLY_CONNECTED":
+        return
+    # LiteRT scales in double precision: what leaves 32 bits then is another number on each machine.
+    weights = np.abs(kernel_of(graph, op).values().astype(np.int64)).sum(axis=1)
+    sums = np.minimum(np.abs(bias_of(graph, op)) + WIDEST_INPUT * weights, 2**31)
+    if (sums * (multipliers * 2.0 ** (shifts - 31)) > 2**31).any():
+        raise ValueError(
+            "has biases or weights whose sums leave 32 bits when they are scaled: its output's "
+            "scale is far too fine. Train the network"
+        )
 
 
 def _require_softmax(graph: Graph, op: Operator) -> None:

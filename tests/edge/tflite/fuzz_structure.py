@@ -1,9 +1,8 @@
 """Changes models in their tables and drives every stage: `fuzz_structure.py --count N [--seed S]`.
 
-A mutant is a well-formed flatbuffer: an operator, a tensor, a quantization, an output or an option
-says something else, once or several times. It is read, planned for TFLite Micro, budgeted, compiled
-for each kind of core, rendered as C and run on the reference. What comes out must be an answer or
-one clear line, within five seconds.
+A mutant is read, planned for TFLite Micro, budgeted, compiled for each kind of core, rendered as C
+and run on the reference. What comes out must be an answer or one clear line, within five seconds
+and a gibibyte. With `--log FILE` a run that was cut off goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ import collections
 import logging
 import pathlib
 import random
-import signal
 import sys
 import time
 import traceback
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[3]))
 
-from networks import small_tflite
+from bounds import HangError, Log, Usage, bounded
+from mutants import mutant, originals
 
 from edge.catalog.boards import find_board
 from edge.cli.json import inspect_json
@@ -40,190 +39,14 @@ from edge.memory.timeline import memory_timeline
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.tflite.reader import read_graph
 from edge.tflite.reference import run_reference
-from edge.tflite.writer import pack, unpack
 
-SECONDS = 5
 LONGEST_LINE = 300
 BOARD = "nucleo-f446re"
+MODULES = ("edge/tflite/fuzz_structure", "mutants", "networks", "graph_builder")
 STEPS = 15_000
 """How long a search for a memory plan may take."""
-NUMBERS = (
-    -(2**31),
-    -1000,
-    -129,
-    -128,
-    -2,
-    -1,
-    0,
-    1,
-    2,
-    3,
-    4,
-    7,
-    8,
-    127,
-    128,
-    255,
-    2**15,
-    2**31 - 1,
-)
-FLOATS = (0.0, -1.0, 1e-45, 1e-38, 1e-20, 1e-9, 0.5, 1.0, 1e9, 3e38, float("inf"), float("nan"))
-NAMES = (b"", b"a\nb\x1b[31m", b"x" * 3500, b"\xff\xfe", "\u202eabc".encode())
-DATA = pathlib.Path(__file__).parents[4] / "shared" / "data"
-
-
-def originals() -> list[bytes]:
-    """The models to change: those of the tests, and real ones where they are."""
-    paths = [*DATA.glob("models/public/*.tflite"), *DATA.glob("faults/*.tflite")]
-    real = [path.read_bytes() for path in sorted(paths) if path.stat().st_size < 400_000]
-    return [small_tflite()] * (1 + len(real) // 2) + real
-
-
-def mutant(content: bytes, generator: random.Random) -> bytes:
-    """A copy with one to three changes."""
-    model = unpack(content)
-    subgraph = model.subgraphs[0]
-    for op in subgraph.operators:
-        # As read they are views of the file.
-        op.inputs, op.outputs = [int(i) for i in op.inputs], [int(i) for i in op.outputs]
-    for tensor in subgraph.tensors:
-        tensor.shape = [] if tensor.shape is None else [int(n) for n in tensor.shape]
-    subgraph.inputs = [int(i) for i in subgraph.inputs]
-    subgraph.outputs = [int(i) for i in subgraph.outputs]
-    for _ in range(generator.choice((1, 1, 1, 2, 3))):
-        generator.choice(CHANGES)(model, subgraph, generator)
-    return pack(model)
-
-
-def _change_quantization(model, subgraph, generator):
-    tensor = generator.choice(subgraph.tensors)
-    q = tensor.quantization
-    if q is None:
-        q = tensor.quantization = schema.QuantizationParametersT()
-    scales = [] if q.scale is None else [float(s) for s in q.scale]
-    points = [] if q.zeroPoint is None else [int(z) for z in q.zeroPoint]
-    kind = generator.randrange(8)
-    if kind == 0:
-        tensor.quantization = None
-        return
-    if kind == 1 and scales:
-        scales[generator.randrange(len(scales))] = generator.choice(FLOATS)
-    elif kind == 2 and points:
-        points[generator.randrange(len(points))] = generator.choice(NUMBERS)
-    elif kind == 3:
-        scales, points = scales[:-1], points[:-1]
-    elif kind == 4:
-        scales, points = [*scales, 0.5], [*points, 0]
-    elif kind == 5:
-        points = points[:-1]
-    elif kind == 6:
-        q.quantizedDimension = generator.choice(NUMBERS)
-    elif kind == 7 and scales:
-        scales = [s * generator.choice((1e-30, 1e-6, 0.1, 3.0, 1e6, 1e30)) for s in scales]
-    q.scale, q.zeroPoint = np.array(scales, np.float32), np.array(points, np.int64)
-
-
-def _change_tensor(model, subgraph, generator):
-    tensor = generator.choice(subgraph.tensors)
-    kind = generator.randrange(8)
-    if kind == 0:
-        tensor.type = generator.randrange(18)
-    elif kind == 1 and tensor.shape:
-        tensor.shape[generator.randrange(len(tensor.shape))] = generator.choice(NUMBERS)
-    elif kind == 2:
-        tensor.shape = tensor.shape[1:] if generator.random() < 0.5 else [1, *tensor.shape]
-    elif kind == 3:
-        tensor.name = generator.choice(NAMES)
-    elif kind == 4:
-        tensor.isVariable = not tensor.isVariable
-    elif kind == 5:
-        tensor.buffer = generator.randrange(len(model.buffers))
-    elif kind == 6:
-        tensor.buffer = 0
-    else:
-        generator.shuffle(tensor.shape)
-
-
-def _change_operator(model, subgraph, generator):
-    if not subgraph.operators:
-        return
-    op, count = generator.choice(subgraph.operators), len(subgraph.tensors)
-    ends = generator.choice((op.inputs, op.inputs, op.outputs))
-    kind = generator.randrange(8)
-    if kind == 0 and ends:
-        ends[generator.randrange(len(ends))] = generator.randrange(-1, count)
-    elif kind == 1:
-        ends.append(generator.randrange(-1, count))
-    elif kind == 2 and ends:
-        ends.pop(generator.randrange(len(ends)))
-    elif kind == 3:
-        generator.shuffle(op.inputs)
-    elif kind == 4:
-        op.opcodeIndex = generator.randrange(len(model.operatorCodes))
-    elif kind == 5:
-        subgraph.operators.remove(op)
-    elif kind == 6:
-        # A twin whose output nobody reads.
-        subgraph.tensors.append(subgraph.tensors[op.outputs[0]] if op.outputs else op)
-        twin = schema.OperatorT()
-        twin.__dict__.update(op.__dict__)
-        twin.inputs, twin.outputs = [*op.inputs], [count]
-        subgraph.operators.insert(subgraph.operators.index(op) + 1, twin)
-    else:
-        code = model.operatorCodes[op.opcodeIndex]
-        number = generator.choice((32, 32, *range(130)))
-        code.builtinCode, code.deprecatedBuiltinCode = number, min(number, 127)
-        code.customCode = generator.choice((b"CONV_2D", *NAMES))
-
-
-def _change_option(model, subgraph, generator):
-    tables = [op.builtinOptions for op in subgraph.operators if op.builtinOptions is not None]
-    if not tables:
-        return
-    table = generator.choice(tables)
-    name = generator.choice(sorted(vars(table)) or [""])
-    value = getattr(table, name, None)
-    if isinstance(value, bool):
-        setattr(table, name, not value)
-    elif isinstance(value, int):
-        small = "ctivation" in name or "adding" in name or "ormat" in name
-        setattr(table, name, generator.randrange(6) if small else generator.choice(NUMBERS))
-    elif isinstance(value, float):
-        setattr(table, name, generator.choice(FLOATS))
-    else:
-        op = generator.choice(subgraph.operators)
-        op.builtinOptions, op.builtinOptionsType = None, 0
-
-
-def _change_ends(model, subgraph, generator):
-    ends, count = generator.choice((subgraph.inputs, subgraph.outputs)), len(subgraph.tensors)
-    kind = generator.randrange(6)
-    if kind == 0:
-        ends.append(generator.choice(ends or [0]))
-    elif kind == 1 and ends:
-        ends.pop()
-    else:
-        made = [i for op in subgraph.operators for i in op.outputs]
-        subgraph.outputs = [generator.choice((*made, generator.randrange(count)))]
-
-
-def _change_values(model, subgraph, generator):
-    buffer = generator.choice(model.buffers)
-    if buffer.data is None or len(buffer.data) == 0:
-        return
-    data = np.array(buffer.data, np.uint8)
-    if len(data) % 4 == 0 and generator.random() < 0.7:
-        words = data.view("<i4")
-        words[generator.randrange(len(words))] = generator.choice(NUMBERS)
-    else:
-        data = data[: generator.randrange(len(data))] if generator.random() < 0.3 else data ^ 0x80
-    buffer.data = data
-
-
-CHANGES = (
-    *(_change_quantization, _change_quantization, _change_tensor, _change_operator),
-    *(_change_operator, _change_option, _change_option, _change_ends, _change_values),
-)
+PART = 250
+"""As many mutants make a line of the log."""
 
 
 def exercise(content: bytes) -> str:
@@ -253,8 +76,8 @@ def _tflm(graph) -> str:
         budget(planned, board)
         stage = "tflm sources"
         render(planned, board, tensor_arena(planned, board, may_measure=False))
-    except NoArenaRuleError:
-        return "no arena rule"
+    except NoArenaRuleError as error:
+        return _judged("the arena's rules", error)
     except EdgeError as error:
         return _judged(stage, error)
     return "tflm"
@@ -278,25 +101,17 @@ def _judged(stage: str, error: EdgeError) -> str:
     message = str(error)
     if not message.isprintable() or len(message) > LONGEST_LINE or len(message) < 10:
         raise AssertionError(f"no clear line: {message!r}")
+    if "MemoryError" in message:
+        raise AssertionError(f"out of memory: {message!r}")
     return f"refused at {stage}"
 
 
-class HangError(BaseException):
-    """Nothing that works on a model may catch this."""
-
-
-def _hang(*_: object) -> None:
-    raise HangError
-
-
-def fuzz(count: int, seed: int = 0) -> tuple[collections.Counter[str], dict[str, str]]:
-    """Tries mutants; the outcomes, and the first mutant of each kind of failure."""
-    logging.disable(logging.CRITICAL)
-    signal.signal(signal.SIGALRM, _hang)
-    models = originals()
+def fuzz(seeds: range, models: list[bytes]) -> dict:
+    """Tries mutants: the outcomes, the first mutant of each kind of failure, the most it took."""
     outcomes: collections.Counter[str] = collections.Counter()
     failures: dict[str, str] = {}
-    for number in range(seed, seed + count):
+    usage = Usage()
+    for number in seeds:
         generator = random.Random(number)
         original = generator.choice(models)
         try:
@@ -305,34 +120,48 @@ def fuzz(count: int, seed: int = 0) -> tuple[collections.Counter[str], dict[str,
             # The schema's writer has no bytes for it.
             outcomes["not a flatbuffer"] += 1
             continue
-        signal.alarm(SECONDS)
         try:
-            outcomes[exercise(content)] += 1
+            with bounded(usage):
+                outcome = exercise(content)
         except (Exception, HangError) as error:
-            outcomes["FAILED"] += 1
+            outcome = "FAILED"
             last = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{type(error).__name__} at {pathlib.Path(last.filename).name}:{last.lineno}"
             failures.setdefault(where, f"mutant {number}: {traceback.format_exc()}")
-        finally:
-            signal.alarm(0)
-    return outcomes, failures
+        outcomes[outcome] += 1
+    took = {"seconds": round(usage.seconds, 2), "mebibytes": usage.mebibytes}
+    return {"count": len(seeds), "outcomes": outcomes, "failures": failures} | took
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--log", type=pathlib.Path)
     arguments = parser.parse_args()
-    started = time.monotonic()
-    outcomes, failures = fuzz(arguments.count, arguments.seed)
-    for where, text in failures.items():
-        print(f"== {where}\n{text}", file=sys.stderr)
+    logging.disable(logging.CRITICAL)
+    started, end = time.monotonic(), arguments.seed + arguments.count
+    log, models, parts = Log(arguments.log, MODULES), originals(), []
+    for seed in range(arguments.seed, end, PART):
+        seeds = range(seed, min(seed + PART, end))
+        done = log.done.get(seed)
+        if done is None or done["count"] != len(seeds):
+            done = log.write(seed, fuzz(seeds, models))
+        parts.append(done)
+    outcomes: collections.Counter[str] = collections.Counter()
+    for part in parts:
+        outcomes.update(part["outcomes"])
+        for where, text in part["failures"].items():
+            print(f"== {where}\n{text}", file=sys.stderr)
     for outcome, times in outcomes.most_common():
         print(f"{times:7} {outcome}")
+    longest, most = (max(part[name] for part in parts) for name in ("seconds", "mebibytes"))
     print(
-        f"{arguments.count} mutants in {time.monotonic() - started:.0f} s, {len(failures)} faults"
+        f"{sum(outcomes.values())} mutants, {outcomes['FAILED']} failed; the longest took "
+        f"{longest} s of the processor, the largest {most} MiB; code {log.code}, "
+        f"{time.monotonic() - started:.0f} s now"
     )
-    return 1 if failures else 0
+    return 1 if outcomes["FAILED"] else 0
 
 
 if __name__ == "__main__":

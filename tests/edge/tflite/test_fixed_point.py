@@ -66,6 +66,12 @@ def test_one_rounding_is_never_off_by_more_than_a_half(accumulator, real):
     assert abs(int(requantize(np.array(accumulator), *pair)) - exact) <= 1
 
 
+def test_one_rounding_takes_ties_away_from_zero():
+    halves = np.array([-17, -3, -1, 1, 3, 17])
+    rounded = requantize_once(halves, *quantized_multiplier(0.5))
+    assert rounded.tolist() == [-9, -2, -1, 1, 2, 9]
+
+
 @pytest.mark.parametrize("scale", [0.002, 0.05, 0.3])
 def test_exponentials_are_as_good_as_their_31_bits(scale):
     table = exp_table(scale, 1.0) / 2**31

@@ -183,6 +183,31 @@ def test_the_multiplier_of_fully_connected_is_litert_s(scale, activation, has_bi
     np.testing.assert_array_equal(in_range(graph, scaled), run_litert(graph, inputs))
 
 
+@pytest.mark.parametrize(
+    ("exponent", "is_per_channel"),
+    # LiteRT takes one coarse scale for all only with that of the bias in the file.
+    [(-23, True), (-8, True), (-2, True), (-1, True), (-23, False), (-8, False)],
+)
+def test_ties_of_fully_connected_are_litert_s(exponent, is_per_channel):
+    """Scales that are powers of two, and sums half way between two steps of the output."""
+    halves = np.arange(-301, 301, 2, dtype=np.int64)
+    scale = 2.0**exponent
+    count = len(halves)
+    bias = Constant((halves / 2 / scale).astype(np.int32))
+    weights = Constant(np.ones((count, 4), np.int8), (scale,) * (count if is_per_channel else 1))
+    graph = one_operator(
+        "FULLY_CONNECTED",
+        [Activation((1, 4), 1.0, 0), weights, bias],
+        Activation((1, count), 1.0, 3),
+        options="FullyConnectedOptions",
+    )
+    inputs = np.concatenate([np.zeros((1, 4)), np.eye(4)]).astype(np.int8)
+    op = graph.operators[0]
+    sums = inputs.astype(np.int64).sum(axis=1, keepdims=True) + bias_of(graph, op)
+    scaled = requantize_once(sums, *(int(n[0]) for n in channel_multipliers(graph, op)))
+    np.testing.assert_array_equal(in_range(graph, scaled), run_litert(graph, inputs))
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("scales", [(0.5, 0.02, 0.3), (0.01, 0.013, 0.02), (0.1, 0.1, 0.9)])
 def test_multipliers_of_add_are_litert_s(scales, activation):
@@ -233,7 +258,8 @@ def test_the_multiplier_of_quantize_is_litert_s(scales):
     np.testing.assert_array_equal(in_range(graph, scaled), run_litert(graph, EVERY_BYTE[None]))
 
 
-@pytest.mark.parametrize("scale", [0.002, 0.05, 0.3])
+# From 16 on, a step below the largest input leaves nothing.
+@pytest.mark.parametrize("scale", [0.002, 0.05, 0.3, 15.99, 16.0, 40.0, 1e6])
 @pytest.mark.parametrize("beta", [1.0, 0.5])
 def test_exponentials_and_reciprocals_are_those_of_litert_s_softmax(scale, beta):
     graph = one_operator(

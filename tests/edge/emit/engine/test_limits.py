@@ -186,6 +186,27 @@ def test_a_scale_ratio_beyond_one_is_that_of_litert(host_compiler, random_inputs
     np.testing.assert_array_equal(run_on_host(compile_engine(graph), inputs), expected)
 
 
+@pytest.mark.parametrize("board", [None, *CORES])
+def test_ties_of_a_dense_layer_are_those_of_litert(host_compiler, arm_compiler, qemu, board):
+    """Half a step of the output from one to the next, where scales are powers of two."""
+    halves = np.arange(-30, 30)
+    made = builder(
+        (1, 1, 1, 4), Quantization((1.0,), (0,), 0), kernel=1, bias=128 * halves, kernel_scale=2**-8
+    )
+    made.dense(len(halves), quantization=Quantization((1.0,), (3,), 0))
+    graph = read_graph(tflite_of(made.graph()))
+    inputs = np.zeros((1, 1, 1, 4), np.int8)
+    expected = run_litert(graph, inputs)
+    np.testing.assert_array_equal(run_reference(graph, inputs), expected)
+    if board is None:
+        outputs = run_on_host(compile_engine(graph), inputs)
+    else:
+        target = find_board(board)
+        engine = compile_engine(graph, instruction_set(target))
+        outputs = emulate_engine(engine, target, inputs)[0].outputs
+    np.testing.assert_array_equal(outputs, expected)
+
+
 @pytest.mark.parametrize("dead", [0.3, 0.7])
 @pytest.mark.parametrize("limit", [INT32, -INT32])
 def test_biases_next_to_a_limit_survive_the_loss_of_constant_channels(
