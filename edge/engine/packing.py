@@ -28,6 +28,7 @@ STRIP_PIXELS = 16
 MVE_CHUNK_CHANNELS = 32
 MVE_LANES = 16
 BLOCK_WORDS = 4
+DENSE_OUTPUTS = 4
 ROW, WHOLE = "&in, row, out", "&in, out"
 """Arguments of kernels that make one row of several, and of those that make all there is."""
 
@@ -105,8 +106,20 @@ def _average_pool(network: Network, layer: Layer, instructions: str) -> Kernel:
 def _fully_connected(network: Network, layer: Layer, instructions: str) -> Kernel:
     kernel = kernel_of(network.graph, layer.op).values().astype(np.int64)
     headers = _channel_words(network.graph, layer, kernel)
-    blocks = np.concatenate([headers, _as_words(kernel)], axis=1)
-    return Kernel("fully_connected", "conv.c", WHOLE, blocks.reshape(-1))
+    body = _as_words(kernel)
+    right = headers[:, 2]
+    if instructions == "portable" or not ((right >= 2) & (right <= 31)).all():
+        blocks = np.concatenate([headers, body], axis=1)
+        return Kernel("fully_connected", "conv.c", WHOLE, blocks.reshape(-1))
+    # Of four outputs a word each, in turn; what is left over follows output by output.
+    fours = len(body) // DENSE_OUTPUTS * DENSE_OUTPUTS
+    parts = []
+    for start in range(0, fours, DENSE_OUTPUTS):
+        block = slice(start, start + DENSE_OUTPUTS)
+        parts += [headers[block].T.reshape(-1), body[block].T.reshape(-1)]
+    rest = np.concatenate([headers[fours:], body[fours:]], axis=1)
+    packed = np.concatenate([*parts, rest.reshape(-1)])
+    return Kernel("fully_connected_dsp", "fully_connected_dsp.c", WHOLE, packed)
 
 
 def _max_pool(network: Network, layer: Layer, instructions: str) -> Kernel:
@@ -133,10 +146,13 @@ def _softmax(network: Network, layer: Layer, instructions: str) -> Kernel:
 
 
 def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
-    graph, op = network.graph, layer.op
-    kernel = kernel_of(graph, op).values().astype(np.int64)
+    kernel = kernel_of(network.graph, layer.op).values().astype(np.int64)
+    return _conv_of(network, layer, kernel, instructions)
+
+
+def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: str) -> Kernel:
     taps = kernel.reshape(len(kernel), -1)
-    headers = _channel_words(graph, layer, taps)
+    headers = _channel_words(network.graph, layer, taps)
     if instructions == "portable" or not _shifts_right(headers, taps):
         blocks = np.concatenate([headers, _as_words(taps)], axis=1)
         # A pointer to each row of the window, of eight bytes on a computer.
@@ -169,6 +185,9 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     graph, op = network.graph, layer.op
     kernel = kernel_of(graph, op).values().astype(np.int64)[0]
     channels = network.rows[layer.inputs[0]].channels
+    if channels == 1:
+        # Every output reads the one channel, as in a convolution.
+        return _conv_of(network, layer, kernel.transpose(2, 0, 1)[..., None], instructions)
     flat = kernel.reshape(-1, kernel.shape[2]).T
     headers = _channel_words(graph, layer, flat)
     is_plain = channels == kernel.shape[2] and _shifts_right(headers, flat)
@@ -290,7 +309,7 @@ def _padded(table: np.ndarray, row_multiple: int, column_multiple: int) -> np.nd
 
 def _as_words(table: np.ndarray) -> np.ndarray:
     """Rows of int8 values as rows of little-endian words, filled up with zeros."""
-    return _padded(table, 1, 4).astype(np.int8).view("<i4").astype(np.int64)
+    return _padded(table, 1, 4).astype(np.int8, order="C").view("<i4").astype(np.int64)
 
 
 def _words(numbers: list[int] | np.ndarray) -> np.ndarray:

@@ -144,7 +144,6 @@ void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint
   }
 }
 
-/* One rounding, ties away from zero, unlike a convolution: so does LiteRT. */
 ENGINE_KERNEL
 void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out) {
   const int8_t *const source = engine_row(in, 0U);
@@ -156,10 +155,7 @@ void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in
     for (uint32_t k = 0U; k < taps; ++k) {
       sum = engine_sum(sum, (int32_t)source[k] * weights[k]);
     }
-    const uint32_t shift = (uint32_t)(31 + (int32_t)block[2]);
-    const int64_t product = (int64_t)sum * (int32_t)block[1];
-    const int64_t scaled = product + (1LL << (shift - 1U)) - ((product < 0) ? 1 : 0);
-    out[c] = engine_output(layer, (int32_t)(scaled >> shift));
+    out[c] = engine_dense_output(layer, sum, block[1], block[2]);
     block = &block[HEADER_WORDS + ((taps + 3U) / 4U)];
   }
 }

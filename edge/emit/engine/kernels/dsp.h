@@ -38,6 +38,12 @@ static inline uint32_t dsp_high(uint32_t a, uint32_t b) {
   return halves;
 }
 
+/* Adds the products of the lower halfwords and of the upper ones. */
+static inline int32_t dsp_add_products(int32_t sum, uint32_t a, uint32_t b) {
+  __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+
 /* The upper 32 bits of a product, rounded. */
 static inline int32_t dsp_high_multiply(int32_t a, int32_t b) {
   int32_t high;

@@ -108,6 +108,15 @@ static inline int32_t engine_requantize(int32_t value, int32_t multiplier, int32
       engine_high_multiply((int32_t)((uint32_t)value << left), multiplier), right);
 }
 
+/* FULLY_CONNECTED rounds once, ties away from zero, unlike a convolution: so does LiteRT. */
+static inline int8_t engine_dense_output(const engine_layer_t *layer, int32_t sum,
+                                         uint32_t multiplier, uint32_t right) {
+  const uint32_t shift = (uint32_t)(31 + (int32_t)right);
+  const int64_t product = (int64_t)sum * (int32_t)multiplier;
+  const int64_t scaled = product + (1LL << (shift - 1U)) - ((product < 0) ? 1 : 0);
+  return engine_output(layer, (int32_t)(scaled >> shift));
+}
+
 void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
                  void *scratch);
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
@@ -123,6 +132,7 @@ void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint3
 void engine_depthwise_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch);
 void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
+void engine_fully_connected_dsp(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
 void engine_average_pool(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                          int8_t *out);
 void engine_max_pool(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
