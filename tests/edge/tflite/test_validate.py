@@ -192,6 +192,7 @@ WRONG = {
     "no axes": (inputs(MEAN, lambda i: i.pop()), "has 1 inputs, not 2"),
     "computed axes": (computed(MEAN, 1), "takes axes or sizes from tensor"),
     "bias of int64": (bias_of_int64, "constant bias of int64"),
+    "beta of nothing": (option(SOFTMAX, "beta", 1e-20), "makes all its outputs equal"),
     "beta infinite": (option(SOFTMAX, "beta", float("inf")), "beta of inf"),
     "beta negative": (option(SOFTMAX, "beta", -1.0), "beta of -1"),
     "stride 0": (option(CONV, "strideH", 0), "has stride"),
