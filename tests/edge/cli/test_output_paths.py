@@ -32,18 +32,20 @@ LONGEST_LINE = 300
 INPUTS = {("export", "labels"), ("flash", "folder")}
 """The paths that a command reads."""
 
+DEFAULTS = {"export": "firmware"}
 ARGUMENTS = {"model": "model.tflite", "float_model": "model.tflite", "int8_model": "model.tflite"}
 """The value of each argument that a command must have."""
 
 
 class Output(typing.NamedTuple):
-    """An option that names what is written."""
+    """An option that names what is written; `default` is where it goes without the option."""
 
     command: str
     option: str
     is_folder: bool
     suffix: str
     arguments: tuple[str, ...]
+    default: str | None
 
 
 def suffix_of(help_text):
@@ -54,27 +56,29 @@ def suffix_of(help_text):
 
 
 def parameters():
-    """The name, the type and Typer's own words of each parameter of each command."""
+    """The name, the type with Typer's own words, and the default of each command's parameters."""
     for registered in app.registered_commands:
         hints = typing.get_type_hints(registered.callback, include_extras=True)
-        for name in inspect.signature(registered.callback).parameters:
-            yield registered.callback.__name__, name, hints[name]
+        for name, parameter in inspect.signature(registered.callback).parameters.items():
+            yield registered.callback.__name__, name, hints[name], parameter.default
 
 
 def outputs():
     found = []
-    for command, _, hint in parameters():
+    for command, _, hint, default in parameters():
         (info,) = hint.__metadata__
         if getattr(info, "parser", None) in (output_file, output_folder):
             needed = [
                 ARGUMENTS[name]
-                for other, name, theirs in parameters()
+                for other, name, theirs, _ in parameters()
                 if other == command and isinstance(theirs.__metadata__[0], ArgumentInfo)
             ]
             is_folder = info.parser is output_folder
+            # `export` has a name of its own where none is given.
+            place = str(default) if isinstance(default, pathlib.Path) else DEFAULTS.get(command)
             suffix = "" if is_folder else suffix_of(info.help)
             # Typer keeps the first name in the place of a default.
-            found.append(Output(command, info.default, is_folder, suffix, tuple(needed)))
+            found.append(Output(command, info.default, is_folder, suffix, tuple(needed), place))
     return found
 
 
@@ -86,7 +90,7 @@ def test_every_path_is_an_output_or_an_input():
     gates = (output_file, output_folder)
     paths = {
         (command, name)
-        for command, name, hint in parameters()
+        for command, name, hint, _ in parameters()
         if "Path" in str(hint.__origin__) and hint.__metadata__[0].parser not in gates
     }
     assert paths == INPUTS
@@ -161,7 +165,9 @@ def kinds_of(is_folder):
     return [kind for kind in KINDS if kind not in left_out]
 
 
+IN_DEFAULT = "a pipe in the place of the default"
 CASES = [(output, kind) for output in OUTPUTS for kind in kinds_of(output.is_folder)]
+CASES += [(output, IN_DEFAULT) for output in OUTPUTS if output.default is not None]
 
 
 def is_root():
@@ -239,11 +245,12 @@ def results(disks, tmp_path_factory):
         folder = root / str(number) / "work"
         path = place_for(folder, kind, output.suffix, disks)
         if path is not None:
+            option = [output.option, path]
+            if kind == IN_DEFAULT:
+                os.mkfifo(folder / output.default)
+                option = []
             before[number] = tree(folder)
-            calls[number] = [
-                str(folder),
-                [output.command, *output.arguments, output.option, path],
-            ]
+            calls[number] = (str(folder), [output.command, *output.arguments, *option])
     disks_before = {name: tree(path) for name, path in disks.items()}
     done = subprocess.run(
         [sys.executable, OUTPUT_CALLS, root / "tmp"],
@@ -280,7 +287,8 @@ def test_a_command_refuses_in_one_line_and_changes_nothing(results, number):
     assert result["stderr"].startswith("Error: ")
     assert result["stderr"].count("\n") == 1
     assert len(result["stderr"]) <= LONGEST_LINE + 1
-    assert WORDS.get(kind, f"taken{output.suffix} is") in result["stderr"]
+    name = output.default if kind == IN_DEFAULT else f"taken{output.suffix}"
+    assert WORDS.get(kind, f"{name} is") in result["stderr"]
     assert after == before
 
 
