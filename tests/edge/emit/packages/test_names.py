@@ -195,7 +195,7 @@ def assert_disjoint(shape, first, second):
 @example(texts=("person", "person model"), runtimes=("engine", "engine"), shape="arduino")
 @example(texts=("person 2", "person2"), runtimes=("engine", "engine"), shape="arduino")
 @example(texts=("v1.2", "v12"), runtimes=("engine", "tflm"), shape="arduino")
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_two_names_share_no_file_and_no_identifier(texts, runtimes, shape):
     names = [allowed(text) for text in texts]
     assume(None not in names)

@@ -6,6 +6,7 @@ first ones, plus their place: `test_firmware.py` runs the real one.
 
 import functools
 import pathlib
+import tempfile
 
 import networks
 import numpy as np
@@ -51,15 +52,22 @@ def includes_of(package, shape):
     return package.folder if shape == "cmake" else package.includes
 
 
+@functools.cache
+def objects_of(package, shape, paths):
+    """Beside the package's folder; compiled once for all tests."""
+    target = pathlib.Path(tempfile.mkdtemp(prefix="objects", dir=package.folder.parent))
+    objects = [target / f"{source.stem}.o" for source in sources_of(package, shape)]
+    for source, made in zip(sources_of(package, shape), objects, strict=True):
+        run(*CPP, *paths, "-c", source, "-o", made)
+    return objects
+
+
 def compiled(packages, shape, folder, is_library):
-    """What the models are linked from, and the options that find their headers."""
-    paths = [f"-I{path}" for path in (*(includes_of(p, shape) for p in packages), TFLM)]
+    """What the models are linked from, and the options that find all their headers."""
+    paths = tuple(f"-I{path}" for path in (*(includes_of(p, shape) for p in packages), TFLM))
     what = []
     for package in packages:
-        objects = []
-        for source in sources_of(package, shape):
-            objects.append(folder / f"{package.name.snake} {source.stem}.o")
-            run(*CPP, *paths, "-c", source, "-o", objects[-1])
+        objects = objects_of(package, shape, paths)
         library = folder / f"lib{package.name.snake}.a"
         run("ar", "rcs", library, *objects)
         what += [library] if is_library else objects
@@ -188,7 +196,7 @@ def test_a_model_on_tflite_micro_beside_two_on_the_engine(
     engines = [on_engine(shape, text) for text in ("door", "person self test")]
     what, paths = compiled([tflm], shape, tmp_path, is_library=True)
     what += [o for package in engines for o in engine_objects(package, tmp_path)]
-    paths += [f"-I{package.includes}" for package in engines]
+    paths += tuple(f"-I{package.includes}" for package in engines)
     image = np.random.default_rng(1).integers(-128, 128, engines[0].graph.input.shape)
     (tmp_path / "image.bin").write_bytes(image.astype(np.int8).tobytes())
     lines = ["#include <stdio.h>", *(f'#include "{package.name.snake}.h"' for package in engines)]
