@@ -25,6 +25,7 @@ setup(
             "py.typed",
             "catalog/*.toml",
             "reporting/templates/*",
+            "emit/templates/*.j2",
             "emit/packages/templates/*.j2",
             "emit/packages/templates/*/*.j2",
             "emit/tflm/templates/*.j2",

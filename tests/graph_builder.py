@@ -255,3 +255,55 @@ def _schema_fields(schema, graph, op):
     if "beta" in op.options:
         fields["beta"] = op.options["beta"]
     return fields
+
+
+def with_file_ends(content: bytes, source: str, result: str, shift: int = 128) -> bytes:
+    """A .tflite whose input is made int8 by a QUANTIZE, its output of int8 as converters do it.
+
+    Args:
+        content: A .tflite with one int8 input and one int8 output.
+        source: The type of the new input: `"int8"` (as it is), `"float32"` or `"uint8"`.
+        result: The type of the new output, one of the same.
+        shift: By how much a uint8's zero point is above the int8's.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    from edge.tflite.writer import AlignedBuffer, pack, unpack
+
+    model = unpack(content)
+    (subgraph,) = model.subgraphs
+
+    def operator(opcode, inputs, outputs):
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, opcode)
+        code.version = 2
+        model.operatorCodes.append(code)
+        made = schema.OperatorT()
+        made.opcodeIndex = len(model.operatorCodes) - 1
+        made.inputs, made.outputs = inputs, outputs
+        made.builtinOptionsType = getattr(schema.BuiltinOptions, f"{opcode.capitalize()}Options")
+        made.builtinOptions = getattr(schema, f"{opcode.capitalize()}OptionsT")()
+        return made
+
+    def outer(index, dtype):
+        inner, end = subgraph.tensors[index], schema.TensorT()
+        end.name, end.shape = inner.name + b"_" + dtype.encode(), inner.shape
+        end.type = getattr(schema.TensorType, dtype.upper())
+        end.buffer = len(model.buffers)
+        model.buffers.append(AlignedBuffer())
+        if dtype == "uint8":
+            end.quantization = schema.QuantizationParametersT()
+            end.quantization.scale = inner.quantization.scale
+            end.quantization.zeroPoint = [int(inner.quantization.zeroPoint[0]) + shift]
+        subgraph.tensors.append(end)
+        return len(subgraph.tensors) - 1
+
+    first, last = int(subgraph.inputs[0]), int(subgraph.outputs[0])
+    if source != "int8":
+        subgraph.inputs = [outer(first, source)]
+        subgraph.operators.insert(0, operator("QUANTIZE", subgraph.inputs, [first]))
+    if result != "int8":
+        subgraph.outputs = [outer(last, result)]
+        opcode = "DEQUANTIZE" if result == "float32" else "QUANTIZE"
+        subgraph.operators.append(operator(opcode, [last], subgraph.outputs))
+    return pack(model)

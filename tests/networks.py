@@ -106,6 +106,9 @@ def random_graph(seed: int, dead_share: float = 0.0) -> Graph:
         builder.dense(int(extra.integers(2, 9)))
         if extra.random() < 0.5:
             builder.softmax()
+    elif extra.random() < 0.3:
+        # The classes of each pixel.
+        builder.softmax()
     return builder.graph(b"random")
 
 

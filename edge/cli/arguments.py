@@ -16,7 +16,7 @@ from edge.errors import EdgeError
 from edge.system import signals
 
 if TYPE_CHECKING:
-    from edge.tflite.graph import Graph
+    from edge.tflite.graph import Graph, Int8Graph
 
 CALIBRATION_IMAGES = 200
 LONGEST_LABEL = 100
@@ -96,7 +96,7 @@ def is_keras_file(model: str) -> bool:
     return model.endswith(".keras")
 
 
-def open_model(model: str, data: str | None = None) -> Graph:
+def open_model(model: str, data: str | None = None) -> Int8Graph:
     """Opens the model that a command works on, whatever kind of file it is.
 
     Args:
@@ -105,7 +105,7 @@ def open_model(model: str, data: str | None = None) -> Graph:
             `--data`; None for none.
 
     Returns:
-        The int8 `Graph`.
+        The `Int8Graph`.
 
     Raises:
         EdgeError: If the model cannot be read or converted, or if there is no such data set.
@@ -122,7 +122,7 @@ def open_model(model: str, data: str | None = None) -> Graph:
     return graph
 
 
-def open_model_and_inputs(model: str, data: str | None) -> tuple[Graph, Any]:
+def open_model_and_inputs(model: str, data: str | None) -> tuple[Int8Graph, Any]:
     """Opens a model, and the images to run it on.
 
     Args:

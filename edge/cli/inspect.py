@@ -12,7 +12,7 @@ from edge.cli.options import CalibrationOption, JsonOption, ModelArgument, PlotO
 from edge.errors import EdgeError
 
 if TYPE_CHECKING:
-    from edge.tflite.graph import Graph
+    from edge.tflite.graph import Int8Graph
 
 
 def inspect(
@@ -45,13 +45,15 @@ def inspect(
         show(tables.peak_table(graph, timeline))
 
 
-def _sentences(graph: Graph) -> list[str]:
-    lines = []
-    for name, tensor in (("input", graph.input), ("output", graph.output)):
-        assert tensor.quantization is not None, "require_int8 comes first"
-        lines.append(
-            f"{name}: int8 {'x'.join(map(str, tensor.shape))}, real = "
-            f"{tensor.quantization.scales[0]:.9g} * (q - {tensor.quantization.zero_points[0]})"
-        )
-    macs = f"{graph.total_macs():,} MACs"
-    return [*lines, f"{graph.model_bytes:,} bytes, {macs}, SHA-256 {graph.sha256}"]
+def _sentences(graph: Int8Graph) -> list[str]:
+    source, output = graph.file_dtypes
+    shape, out_shape = ("x".join(map(str, t.shape)) for t in (graph.input, graph.output))
+    taken = "" if source == "int8" else f"; the file takes {source}"
+    made = "" if output == "int8" else f"; the file makes {output}"
+    return [
+        f"input: int8 {shape}, real = {graph.input_scale:.9g} * (q - {graph.input_zero_point})"
+        f"{taken}",
+        f"output: int8 {out_shape}, real = {graph.output_scale:.9g} * "
+        f"(q - {graph.output_zero_point}){made}",
+        f"{graph.model_bytes:,} bytes, {graph.total_macs():,} MACs, SHA-256 {graph.file_sha256}",
+    ]

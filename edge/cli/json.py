@@ -104,7 +104,7 @@ def export_json(written: Export) -> dict[str, Any]:
         "name": written.name.camel,
         "folder": str(written.folder),
         "files": list(written.files),
-        "sha256": written.graph.sha256,
+        "sha256": written.graph.file_sha256,
     }
     if written.engines:
         result["kernels"] = {
@@ -133,7 +133,7 @@ def build_json(built: Build) -> dict[str, Any]:
     return {
         "board": built.board.id,
         "folder": str(built.folder),
-        "sha256": built.graph.sha256,
+        "sha256": built.graph.file_sha256,
         "state_bytes": built.engine.state_bytes,
         **_fields(built, "flash_bytes ram_bytes"),
         **_fields(built.firmware, "weights_bytes code_bytes"),
@@ -187,15 +187,17 @@ def inspect_json(graph: Graph, timeline: Timeline | None) -> dict[str, Any]:
         timeline: Its memory over time; None where that is not known.
 
     Returns:
-        Size, hash, input, output and operators; the peak of memory, the tensors that make it and
-        every moment where they are known.
+        Size, hash, input and output, with the types that the file has there, and operators; the
+        peak of memory, the tensors that make it and every moment where they are known.
     """
+    source, output = graph.file_dtypes
     result = {
-        **_fields(graph, "model_bytes sha256"),
+        "model_bytes": graph.model_bytes,
+        "sha256": graph.file_sha256,
         "macs": graph.total_macs(),
         "has_offline_plan": graph.offline_offsets is not None,
-        "input": _tensor_json(graph, graph.inputs[0]),
-        "output": _tensor_json(graph, graph.outputs[0]),
+        "input": _tensor_json(graph, graph.inputs[0]) | {"file_dtype": source},
+        "output": _tensor_json(graph, graph.outputs[0]) | {"file_dtype": output},
         "operators": [
             _fields(op, "index opcode")
             | {"macs": graph.macs(op), "output": _tensor_json(graph, op.outputs[0])}

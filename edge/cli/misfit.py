@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from edge.cli import json, tables
 from edge.cli.console import print_json, say, show
-from edge.errors import DoesNotFitError
+from edge.errors import DoesNotFitError, EdgeError
+
+if TYPE_CHECKING:
+    from edge.catalog.boards import Board
+    from edge.tflite.graph import Graph
 
 
 @contextlib.contextmanager
@@ -45,7 +50,36 @@ def _show(error: DoesNotFitError, as_json: bool) -> None:
         show(tables.variants_table(variants))
     else:
         say("No narrower or smaller version of this network that was tried fits either.")
-    say(
-        "The engine needs a fraction of this memory: keras-mobilenet build MODEL --board "
-        f"{use.board.id}"
+    say(of_the_engine(error.graph, use.board))
+
+
+def of_the_engine(graph: Graph, board: Board) -> str:
+    """Whether the engine is a way out for a model that is too large for TFLite Micro.
+
+    Args:
+        graph: The model.
+        board: The board that it does not fit.
+
+    Returns:
+        A sentence.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> of_the_engine(graph, find_board("arduino-zero"))[:16]
+        'The engine takes'
+    """
+    from edge.deploy.engine_budget import engine_bank_uses
+    from edge.engine.compile import compile_engine
+    from edge.engine.packing import instruction_set
+
+    try:
+        engine = compile_engine(graph, instruction_set(board))
+    except EdgeError:
+        return "The engine, which takes less memory, has no kernel for one of its operators."
+    flash, ram = engine_bank_uses(engine, board, None)
+    if flash.over_bytes or ram.over_bytes:
+        return "The engine, which takes less memory, does not fit either."
+    return (
+        f"The engine takes {ram.bytes:,} bytes of RAM: keras-mobilenet build MODEL --board "
+        f"{board.id}"
     )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from typing import Any
 
 from edge.errors import quoted, readable
-from edge.tflite.graph import Graph
+from edge.tflite.graph import Graph, Int8Graph
 from edge.tflite.reader import read_graph
 from edge.tflite.validate import require_int8
+from edge.transforms.int8_ends import with_int8_ends
 
 
-def read_model(model: Any, representative_dataset: Any = None) -> Graph:
+def read_model(model: Any, representative_dataset: Any = None) -> Int8Graph:
     """Reads a model of any kind as an int8 graph.
+
+    A float32 or uint8 input and output are taken off where they are but a QUANTIZE and a DEQUANTIZE
+    around an int8 body; their scales stay those of the body's ends.
 
     Args:
         model: A Keras model, a path to a `.keras` or `.tflite` file, a .tflite's bytes, or a
@@ -22,7 +27,7 @@ def read_model(model: Any, representative_dataset: Any = None) -> Graph:
             any form that `edge.convert` takes.
 
     Returns:
-        The `Graph`, which has one int8 input and one int8 output and computes in int8 only.
+        The `Int8Graph`, which has one int8 input and one int8 output and computes in int8 only.
 
     Raises:
         EdgeError: If the model cannot be read or converted, or is not an int8 model.
@@ -32,8 +37,11 @@ def read_model(model: Any, representative_dataset: Any = None) -> Graph:
         2568
     """
     graph = _graph(model, representative_dataset)
-    require_int8(graph, message_name(model))
-    return graph
+    if isinstance(graph, Int8Graph):
+        return graph
+    body = with_int8_ends(graph)
+    checked = require_int8(body, message_name(model))
+    return checked if body is graph else dataclasses.replace(checked, original=graph)
 
 
 def model_name(model: Any) -> str:

@@ -189,15 +189,8 @@ def _pool(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> 
     return _windowed(layer, window_of(graph, op), source, output)
 
 
-def _quantize(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> Layer:
+def _pixelwise(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> Layer:
     _only(layer, sources)
-    return layer
-
-
-def _softmax(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> Layer:
-    source = _only(layer, sources)
-    if source.height * source.width != 1:
-        raise _unsupported(layer.op, "per pixel")
     return layer
 
 
@@ -228,7 +221,7 @@ LAYERS: dict[str, MakeLayer] = {
     "MAX_POOL_2D": _pool,
     "MEAN": _mean,
     "PAD": _pad,
-    "QUANTIZE": _quantize,
-    "SOFTMAX": _softmax,
+    "QUANTIZE": _pixelwise,
+    "SOFTMAX": _pixelwise,
 }
 """By operator: what completes its layer from the rows that it reads and makes, or refuses it."""

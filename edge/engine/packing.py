@@ -129,7 +129,7 @@ def _quantize(network: Network, layer: Layer, instructions: str) -> Kernel:
 def _softmax(network: Network, layer: Layer, instructions: str) -> Kernel:
     source = network.graph.tensors[layer.op.inputs[0]]
     table = exp_table(scale_of(source), layer.op.options.get("beta", 1.0))
-    return Kernel("softmax", "softmax.c", WHOLE, _words(table))
+    return Kernel("softmax", "softmax.c", ROW, _words(table))
 
 
 def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:

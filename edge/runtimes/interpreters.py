@@ -12,7 +12,8 @@ import numpy as np
 
 from edge.errors import EdgeError, MissingToolError
 from edge.system.subprocesses import run_child
-from edge.tflite.graph import Graph
+from edge.tflite.ends import file_inputs, int8_outputs
+from edge.tflite.graph import Graph, Int8Graph
 
 MODEL_FILE = "model.tflite"
 INPUTS_FILE = "inputs.npy"
@@ -31,6 +32,9 @@ class InterpreterError(EdgeError):
 def run_litert(graph: Graph, inputs: np.ndarray) -> np.ndarray:
     """Runs a model on LiteRT's reference kernels, which define the right result.
 
+    A file with float32 or uint8 ends runs as it is: its inputs are made of `inputs`, and its
+    outputs turned back.
+
     Args:
         graph: An int8 model with one input and one output.
         inputs: An int8 array of shape (count, *input shape without the batch).
@@ -39,7 +43,8 @@ def run_litert(graph: Graph, inputs: np.ndarray) -> np.ndarray:
         The outputs, an int8 array of shape (count, output elements).
 
     Raises:
-        InterpreterError: If LiteRT refuses the model.
+        InterpreterError: If LiteRT refuses the model, or a file's DEQUANTIZE does not what its
+            scale says.
 
     Example:
         >>> run_litert(graph, np.zeros((1, 8, 8, 3), "int8"))
@@ -47,8 +52,19 @@ def run_litert(graph: Graph, inputs: np.ndarray) -> np.ndarray:
     """
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = _job(graph, inputs, pathlib.Path(name))
+        if isinstance(graph, Int8Graph) and graph.original is not None:
+            (folder / MODEL_FILE).write_bytes(graph.original.content)
+            np.save(folder / INPUTS_FILE, file_inputs(graph, inputs))
         run_child("edge.runtimes.litert_child", folder, InterpreterError, "LiteRT")
-        return np.load(folder / OUTPUTS_FILE)
+        outputs = np.load(folder / OUTPUTS_FILE)
+    if not isinstance(graph, Int8Graph):
+        return outputs
+    try:
+        return int8_outputs(graph, outputs)
+    except ValueError as error:
+        raise InterpreterError(
+            f"LiteRT dequantizes otherwise than the file says: {error}."
+        ) from error
 
 
 def run_litert_tensors(

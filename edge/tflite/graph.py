@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
+from edge.errors import ModelError, quoted
 from edge.tflite.operators import macs
 from edge.tflite.tensors import Operator, Quantization, Tensor
 
-__all__ = ["Graph", "Operator", "Quantization", "Tensor"]
+__all__ = ["Graph", "Int8Graph", "Operator", "Quantization", "Tensor"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,6 +42,16 @@ class Graph:
     def sha256(self) -> str:
         """SHA-256 of the file, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def file_sha256(self) -> str:
+        """SHA-256 of the file that the model came in, in hexadecimal."""
+        return self.sha256
+
+    @property
+    def file_dtypes(self) -> tuple[str, str]:
+        """The types of the file's input and output, such as `"float32"`."""
+        return self.input.dtype, self.output.dtype
 
     @property
     def input(self) -> Tensor:
@@ -95,3 +106,52 @@ class Graph:
             The sum over all operators.
         """
         return sum(self.macs(op) for op in self.operators)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Int8Graph(Graph):
+    """A model that passed the gate: one int8 input, one int8 output, each with one scale.
+
+    Attributes:
+        original: The model as its file has it, where its input or output is float32 or uint8; None
+            where both are int8.
+    """
+
+    original: Graph | None = None
+
+    @property
+    def file_sha256(self) -> str:
+        """SHA-256 of the file that the model came in, in hexadecimal."""
+        return self.sha256 if self.original is None else self.original.sha256
+
+    @property
+    def file_dtypes(self) -> tuple[str, str]:
+        """The types of the file's input and output, such as `"float32"`."""
+        graph: Graph = self if self.original is None else self.original
+        return graph.input.dtype, graph.output.dtype
+
+    @property
+    def input_scale(self) -> float:
+        """The scale of the input."""
+        return _only(self.input).scales[0]
+
+    @property
+    def input_zero_point(self) -> int:
+        """The zero point of the input."""
+        return _only(self.input).zero_points[0]
+
+    @property
+    def output_scale(self) -> float:
+        """The scale of the output."""
+        return _only(self.output).scales[0]
+
+    @property
+    def output_zero_point(self) -> int:
+        """The zero point of the output."""
+        return _only(self.output).zero_points[0]
+
+
+def _only(tensor: Tensor) -> Quantization:
+    if tensor.quantization is None:
+        raise ModelError(f"Tensor {quoted(tensor.name)} is not quantized.")
+    return tensor.quantization

@@ -16,7 +16,8 @@ def to_int8(real: np.ndarray, tensor: Tensor) -> np.ndarray:
         tensor: The activation that they belong to, which has one scale.
 
     Returns:
-        An int8 array of the same shape: `round(real / scale) + zero_point`, clipped.
+        An int8 array of the same shape: `round(real / scale) + zero_point`, clipped; a half is
+        rounded away from zero, as QUANTIZE does.
 
     Raises:
         ModelError: If the tensor is not quantized.
@@ -27,10 +28,15 @@ def to_int8(real: np.ndarray, tensor: Tensor) -> np.ndarray:
         >>> to_int8(np.array([1.0, 1000.0]), tensor).tolist()
         [3, 127]
 
-    Source: the TFLite 8-bit quantization specification.
+    Source: the TFLite 8-bit quantization specification; `AffineQuantize` of the reference kernels.
     """
-    steps = np.round(np.asarray(real, np.float32) / np.float32(scale_of(tensor)))
-    return np.clip(steps + zero_point_of(tensor), -128, 127).astype(np.int8)
+    steps = np.asarray(real, np.float32) / np.float32(scale_of(tensor))
+    point = zero_point_of(tensor)
+    # Clipped first, so that the half that is added to a whole number stays exact.
+    steps = np.clip(steps, np.float32(-129 - point), np.float32(128 - point))
+    whole = np.trunc(steps)
+    whole += np.where(np.abs(steps - whole) >= 0.5, np.copysign(np.float32(1), steps), 0)
+    return np.clip(whole + point, -128, 127).astype(np.int8)
 
 
 def to_real(q: np.ndarray, tensor: Tensor) -> np.ndarray:

@@ -6,10 +6,11 @@ refuses what int8 kernels do not run. Behind both, no part of a graph is looked 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Sequence
 
 from edge.errors import ModelError, quoted, readable
-from edge.tflite.graph import Graph, Operator, Tensor
+from edge.tflite.graph import Graph, Int8Graph, Operator, Tensor
 from edge.tflite.int8_rules import require_int8_operator
 from edge.tflite.operators import OPERATORS, OperatorRule
 from edge.tflite.scales import require_scales
@@ -19,12 +20,15 @@ INT8_DTYPES = ("int8", "int4", "int16", "uint8", "int32", "int64", "bool")
 """What operators beside the known ones may compute in, such as the sizes of a RESHAPE."""
 
 
-def require_int8(graph: Graph, where: str = "The model") -> None:
+def require_int8(graph: Graph, where: str = "The model") -> Int8Graph:
     """Refuses a model that does not run on int8 kernels alone.
 
     Args:
         graph: The model.
         where: The model's name for the message.
+
+    Returns:
+        The model, of the type that says so.
 
     Raises:
         ModelError: If it has other than one input and output, a batch, or a state, computes in
@@ -53,6 +57,9 @@ def require_int8(graph: Graph, where: str = "The model") -> None:
         except (ValueError, ModelError) as error:
             raise ModelError(_operator_sentence(where, op, str(error).rstrip("."))) from error
     _require_dependence(graph, where)
+    return Int8Graph(
+        **{field.name: getattr(graph, field.name) for field in dataclasses.fields(graph)}
+    )
 
 
 def check_graph(graph: Graph, where: str = "The model") -> None:

@@ -9,11 +9,12 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from edge.emit.c_text import DEFAULT_NAME, float_literal, named, template
+from edge.emit.c_text import DEFAULT_NAME, named, template
+from edge.emit.real_numbers import real_numbers
 from edge.engine.compile import Engine
 from edge.engine.network import Layer, Network
 from edge.engine.stream_plan import Await, Make, StreamPlan
-from edge.tflite.requantization import activation_range, scale_of, zero_point_of
+from edge.tflite.requantization import activation_range, zero_point_of
 
 KERNEL_FOLDER = pathlib.Path(__file__).parent / "kernels"
 BANNER = "Written by keras-mobilenet; do not edit."
@@ -46,7 +47,7 @@ def render_engine(engine: Engine, name: str = DEFAULT_NAME) -> dict[str, str]:
         ['conv.c', 'conv_dsp.c', 'conv_dsp_tiles.h', 'depthwise_dsp.c']
     """
     shared = {"choices": [_choice(engine, "")], "guard": "", "digest": engines_digest([engine])}
-    values = _values(engine) | shared
+    values = _values(engine, name) | shared
     files = {
         named(file, name): template("edge.emit.engine", file, name).render(values)
         for file in TEMPLATES
@@ -78,7 +79,7 @@ def render_engines(engines: Mapping[str, Engine], name: str = DEFAULT_NAME) -> d
     shared = {"choices": choices, "digest": engines_digest(engines.values())}
     files = {}
     for key in ordered:
-        values = _values(engines[key]) | shared
+        values = _values(engines[key], name) | shared
         values["guard"] = named(f"MODEL_KERNELS_{key.upper()}", name)
         for part in ("model", "model_weights"):
             source = template("edge.emit.engine", f"{part}.c", name).render(values)
@@ -156,7 +157,9 @@ def engines_digest(engines: Iterable[Engine]) -> str:
         >>> engines_digest([plain]) == engines_digest([fast])
         False
     """
-    each = sorted(hashlib.sha256(repr(_values(engine)).encode()).digest() for engine in engines)
+    each = sorted(
+        hashlib.sha256(repr(_values(engine, DEFAULT_NAME)).encode()).digest() for engine in engines
+    )
     return hashlib.sha256(b"".join(each)).hexdigest()[:8]
 
 
@@ -170,7 +173,7 @@ def _choice(engine: Engine, name: str) -> dict[str, object]:
     }
 
 
-def _values(engine: Engine) -> dict[str, object]:
+def _values(engine: Engine, name: str) -> dict[str, object]:
     network, plan, graph = engine.network, engine.plan, engine.network.graph
     numbers = {tensor: n for n, tensor in enumerate(plan.stores)}
     keep = 0x80 if max(len(network.layers), len(numbers)) < 126 else 0x8000
@@ -183,15 +186,12 @@ def _values(engine: Engine) -> dict[str, object]:
     return {
         "banner": BANNER,
         "kernel_version": kernel_version(),
-        "sha256": graph.sha256,
+        "sha256": graph.file_sha256,
         "macs": f"{graph.total_macs():,}",
         "layer_count": len(network.layers),
         "input": network.rows[network.input],
         "output": network.rows[network.output],
-        "input_scale": float_literal(scale_of(graph.input)),
-        "input_zero_point": zero_point_of(graph.input),
-        "output_scale": float_literal(scale_of(graph.output)),
-        "output_zero_point": zero_point_of(graph.output),
+        "real_numbers": real_numbers(graph, name),
         "memory_bytes": plan.memory_bytes,
         "weights_bytes": engine.weights_bytes,
         "crc32": f"0x{zlib.crc32(engine.weights.tobytes()):08X}",

@@ -112,7 +112,7 @@ def tflm_contents(
 
 def _model_values(graph: Graph) -> dict[str, object]:
     return {
-        "sha256": graph.sha256,
+        "sha256": graph.file_sha256,
         "input_scale": f"{scale_of(graph.input):.9g}",
         "input_zero_point": zero_point_of(graph.input),
         "output_scale": f"{scale_of(graph.output):.9g}",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from edge.catalog.boards import Board, core_flags
 from edge.emit.c_text import DEFAULT_NAME, float_literal, named, string_literal, template
 from edge.emit.camera.render import Camera, render_camera
+from edge.emit.real_numbers import real_numbers
 from edge.errors import ModelError
 from edge.memory.arena import Arena
 from edge.memory.greedy import ALIGNMENT, align_up
@@ -79,6 +80,7 @@ def render(
         "extra_bytes": extra_bytes,
         "labels": [string_literal(label) for label in labels],
         "is_camera": camera is not None,
+        "real_numbers": real_numbers(graph, name),
         **_model_values(graph),
     }
     files = {} if camera is None else render_camera(camera, "tflm", name)

@@ -84,6 +84,7 @@ KEYS = {
     "compare": COMPARISON,
     "inspect": f"""
         model_bytes sha256 macs has_offline_plan {below("input", TENSOR)} {below("output", TENSOR)}
+        input.file_dtype output.file_dtype
         operators[].index operators[].opcode operators[].macs {below("operators[].output", TENSOR)}
         memory.peak_bytes memory.peak_operator
         memory.peak_tensors[].tensor memory.peak_tensors[].bytes memory.peak_tensors[].offset

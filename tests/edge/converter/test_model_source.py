@@ -48,6 +48,22 @@ def test_a_float_keras_model_without_typical_inputs_is_refused():
             use(float_model())
 
 
+@pytest.mark.parametrize("end", ["float32", "uint8"])
+def test_the_ends_that_the_converter_leaves_come_off(end):
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(float_model())
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = typical_inputs
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = getattr(tf, end)
+    content = converter.convert()
+    graph = read_model(content)
+    assert graph.file_dtypes == (end, end)
+    assert graph.op_names() == ["CONV_2D"]
+    assert edge.verify(content, count=5).is_equal
+
+
 def test_a_graph_that_is_not_int8_is_refused(vww):
     graph = read_graph(vww)
     source = dataclasses.replace(graph.input, dtype="uint8")

@@ -133,6 +133,7 @@ void engine_add(const engine_layer_t *layer, const engine_rows_t *in, const engi
 void engine_pad(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out);
 void engine_quantize(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out);
-void engine_softmax(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
+void engine_softmax(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                    int8_t *out);
 
 #endif

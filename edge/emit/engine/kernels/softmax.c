@@ -1,4 +1,4 @@
-/* SOFTMAX over a vector, on 31-bit fixed point. */
+/* SOFTMAX over the channels of a pixel, on 31-bit fixed point. */
 #include "engine.h"
 
 /* Bits above the binary point of the sum of exponentials. */
@@ -31,27 +31,34 @@ static int32_t reciprocal(uint32_t fraction) {
   return saturated((int64_t)x * 2);
 }
 
-/* weights: exp of 0 to 255 steps below the largest input. */
-ENGINE_KERNEL
-void engine_softmax(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out) {
-  const int8_t *const source = engine_row(in, 0U);
-  const int32_t *const table = (const int32_t *)layer->weights;
+/* The channels of one pixel; table: exp of 0 to 255 steps below the largest of them. */
+static void make_pixel(const int8_t *source, const int32_t *table, uint32_t channels, int8_t *out) {
   int32_t most = -128;
-  for (uint32_t c = 0U; c < layer->channels; ++c) {
+  for (uint32_t c = 0U; c < channels; ++c) {
     most = (source[c] > most) ? source[c] : most;
   }
   uint32_t sum = 0U;
-  for (uint32_t c = 0U; (c < layer->channels) && (sum < LARGEST_SUM); ++c) {
+  for (uint32_t c = 0U; (c < channels) && (sum < LARGEST_SUM); ++c) {
     sum += (uint32_t)engine_divide_by_power(table[most - source[c]], SUM_BITS);
   }
   const uint32_t headroom = leading_zeros(sum);
   const int32_t factor = reciprocal((sum << headroom) - 0x80000000U);
   const uint32_t exponent = (SUM_BITS - headroom) + 23U;
-  for (uint32_t c = 0U; c < layer->channels; ++c) {
+  for (uint32_t c = 0U; c < channels; ++c) {
     const int32_t value =
         (exponent > 31U) ? 0
                          : engine_divide_by_power(
                                engine_high_multiply(factor, table[most - source[c]]), exponent);
     out[c] = (int8_t)engine_clamp(value - 128, -128, 127);
+  }
+}
+
+ENGINE_KERNEL
+void engine_softmax(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                    int8_t *out) {
+  const int8_t *const source = engine_row(in, row);
+  for (uint32_t x = 0U; x < layer->width; ++x) {
+    const uint32_t at = x * layer->channels;
+    make_pixel(&source[at], (const int32_t *)layer->weights, layer->channels, &out[at]);
   }
 }

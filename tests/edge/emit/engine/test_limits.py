@@ -91,6 +91,23 @@ def test_softmax_is_that_of_litert_while_the_sum_stays_below_512(count):
     np.testing.assert_array_equal(run_reference(graph, inputs), run_litert(graph, inputs))
 
 
+@pytest.mark.parametrize("board", [None, *CORES])
+def test_softmax_goes_over_the_channels_of_each_pixel(host_compiler, arm_compiler, qemu, board):
+    made = builder((1, 3, 5, 7), Quantization((0.1,), (0,), 0))
+    made.softmax()
+    graph = read_graph(tflite_of(made.graph()))
+    inputs = np.random.default_rng(0).integers(-128, 128, (4, 3, 5, 7), np.int8)
+    expected = run_litert(graph, inputs)
+    np.testing.assert_array_equal(run_reference(graph, inputs).reshape(4, -1), expected)
+    if board is None:
+        outputs = run_on_host(compile_engine(graph), inputs)
+    else:
+        target = find_board(board)
+        engine = compile_engine(graph, instruction_set(target))
+        outputs = emulate_engine(engine, target, inputs)[0].outputs
+    np.testing.assert_array_equal(outputs, expected)
+
+
 def extreme(opcode, bias, zero_point, kernel):
     """One layer whose bias is next to a limit, which its zero point and weights push over it."""
     made = builder((1, 4, 4, 8), Quantization((0.05,), (zero_point,), 0), kernel=kernel, bias=bias)
