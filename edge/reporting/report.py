@@ -74,6 +74,8 @@ def report(
     from edge.reporting.picture import render_picture
 
     paths = [output_file(path) for path in (out_file, picture) if path is not None]
+    if len({path.absolute() for path in paths}) < len(paths):
+        raise EdgeError(f"{paths[0]} cannot be both the page and the picture: name two files.")
     result = collect(model, board, float_model=float_model, data=data, name=name)
     contents = [render_page(result).encode("utf-8")]
     contents += [render_picture(result, path.suffix) for path in paths[1:]]

@@ -425,3 +425,10 @@ def test_flash_refuses_no_name_of_drives(tmp_path):
 def test_a_path_with_a_null_character_is_refused(tmp_path):
     with pytest.raises(EdgeError, match="null character"):
         export_to("a\0b")
+
+
+def test_a_report_is_not_written_over_its_own_picture(tmp_path):
+    path = tmp_path / "report"
+    with pytest.raises(EdgeError, match="name two files"):
+        edge.report(small_tflite(), out_file=path, picture=str(path))
+    assert list(tmp_path.iterdir()) == []

@@ -38,7 +38,7 @@ ECOSYSTEMS = pathlib.Path(__file__).parent / "ecosystems"
 # One word and several, and names that begin with another's name or with `model`.
 SEEDS = {"person": 7, "person detector": 8, "model 2": 12}
 COUNTS = (2, 3)
-IN_ECOSYSTEMS = (pytest.param(2, marks=pytest.mark.slow), 3)
+IN_ECOSYSTEMS = (pytest.param(2, marks=pytest.mark.exhaustive), 3)
 LANGUAGES = ("c", "cpp")
 
 

@@ -120,7 +120,7 @@ def main_program(packages):
 
 
 @pytest.mark.parametrize("is_library", [False, True], ids=["objects", "libraries"])
-@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.exhaustive), 3])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_models_on_tflite_micro(host_compiler, tflm_packaged, tmp_path, shape, count, is_library):
     """Called from C and from C++, the libraries in both orders."""
