@@ -25,7 +25,7 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-"engine: portable": "765876990fe6ff18",
+    "engine: portable": "765876990fe6ff18",
     "engine: dsp": "1f29cb6739357b72",
     "engine: mve": "1858e0f75aa608f8",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
