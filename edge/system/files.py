@@ -37,7 +37,7 @@ def output_path(path: str | os.PathLike) -> pathlib.Path:
         The path.
 
     Raises:
-        EdgeError: If it is empty.
+        EdgeError: If it is empty, or no path.
 
     Example:
         >>> output_path("")
@@ -46,7 +46,53 @@ def output_path(path: str | os.PathLike) -> pathlib.Path:
     """
     if not os.fspath(path):
         raise EdgeError("The path to write to is empty; for the current folder give a dot.")
+    if "\0" in os.fspath(path):
+        raise EdgeError("The path to write to has a null character in it; no path can.")
     return pathlib.Path(path)
+
+
+def output_file(path: str | os.PathLike) -> pathlib.Path:
+    """Makes the path of a file to write, and sees that it can be, before any work is done.
+
+    Args:
+        path: The path of the file.
+
+    Returns:
+        The path.
+
+    Raises:
+        EdgeError: If it is empty, or no file can be written there.
+
+    Example:
+        >>> output_file("/dev/null")
+        Traceback (most recent call last):
+        edge.errors.EdgeError: Cannot write to /dev: null is a device there, and not a file. ...
+    """
+    made = output_path(path)
+    require_writable(made.parent, [made.name])
+    return made
+
+
+def output_folder(path: str | os.PathLike) -> pathlib.Path:
+    """Makes the path of a folder to write to, and sees that it can be, before any work is done.
+
+    Args:
+        path: The path of the folder, which need not be there.
+
+    Returns:
+        The path.
+
+    Raises:
+        EdgeError: If it is empty, or no folder can be there.
+
+    Example:
+        >>> output_folder("/dev/null")
+        Traceback (most recent call last):
+        edge.errors.EdgeError: Cannot write to /dev/null: null is no folder. ...
+    """
+    made = output_path(path)
+    require_writable(made)
+    return made
 
 
 def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
@@ -95,6 +141,43 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
                 # It was not created yet, or another process has put something into it.
                 with contextlib.suppress(OSError):
                     path.rmdir()
+
+
+def write_to_drive(folder: pathlib.Path, name: str, content: bytes) -> None:
+    """Writes a file to the drive of a boot loader, which knows no folders and no renaming.
+
+    What is refused is refused before anything is written; what cannot be written to its end is
+    removed.
+
+    Args:
+        folder: The drive.
+        name: The name of the file.
+        content: Its bytes.
+
+    Raises:
+        EdgeError: If the drive cannot be written or is too small, or the name leads to what is no
+            regular file.
+
+    Example:
+        >>> write_to_drive(pathlib.Path("."), "firmware.uf2", b"UF2")
+        >>> pathlib.Path("firmware.uf2").read_bytes()
+        b'UF2'
+    """
+    path = folder / name
+    made = False
+    try:
+        _require_places(folder, [name])
+        _require_room(folder, len(content))
+        made = not _is_there(path)
+        # Not through a link that has come in between, and not waiting for who reads a pipe.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+        with open(os.open(path, flags, 0o666), "wb") as file:
+            file.write(content)
+    except OSError as error:
+        if made:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise _refused(folder, error, "Is it the drive of the board?") from error
 
 
 def read_file(path: pathlib.Path) -> bytes:
@@ -160,8 +243,9 @@ def _require_places(folder: pathlib.Path, names: Iterable[str]) -> None:
     """Checks what stands where files and the folders on the way to them shall be."""
     paths = [folder / name for name in names]
     for parent in {folder, *(path.parent for path in paths)}:
-        if _is_there(parent) and not parent.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"{parent.name or parent} is no folder")
+        nearest = next((path for path in (parent, *parent.parents) if _is_there(path)), parent)
+        if _is_there(nearest) and not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{nearest.name or nearest} is no folder")
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             mode = path.lstat().st_mode
@@ -174,13 +258,19 @@ def _require_places(folder: pathlib.Path, names: Iterable[str]) -> None:
                 raise OSError(errno.EINVAL, what)
 
 
+def _require_room(folder: pathlib.Path, byte_count: int) -> None:
+    free = os.statvfs(folder)
+    if byte_count > free.f_bavail * free.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _kind(mode: int) -> str:
     if stat.S_ISFIFO(mode):
         return "pipe"
     return "socket" if stat.S_ISSOCK(mode) else "device"
 
 
-def _refused(folder: pathlib.Path, error: OSError) -> EdgeError:
-    return EdgeError(
-        f"Cannot write to {folder}: {error.strerror or error}. Choose another output folder."
-    )
+def _refused(
+    folder: pathlib.Path, error: OSError, hint: str = "Choose another output folder."
+) -> EdgeError:
+    return EdgeError(f"Cannot write to {folder}: {error.strerror or error}. {hint}")

@@ -97,40 +97,7 @@ def test_the_empty_path_is_refused_and_a_dot_is_not():
     assert output_path(".") == pathlib.Path(".")
 
 
-# Every command that writes, on each of these.
-
-WRITERS = {
-    "export": "export model.tflite -o {}",
-    "build": "build model.tflite -o {}",
-    "plan": "plan model.tflite -o {}",
-    "report": "report model.tflite -o {}",
-    "report --png": "report model.tflite -o new.html --png {}.png",
-    "inspect": "inspect model.tflite --plot {}.png",
-    "fit": "fit model.tflite --plot {}.png",
-    "stream": "stream model.tflite --plot {}.png",
-    "train": "train -o {}.keras",
-    "search": "search -o {}",
-    "demo": "demo -o {}",
-}
-
-
-def call(folder, command):
-    return subprocess.run(
-        [sys.executable, "-m", "edge", *command],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-
-
-def assert_refused(done, word):
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: ")
-    assert done.stderr.count("\n") == 1
-    assert len(done.stderr) <= 300
-    assert word in done.stderr
+# What a killed process leaves.
 
 
 @pytest.fixture
@@ -139,30 +106,6 @@ def place(tmp_path):
 
     (tmp_path / "model.tflite").write_bytes(small_tflite())
     return tmp_path
-
-
-@pytest.mark.parametrize("writer", WRITERS)
-def test_a_command_replaces_no_pipe_and_no_device(arm_compiler, place, writer):
-    name = "taken" + pathlib.Path(WRITERS[writer].split()[-1]).suffix
-    device = pathlib.Path("/dev/null") if os.geteuid() == 0 and name == "taken" else None
-    os.mkfifo(place / name)
-    before = state(place)
-    command = WRITERS[writer].format("taken").split()
-    assert_refused(call(place, command), "taken")
-    assert state(place) == before
-    if device is not None:
-        assert_refused(call(place, WRITERS[writer].format(device).split()), "null")
-        assert stat.S_ISCHR(device.lstat().st_mode)
-
-
-@pytest.mark.parametrize("writer", [w for w in WRITERS if WRITERS[w].endswith(" {}")])
-def test_a_command_refuses_the_empty_path(place, writer):
-    before = state(place)
-    assert_refused(call(place, [*WRITERS[writer].split()[:-1], ""]), "empty")
-    assert state(place) == before
-
-
-# What a killed process leaves.
 
 
 def test_a_folder_of_a_living_process_is_not_stale(tmp_path):
