@@ -91,7 +91,7 @@ def _adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def main() -> None:
+def _main() -> None:
     """Supervises the program of this process's arguments, and ends as that ends."""
     code = supervise(int(sys.argv[1]), sys.argv[2:])
     if code < 0:
@@ -103,4 +103,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _main()

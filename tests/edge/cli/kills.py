@@ -186,7 +186,7 @@ def run(stage: Stage, name: str, job: str, number: signal.Signals, rng: random.R
     has_earlier = rng.random() < 0.5
     if has_earlier:
         for file in complete:
-            if not file.startswith(STATE.get(job, "\0")):
+            if not file.startswith(STATE.get(job, ("\0",))):
                 path = place / "work" / "out" / file
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(b"earlier\n")
@@ -270,8 +270,8 @@ def untidy(place: pathlib.Path, number: int, was_killed: bool = False) -> Proble
 
 def half_written(job: str, after: Tree, before: Tree, complete: Tree, code: int) -> Problems:
     """Whether the output is neither the earlier nor the new one."""
-    state = STATE.get(job, "\0")
-    after = {k: v for k, v in after.items() if not k.startswith((STAGING, state))}
+    state = STATE.get(job, ("\0",))
+    after = {k: v for k, v in after.items() if not k.startswith((STAGING, *state))}
     whole = {k: v for k, v in complete.items() if not k.startswith(state)}
     if after == before and (code != 0 or not whole):
         return
