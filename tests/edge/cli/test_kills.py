@@ -30,11 +30,11 @@ def test_no_command_is_forgotten():
 @pytest.mark.slow
 def test_quick_commands_killed_at_random_moments(vww, tmp_path):
     said = kill(tmp_path, vww, "--count", 12, "--jobs", "export,flash,plan,stream")
-    assert said.count('"was_alive": true') > 6
+    assert said.count('"was_alive": true') == 12
 
 
 @pytest.mark.exhaustive
 @pytest.mark.slow
 def test_every_command_killed_at_random_moments(arm_compiler, qemu, vww, tmp_path):
     said = kill(tmp_path, vww, "--count", 100)
-    assert said.count('"was_alive": true') > 60
+    assert said.count('"was_alive": true') == 100

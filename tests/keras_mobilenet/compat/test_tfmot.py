@@ -26,13 +26,17 @@ def steps_of(tensor):
     return np.frombuffer(tensor.data.tobytes(), np.int8).reshape(tensor.shape).astype(int)
 
 
-@pytest.fixture(scope="module")
-def both(random_weights):
+@pytest.fixture(
+    scope="module",
+    params=[(32, 32, 3), pytest.param((33, 32, 3), marks=pytest.mark.exhaustive)],
+    ids=["even", "padded"],
+)
+def both(random_weights, request):
     """MobileNetV1 0.25 with one set of weights and ranges, converted by TF-MOT and by us."""
-    model = keras_mobilenet.MobileNetV1((32, 32, 3), 0.25, classes=4)
+    model = keras_mobilenet.MobileNetV1(request.param, 0.25, classes=4)
     model.set_weights(random_weights(model))
     rng = np.random.default_rng(0)
-    images = rng.uniform(-1, 1, (64, 32, 32, 3)).astype("float32")
+    images = rng.uniform(-1, 1, (64, *request.param)).astype("float32")
     quantized = tfmot_quantize(model, (images, rng.integers(0, 4, 64)))
     ours, theirs = edge.convert(quantized.model), quantized.tflite
     return quantized.model, read_graph(ours), read_graph(theirs)
