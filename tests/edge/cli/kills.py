@@ -215,9 +215,9 @@ def run(stage: Stage, name: str, job: str, number: signal.Signals, rng: random.R
     said = (place / "stderr").read_text("utf-8", "replace")
     problems = list(wrong_end(code, said, number if was_alive else None, is_early))
     problems += untidy(place, process.pid, number == signal.SIGKILL and was_alive)
-    problems += half_written(job, tree(place / "work" / "out"), before, complete, code)
     if code == -signal.SIGKILL:
         problems += left_after_the_next_run(place)
+    problems += half_written(job, tree(place / "work" / "out"), before, complete, code)
     if not problems:
         shutil.rmtree(place)
     return {
