@@ -64,8 +64,7 @@ def budget_json(use: Budget, variants: Sequence[Variant] | None = None) -> dict[
         variants: Narrower and smaller versions of the network that fit, if the model does not.
 
     Returns:
-        Totals, items, banks, whether a refusal rests on an upper bound, and the variants if there
-        are any to name.
+        Totals, items, banks, what makes a refusal doubtful, and the variants if there are any.
     """
     result = {
         "board": use.board.id,
