@@ -5,6 +5,10 @@ device, a pipe or a socket is not replaced by a file, and not written to either:
 or not there, which neither can be. A symbolic link is refused too, because replacing it would cut
 what somebody has tied, and writing through it would change a file in a place that the command does
 not name. The folders on the way may be links to folders. A folder's other files are left alone.
+
+A process that is killed by SIGKILL leaves a folder whose name begins with `.keras-mobilenet-`. The
+next one that writes to the same place removes it. If all files in it were ready, and some perhaps
+had taken their places, the others follow first.
 """
 
 from __future__ import annotations
@@ -19,11 +23,14 @@ from collections.abc import Iterable, Mapping
 
 from edge.errors import EdgeError
 from edge.system.signals import uninterrupted
-from edge.system.temporary import LockedFolder, remove_stale
+from edge.system.temporary import LockedFolder, each_stale, remove_stale
 
 PROBE_BYTES = 1 << 16
 STAGING_PREFIX = ".keras-mobilenet-"
 """The first letters of the folder in which files are made before they take their places."""
+
+READY_PREFIX = f"{STAGING_PREFIX}ready-"
+"""The same once all of them are made: if the process is killed now, the next one moves them."""
 
 
 def output_path(path: str | os.PathLike) -> pathlib.Path:
@@ -116,9 +123,9 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
     made: list[pathlib.Path] = []
     try:
         _require_places(folder, contents)
-        remove_stale(folder, STAGING_PREFIX)
+        _end_killed_writes(folder)
         with uninterrupted():
-            made = _missing({(folder / name).parent for name in contents} | {folder})
+            made = _missing([folder])
             for path in made:
                 path.mkdir(exist_ok=True)
             # On the same file system as the folder, so that renaming cannot fail half way.
@@ -128,6 +135,11 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
             (staging.path / name).write_bytes(content)
         with uninterrupted():
             _require_places(folder, contents)
+            subfolders = _missing((folder / name).parent for name in contents)
+            made += subfolders
+            for path in subfolders:
+                path.mkdir(exist_ok=True)
+            staging.rename(READY_PREFIX + staging.path.name.removeprefix(STAGING_PREFIX))
             for name in contents:
                 os.replace(staging.path / name, folder / name)
             made = []
@@ -220,13 +232,24 @@ def require_writable(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
     """
     try:
         _require_places(folder, names)
-        remove_stale(folder, STAGING_PREFIX)
+        _end_killed_writes(folder)
         nearest = next(path for path in (folder, *folder.parents) if _is_there(path))
         # A temporary file without a name leaves nothing behind, whatever happens.
         with tempfile.TemporaryFile(dir=nearest) as probe:
             probe.write(bytes(PROBE_BYTES))
     except OSError as error:
         raise _refused(folder, error) from error
+
+
+def _end_killed_writes(folder: pathlib.Path) -> None:
+    """Moves what a killed process had ready into place, and removes what it had not."""
+    for ready in each_stale(folder, READY_PREFIX):
+        names = [path.relative_to(ready) for path in ready.rglob("*") if path.is_file()]
+        with contextlib.suppress(OSError), uninterrupted():
+            _require_places(folder, map(str, names))
+            for name in names:
+                os.replace(ready / name, folder / name)
+    remove_stale(folder, STAGING_PREFIX)
 
 
 def _missing(folders: Iterable[pathlib.Path]) -> list[pathlib.Path]:

@@ -147,6 +147,60 @@ def test_the_next_run_removes_what_a_killed_writer_left(tmp_path):
     assert not list(tmp_path.glob(f"{STAGING_PREFIX}*"))
 
 
+WRITER_KILLED_AT_A_STEP = """
+import os, pathlib, signal, sys
+from edge.system import files
+
+calls = iter(range(100))
+
+def killing(function):
+    def called(*arguments, **options):
+        if next(calls) == int(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return called
+
+os.replace = killing(os.replace)
+for name in ("mkdir", "write_bytes", "rename"):
+    setattr(pathlib.Path, name, killing(getattr(pathlib.Path, name)))
+new = {name: b"new" for name in ("a", "sub/b", "sub/deep/c")}
+files.write_files(pathlib.Path("out"), new)
+"""
+
+
+def contents_of(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("has_earlier", [False, True])
+def test_a_writer_killed_at_any_step_leaves_all_or_none(tmp_path, has_earlier):
+    """After the next one, which ends what was begun: no mixture of the earlier and the new."""
+    names = ("a", "sub/b", "sub/deep/c")
+    outcomes = []
+    for step in range(100):
+        place = tmp_path / str(step)
+        out = place / "out"
+        if has_earlier:
+            (out / "sub/deep").mkdir(parents=True)
+            for name in names:
+                (out / name).write_bytes(b"old")
+        place.mkdir(exist_ok=True)
+        command = [sys.executable, "-c", WRITER_KILLED_AT_A_STEP, str(step)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        code = subprocess.run(command, cwd=place, env=environment).returncode
+        assert code in (0, -signal.SIGKILL)
+        require_writable(out)
+        found = contents_of(out)
+        assert found in (dict.fromkeys(names, b"new"), dict.fromkeys(names, b"old"), {})
+        assert bool(found) or not has_earlier
+        outcomes.append(b"new" in found.values())
+        if code == 0:
+            break
+    assert outcomes == sorted(outcomes), "from some step on it is the new one"
+    assert outcomes.count(True) >= 1 + len(names), "once all is made, all of it comes"
+    assert outcomes.count(False) >= 1 + len(names)
+
+
 def test_the_next_run_removes_the_temporary_files_of_a_killed_one(place):
     temporary = place / "tmp"
     temporary.mkdir()
