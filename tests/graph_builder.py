@@ -52,9 +52,9 @@ class GraphBuilder:
         """The quantization of the last tensor."""
         return self.tensors[self.last].quantization
 
-    def conv(self, channels, size, stride=(1, 1), *, dead_share=0.0, **options):
+    def conv(self, channels, size, stride=(1, 1), *, dead_share=0.0, groups=1, **options):
         """Adds a convolution; `_windowed` says which options there are."""
-        shape = (channels, *size, self.shape[3])
+        shape = (channels, *size, self.shape[3] // groups)
         weights = lambda name: self._weights(shape, 0, name, dead_share)  # noqa: E731
         self._windowed("CONV_2D", size, stride, channels=channels, constants=weights, **options)
 

@@ -146,6 +146,13 @@ BREAKS = [
         "row * self.stride[0])",
         LAYERS,
     ),
+    # Groups of channels.
+    Break(
+        "edge/transforms/groups.py",
+        "values[group, :, :, :, group] = by_group[group]",
+        "values[group, :, :, :, 0] = by_group[group]",
+        ("tests/edge/transforms/test_groups.py",),
+    ),
     # Constant channels.
     Break(
         "edge/transforms/constant_channels.py",

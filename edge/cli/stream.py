@@ -27,6 +27,7 @@ def stream(
     from edge.catalog.boards import find_board
     from edge.engine.compile import compile_engine
     from edge.engine.packing import instruction_set
+    from edge.transforms.groups import without_groups
 
     target = find_board(board)
     graph = open_model(model, data)
@@ -41,9 +42,13 @@ def stream(
         return
     show(tables.segments_table(engine.plan))
     macs = engine.network.graph.total_macs()
-    saved = graph.total_macs() - macs
-    less = f" ({saved:,} less: constant channels)" if saved else ""
+    whole = without_groups(graph).total_macs()
+    changes = {
+        "more: convolutions in groups": whole - graph.total_macs(),
+        "less: constant channels": whole - macs,
+    }
+    told = ", ".join(f"{count:,} {why}" for why, count in changes.items() if count)
     say(
         f"State {engine.state_bytes:,} bytes, weights {engine.weights_bytes:,} bytes, {macs:,} "
-        f"MACs{less}."
+        f"MACs{f' ({told})' if told else ''}."
     )

@@ -15,6 +15,7 @@ from edge.engine.stream_plan import StreamPlan
 from edge.tflite.graph import Graph
 from edge.transforms.constant_channels import without_constant_channels
 from edge.transforms.dead_operators import without_dead_operators
+from edge.transforms.groups import without_groups
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def compile_engines(
         >>> engines["portable"].network is engines["dsp"].network
         True
     """
-    graph = without_dead_operators(graph)
+    graph = without_groups(without_dead_operators(graph))
     # Before any channel goes: what is missing is named as the file names it.
     network_of(graph)
     network = network_of(without_constant_channels(graph))

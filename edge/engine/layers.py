@@ -152,7 +152,7 @@ def _add(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> L
 def _convolution(graph: Graph, layer: Layer, sources: Sequence[Rows], output: Rows) -> Layer:
     source = _only(layer, sources)
     if layer.op.opcode == "CONV_2D" and kernel_of(graph, layer.op).shape[3] != source.channels:
-        raise _unsupported(layer.op, "in groups")
+        raise _unsupported(layer.op, "in so many groups")
     return _windowed(layer, window_of(graph, layer.op), source, output)
 
 

@@ -53,8 +53,9 @@ class LayerFigures:
         shape: The shape of that tensor.
         macs: The multiply-accumulates of the operator as it is in the file.
         weights_bytes: The size of the operator's constants in the file.
-        engine_macs: The multiply-accumulates that the engine computes without constant channels;
-            None where the engine does not run the model, or has no step for the operator.
+        engine_macs: The multiply-accumulates that the engine computes without constant channels,
+            and with the zeros beside a convolution's groups; None where the engine does not run the
+            model, or has no step for the operator.
         engine_weights_bytes: The size of the packed weights that the engine's kernel reads; None in
             the same cases.
         instructions: The instructions counted on QEMU; None in the same cases, and where they could

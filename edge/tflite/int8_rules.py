@@ -98,8 +98,8 @@ def _require_kernel(graph: Graph, op: Operator, kernel: Tensor, channel_axis: in
     if any(kernel.quantization.zero_points):
         point = next(z for z in kernel.quantization.zero_points if z)
         raise ValueError(
-            f"has weights {quoted(kernel.name)} with a zero point of {point}, which the int8 "
-            "kernels take as 0. Quantize weights symmetrically"
+            f"has weights {quoted(kernel.name)} with a zero point of {point}; edge runs "
+            "weights that are symmetric around 0. Quantize them so"
         )
     if kernel.quantization.per_channel and kernel.quantization.axis != channel_axis:
         raise ValueError(

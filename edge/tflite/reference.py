@@ -91,7 +91,12 @@ def every_tensor(graph: Graph, sample: np.ndarray) -> Values:
 def _convolution(graph: Graph, op: Operator, values: Values) -> np.ndarray:
     kernel = kernel_of(graph, op).values().astype(np.int64)
     windows = _windows(graph, op, values)
-    return _requantized(graph, op, np.einsum("hwyxc,oyxc->hwo", windows, kernel))
+    # A kernel of fewer channels than the image sees a group of them for each group of outputs.
+    groups = windows.shape[-1] // kernel.shape[3]
+    windows = windows.reshape(*windows.shape[:4], groups, -1)
+    kernel = kernel.reshape(groups, -1, *kernel.shape[1:])
+    total = np.einsum("hwyxgc,goyxc->hwgo", windows, kernel)
+    return _requantized(graph, op, total.reshape(*total.shape[:2], -1))
 
 
 def _depthwise(graph: Graph, op: Operator, values: Values) -> np.ndarray:

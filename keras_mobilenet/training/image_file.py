@@ -54,6 +54,9 @@ SHORT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 REFUSED_MODES = {"F": "floats", "I": "32-bit integers", "LAB": "CIELAB colours"}
 """Modes whose values have no agreed black and white, or that Pillow does not convert."""
 
+GRAY_STEPS = {"L;2": 85, "L;4": 17}
+"""How far the grays of a PNG of few bits lie apart once they are bytes, by Pillow's raw modes."""
+
 WHITE = (255, 255, 255, 255)
 
 
@@ -77,10 +80,11 @@ class ImageFile:
 def read_image(path: str | os.PathLike, side: int, channels: int) -> ImageFile:
     """Reads an image file, upright, as bytes, at a model's size.
 
-    EXIF's orientation is applied. 16-bit gray is divided by 257, so that white stays white.
-    Transparent pixels are put on white. Of an animation the first frame is read. Colour profiles
-    are not applied. A JPEG of more than a megapixel is decoded at a reduced size, of at least eight
-    times the model's; all other files give what `resize_pixels` gives for the whole image.
+    EXIF's orientation is applied. 16-bit gray is divided by 257, so that white stays white; of
+    16-bit colours the upper bytes are read. Transparent pixels are put on white. Of an animation
+    the first frame is read. Colour profiles are not applied. A JPEG of more than a megapixel is
+    decoded at a reduced size, of at least eight times the model's; all other files give what
+    `resize_pixels` gives for the whole image.
 
     Args:
         path: The path of a PNG, JPEG, GIF, BMP, WebP or TIFF file.
@@ -108,6 +112,7 @@ def read_image(path: str | os.PathLike, side: int, channels: int) -> ImageFile:
                 # Of JPEG alone; it does nothing for others.
                 image.draft(None, (DRAFT_MARGIN * side, DRAFT_MARGIN * side))
             _require_readable(image)
+            _scale_clear_colour(image)
             image.load()
             method = ORIENTATIONS.get(_orientation(image))
             upright = image if method is None else image.transpose(method)
@@ -131,6 +136,16 @@ def _require_readable(image: Image.Image) -> None:
         raise ValueError(f"its pixels are {REFUSED_MODES[mode]}; save it with 8 or 16 bits")
     if max(image.size) > LARGEST_SIDE or image.width * image.height > LARGEST_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels are too many; make it smaller")
+
+
+def _scale_clear_colour(image: Image.Image) -> None:
+    """Pillow makes bytes of a PNG's pixels, and leaves the transparent colour as it is stored."""
+    clear = image.info.get("transparency")
+    raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else None
+    if isinstance(clear, tuple) and raw_mode == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+    elif isinstance(clear, int) and raw_mode in GRAY_STEPS:
+        image.info["transparency"] = clear * GRAY_STEPS[raw_mode]
 
 
 def _orientation(image: Image.Image) -> int:

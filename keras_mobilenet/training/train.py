@@ -172,6 +172,7 @@ def augmented_batches(data: ImageData, seed: int, *, mirror: bool = False) -> tf
         .repeat(math.ceil(IMAGES_PER_EPOCH / len(labels)))
         .batch(BATCH_SIZE)
         .take(math.ceil(max(IMAGES_PER_EPOCH, len(labels)) / BATCH_SIZE))
-        .map(lambda x, y: (augmentation(x, training=True), y), num_parallel_calls=2)
+        # One after the other: in parallel, which batch draws which numbers is a race.
+        .map(lambda x, y: (augmentation(x, training=True), y))
         .prefetch(2)
     )

@@ -59,10 +59,14 @@ def test_a_jpeg_that_is_not_large_is_decoded_whole(tmp_path):
 
 
 @pytest.mark.parametrize("side", [32, 224])
-def test_a_jpeg_that_is_decoded_smaller_looks_the_same(tmp_path, side):
-    Image.fromarray(smooth(1500, 2000)).save(tmp_path / "x.jpg", quality=95)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_that_is_decoded_smaller_looks_the_same(tmp_path, orientation, side):
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    Image.fromarray(smooth(1500, 2000)).save(tmp_path / "x.jpg", quality=95, exif=exif)
     with Image.open(tmp_path / "x.jpg") as image:
-        expected = resize_pixels(np.asarray(image), side, side, 3).astype(int)
+        upright = np.rot90(np.asarray(image), -1) if orientation == 6 else np.asarray(image)
+        expected = resize_pixels(np.ascontiguousarray(upright), side, side, 3).astype(int)
     difference = np.abs(read(tmp_path / "x.jpg", side) - expected)
     assert difference.max() <= 2
     assert difference.mean() < 0.5
@@ -160,13 +164,13 @@ def test_a_black_figure_on_transparency_is_seen_on_white(tmp_path, mode, suffix)
     np.testing.assert_allclose(got.pixels[..., 0], 255 - alpha, atol=1)
 
 
-@pytest.mark.parametrize("mode", ["P", "PA", "L", "RGB", "1", "I;16"])
+@pytest.mark.parametrize("mode", ["P", "GIF", "PA", "L", "RGB", "1", "I;16"])
 def test_a_transparent_colour_becomes_white(tmp_path, mode):
     """PNG and GIF name a colour, or an entry of the palette, that is transparent."""
     _, alpha = figure("LA")
     is_figure = alpha == 255
-    path = tmp_path / ("x.tif" if mode == "PA" else "x.png")
-    if mode == "P":
+    path = tmp_path / {"PA": "x.tif", "GIF": "x.gif"}.get(mode, "x.png")
+    if mode in ("P", "GIF"):
         image = Image.fromarray(is_figure.astype(np.uint8), "L").convert("P")
         image.putpalette([0, 0, 0, 10, 10, 10])
         image.save(path, transparency=0)
@@ -202,6 +206,18 @@ def test_cmyk_has_its_colours(tmp_path, color):
     for name in ("x.jpg", "x.tif"):
         got = read(save(tmp_path / name, image.convert("CMYK")))
         assert np.abs(got.astype(int) - np.asarray(image)[:32, :32]).max() <= 3
+
+
+@pytest.mark.parametrize(("luma", "color"), [(0, WHITE), (255, BLACK), (155, 100)])
+def test_cmyk_as_print_shops_store_it_has_its_grays(tmp_path, luma, color):
+    """Inverted, as luma and chroma beside black: a mark of Adobe's says so."""
+    stored = io.BytesIO()
+    # Pillow inverts what it writes, and writes the mark without the chroma.
+    Image.new("CMYK", (32, 32), (255 - luma, 127, 127, 0)).save(stored, "JPEG", quality=100)
+    content = bytearray(stored.getvalue())
+    content[content.index(b"Adobe") + 11] = 2
+    (tmp_path / "x.jpg").write_bytes(content)
+    assert np.abs(read(tmp_path / "x.jpg").astype(int) - color).max() <= 2
 
 
 def test_of_an_animation_the_first_frame_is_read(tmp_path):
@@ -247,6 +263,23 @@ def test_a_file_that_was_cut_is_refused(tmp_path, suffix, size):
     for share in (0.0, 0.001, 0.3, 0.7):
         path.write_bytes(content[: int(len(content) * share)])
         assert_refused(path, "")
+
+
+@pytest.mark.parametrize("suffix", [s for suffixes in FORMATS.values() for s in suffixes])
+def test_a_file_that_lacks_its_last_bytes_is_read_whole_or_refused(tmp_path, suffix):
+    """PNG and GIF end with a mark that holds no pixels; without it they are whole."""
+    path = tmp_path / f"x{suffix}"
+    Image.fromarray(noise(48, 64)).save(path)
+    whole, content = read(path), path.read_bytes()
+    read_count = 0
+    for count in range(1, 40):
+        path.write_bytes(content[:-count])
+        try:
+            np.testing.assert_array_equal(read(path), whole)
+            read_count += 1
+        except DataError:
+            continue
+    assert (read_count > 0) == (suffix in (".png", ".gif"))
 
 
 def test_another_format_in_a_file_of_that_name_is_refused(tmp_path):
@@ -335,5 +368,6 @@ def test_photographs_take_little_memory(tmp_path, count, suffix, options):
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = 6
     mib, loaded_count = measured_mib(photographs(tmp_path, count, suffix, exif=exif, **options))
+    print(f"{count} photographs of 12 megapixels, {suffix}: {mib:.1f} MiB at the peak")
     assert loaded_count == count
     assert mib < 150

@@ -190,6 +190,8 @@ def test_images_are_mirrored_only_if_asked(tmp_path, mirror):
 
 def test_images_are_not_mirrored_by_default(tmp_path):
     data = arrows(tmp_path)
-    default = next(iter(augmented_batches(data, seed=0)))[0]
-    off = next(iter(augmented_batches(data, seed=0, mirror=False)))[0]
-    np.testing.assert_array_equal(default, off)
+    default = list(augmented_batches(data, seed=0))
+    off = list(augmented_batches(data, seed=0, mirror=False))
+    for (images, labels), (expected_images, expected_labels) in zip(default, off, strict=True):
+        np.testing.assert_array_equal(images, expected_images)
+        np.testing.assert_array_equal(labels, expected_labels)

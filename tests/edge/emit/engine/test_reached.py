@@ -1,0 +1,144 @@
+"""Every kernel, and every line of one, is executed on an emulated core by a case that is compared.
+
+QEMU says what was executed. Networks of our own reach everything; of CMSIS-NN's cases those that
+the engine runs have neither a MEAN nor a PAD nor a fused activation.
+"""
+
+import re
+
+import numpy as np
+import pytest
+from cmsis_nn import (
+    EQUAL,
+    FOLDER,
+    NAMES,
+    SPARSE,
+    Arrays,
+    Case,
+    behind_a_quantize,
+    beside_dead_channels,
+    case,
+    engine_of,
+)
+from executed import execute
+from graph_builder import GraphBuilder
+from networks import RandomValues, random_graph
+
+from edge.catalog.boards import find_board
+from edge.emit.engine.render import KERNEL_FOLDER
+from edge.engine.packing import instruction_set
+from edge.tflite.graph import Quantization
+from edge.tflite.reference import run_reference
+
+CORES = {"portable": "mps2-an385", "dsp": "mps2-an386", "mve": "mps3-an547"}
+"""A board of each instruction set: Cortex-M3, Cortex-M4 and Cortex-M55."""
+
+SEEDS = {"portable": (), "dsp": (3, 5), "mve": (2, 10)}
+"""Random networks that reach what `one_of_each` leaves."""
+
+UNREACHED = {("pool.c", "  return sum;")}
+"""The compiler keeps it for a window without rows, which no graph has: others return elsewhere."""
+
+WITHOUT_A_CASE = {"mean", "pad"}
+"""Kernels of which CMSIS-NN has no case that the engine runs."""
+
+
+def of_core(names, instructions):
+    """Of names of kernels, the portable ones and those of an instruction set."""
+    others = tuple(f"_{other}" for other in CORES if other != instructions)
+    return {name for name in names if not name.endswith(others)}
+
+
+def kernels_of(instructions):
+    declared = re.findall(r"^void engine_(\w+)\(", (KERNEL_FOLDER / "engine.h").read_text(), re.M)
+    return of_core(declared, instructions)
+
+
+def text_of(file, number):
+    return (KERNEL_FOLDER / file).read_text().splitlines()[number - 1]
+
+
+def one_of_each():
+    """A network that takes every kernel, on each core."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 11, 9, 4), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    made.conv(8, (3, 3), activation="RELU6")
+    made.depthwise(1, (3, 3))
+    made.depthwise(2, (2, 3))
+    # Most pairs of channels are zeros, which the sparse kernel skips.
+    made.conv(20, (1, 1), dead_share=0.9)
+    # A multiplier of more than a half is the portable kernel's, on all cores.
+    made.conv(4, (2, 2), quantization=Quantization((1e-5,), (3,), 0))
+    made.pad((1, 2), (0, 3))
+    made.pool("AVERAGE_POOL_2D", (2, 3), (1, 2), "SAME")
+    made.pool("MAX_POOL_2D", (3, 2), (2, 1), "SAME")
+    before = made.last
+    made.requantize()
+    made.add(before)
+    made.mean()
+    made.dense(5)
+    made.softmax()
+    return made.graph()
+
+
+def own(graph):
+    shape = (2, *graph.input.shape[1:])
+    inputs = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
+    return Case(graph, inputs, run_reference(graph, inputs))
+
+
+def own_cases(instructions):
+    yield "one of each", own(one_of_each())
+    for seed in SEEDS[instructions]:
+        yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
+
+
+def cases_of_cmsis_nn():
+    for name in EQUAL:
+        found = case(name)
+        yield name, found
+        if "CH_MULT" in Arrays(name).config:
+            moved = behind_a_quantize(found.graph)
+            yield f"{name}, moved", Case(moved, found.inputs, run_reference(moved, found.inputs))
+        if name in SPARSE:
+            wider = beside_dead_channels(found.graph)
+            yield f"{name}, wider", Case(wider, found.inputs, run_reference(wider, found.inputs))
+
+
+def run_all(cases, instructions):
+    """Compares all bytes; returns the cases of each kernel, the lines, and those reached."""
+    board = find_board(CORES[instructions])
+    assert instruction_set(board) == instructions
+    reached_by = {kernel: [] for kernel in kernels_of(instructions)}
+    lines, reached = set(), set()
+    for name, found in cases:
+        done = execute(engine_of(found.graph, instructions), board, found.inputs)
+        np.testing.assert_array_equal(np.clip(done.outputs, found.low, found.high), found.expected)
+        lines |= done.lines
+        reached |= done.executed
+        for kernel in done.kernels:
+            reached_by[kernel].append(name)
+    print(f"{instructions}: {len(reached)} of {len(lines)} lines")
+    for kernel, names in sorted(reached_by.items()):
+        print(f"{instructions}: {kernel} in {len(names)} cases: {', '.join(names)}")
+    return reached_by, lines, reached
+
+
+@pytest.mark.parametrize("instructions", CORES)
+def test_networks_of_our_own_reach_every_line_of_every_kernel(arm_compiler, qemu, instructions):
+    reached_by, lines, reached = run_all(own_cases(instructions), instructions)
+    assert all(reached_by.values())
+    files = of_core({path.stem for path in KERNEL_FOLDER.glob("*.c")}, instructions)
+    assert {unit.removesuffix(".c") for unit, _, _ in lines} == files
+    left = {(unit, text_of(file, number)) for unit, file, number in lines - reached}
+    assert left <= UNREACHED
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(not NAMES, reason=f"no cases of CMSIS-NN: {FOLDER} is absent")
+@pytest.mark.parametrize("instructions", CORES)
+def test_cases_of_cmsis_nn_reach_every_kernel_they_have(arm_compiler, qemu, instructions):
+    reached_by, _, _ = run_all(cases_of_cmsis_nn(), instructions)
+    assert {kernel for kernel, names in reached_by.items() if not names} == WITHOUT_A_CASE
