@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "db95005a460b30c0",
-    "engine: dsp": "7deeff2f7c901bfd",
-    "engine: mve": "dd9ef2e9df6504f8",
+    "engine: portable": "6f23bedbc4fb4277",
+    "engine: dsp": "c30a25f3cb6aaa47",
+    "engine: mve": "7ac15bebd66bf505",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "0c212f9c5edbd289",
 }

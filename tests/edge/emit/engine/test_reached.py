@@ -78,7 +78,9 @@ def one_of_each():
     made.requantize()
     made.add(before)
     made.mean()
-    made.dense(5)
+    made.dense(6, quantization=Quantization((1e-5,), (3,), 0))
+    made.dense(22)
+    made.dense(7, "RELU")
     made.softmax()
     return made.graph()
 
