@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "6f23bedbc4fb4277",
-    "engine: dsp": "c30a25f3cb6aaa47",
-    "engine: mve": "7ac15bebd66bf505",
+    "engine: portable": "b336e246538c081e",
+    "engine: dsp": "f2c8f6bf7a3f03e3",
+    "engine: mve": "18639e25e905468f",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "0c212f9c5edbd289",
 }
