@@ -24,7 +24,8 @@ from edge.tflite.requantization import (
 
 INSTRUCTION_SETS = ("portable", "dsp", "mve")
 TILE_PIXELS = 4
-STRIP_PIXELS = 16
+STRIP_PAIRS = 17
+PAIR_BYTES = 48
 MVE_CHUNK_CHANNELS = 32
 MVE_LANES = 16
 BLOCK_WORDS = 4
@@ -196,20 +197,32 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     is_read_apart = layer.inputs[0] != network.input
     if instructions == "mve" and is_plain and is_read_apart and kernel.min(initial=0) > -128:
         return _depthwise_mve(kernel, headers)
-    is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1)
+    is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1) and layer.stride[1] <= 2
     if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
         words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
         scratch = 4 * kernel.shape[2]
         return _scratch_kernel("depthwise", "conv.c", words, scratch)
-    # (row, column, block, channel) -> of each block and column: rows 0 and 1 of two channels,
-    # of the other two, and row 2 of all four.
-    blocks = kernel.reshape(3, 3, -1, 4).transpose(2, 1, 0, 3)
-    upper = blocks[:, :, :2].reshape(-1, 3, 2, 2, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 3, 8)
-    taps = np.concatenate([upper, blocks[:, :, 2]], axis=2)
-    body = _as_words(taps.reshape(len(taps), -1))
-    words = np.concatenate([_in_blocks(headers, 4), body], axis=1)
-    pixels = min(STRIP_PIXELS, network.rows[layer.output].width)
-    scratch = ((pixels - 1) * layer.stride[1] + 3) * 24
+    return _depthwise_dsp(network, layer, kernel, headers)
+
+
+def _depthwise_dsp(
+    network: Network, layer: Layer, kernel: np.ndarray, headers: np.ndarray
+) -> Kernel:
+    """Channel by channel: bias, three words of weights and the shift, multiplier.
+
+    SXTB16 unpacks bytes 0 and 2, then 1 and 3: rows 0 and 1 of each column, then row 2's pairs.
+    """
+    taps = kernel.transpose(2, 0, 1)
+    shifts = headers[:, 2] - 1
+    order = [taps[:, 0, 0], taps[:, 0, 1], taps[:, 1, 0], taps[:, 1, 1]]
+    order += [taps[:, 0, 2], taps[:, 2, 0], taps[:, 1, 2], taps[:, 2, 1]]
+    order += [taps[:, 2, 1], shifts, taps[:, 2, 2], np.zeros_like(shifts)]
+    body = _as_words(np.stack(order, axis=1))
+    scales = _dsp_scales(headers)[:, :1]
+    words = np.concatenate([headers[:, :1], body, scales], axis=1)
+    width = network.rows[layer.output].width
+    steps = width if layer.stride[1] == 2 else (width + 1) // 2
+    scratch = len(taps) + min(steps + 1, STRIP_PAIRS) * PAIR_BYTES
     return _scratch_kernel("depthwise_dsp", "depthwise_dsp.c", words.reshape(-1), scratch)
 
 
@@ -288,13 +301,6 @@ def _channel_words(graph: Graph, layer: Layer, taps: np.ndarray) -> np.ndarray:
     bias = bias_of(graph, op) - zero_point_of(graph.tensors[op.inputs[0]]) * sums
     multiplier, shift = channel_multipliers(graph, op)
     return np.stack([bias, multiplier, -shift], axis=1)
-
-
-def _in_blocks(headers: np.ndarray, channels: int) -> np.ndarray:
-    """The words of several channels at once: biases, multipliers, and all shifts in one word."""
-    padded = _padded(headers, channels, 3).reshape(-1, channels, 3)
-    shifts = _as_words(padded[:, :, 2])
-    return np.concatenate([padded[:, :, 0], padded[:, :, 1], shifts], axis=1)
 
 
 def _shifts_right(headers: np.ndarray, taps: np.ndarray) -> bool:
