@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "83ef87ce1284513a",
-    "engine: dsp": "405e503a9d2ae759",
-    "engine: mve": "e41fbe02979345b3",
+    "engine: portable": "1451be0cbfa0f493",
+    "engine: dsp": "af2032747f9cb7d1",
+    "engine: mve": "e88febc4ebd4251d",
     "tflm: nucleo-f446re": "7dd332b54aa77e28",
     "tflm: mps3-an547": "26d6948708281a29",
 }

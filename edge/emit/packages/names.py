@@ -20,8 +20,9 @@ HEADERS = frozenset(
 """C's own headers: `string.h` would be the model's."""
 
 FILES = frozenset(
-    {"conv", "conv_dsp", "conv_dsp_tiles", "conv_mve", "conv_sparse_dsp", "depthwise_dsp"}
-    | {"depthwise_mve", "dsp", "elementwise", "engine", "pool", "softmax"}
+    {"add_mve", "conv", "conv_dsp", "conv_dsp_tiles", "conv_mve", "conv_sparse_dsp"}
+    | {"depthwise_dsp", "depthwise_mve", "dsp", "elementwise", "engine", "fully_connected_dsp"}
+    | {"fully_connected_mve", "pool", "softmax"}
     | {"main", "profile", "semihosting", "start"}
 )
 """The files of the kernels and of the firmware, which bear no model's name."""
