@@ -26,7 +26,8 @@ INSTRUCTION_SETS = ("portable", "dsp", "mve")
 TILE_PIXELS = 4
 STRIP_PAIRS = 17
 PAIR_BYTES = 48
-MVE_CHUNK_CHANNELS = 32
+MVE_PIXELS = 3
+MVE_CHANNELS = 4
 MVE_LANES = 16
 BLOCK_WORDS = 4
 DENSE_OUTPUTS = 4
@@ -96,6 +97,10 @@ def _add(network: Network, layer: Layer, instructions: str) -> Kernel:
     graph = network.graph
     first, second, last = add_multipliers(graph, layer.op)
     points = [zero_point_of(graph.tensors[index]) for index in layer.inputs]
+    shifts = first[1], second[1], last[1]
+    if instructions == "mve" and max(shifts[:2]) <= 0 and min(shifts) > -31 and last[1] < 0:
+        numbers = [points[0], *first, points[1], *second, *last]
+        return Kernel("add_mve", "add_mve.c", "&in, &other, row, out", _words(numbers))
     numbers = [points[0], *_right(first), points[1], *_right(second), *_right(last)]
     return Kernel("add", "elementwise.c", "&in, &other, row, out", _words(numbers))
 
@@ -112,6 +117,9 @@ def _fully_connected(network: Network, layer: Layer, instructions: str) -> Kerne
     if instructions == "portable" or not ((right >= 2) & (right <= 31)).all():
         blocks = np.concatenate([headers, body], axis=1)
         return Kernel("fully_connected", "conv.c", WHOLE, blocks.reshape(-1))
+    if instructions == "mve":
+        packed = _in_fours(kernel.reshape(len(kernel), -1), headers)
+        return Kernel("fully_connected_mve", "fully_connected_mve.c", WHOLE, packed)
     # Of four outputs a word each, in turn; what is left over follows output by output.
     fours = len(body) // DENSE_OUTPUTS * DENSE_OUTPUTS
     parts = []
@@ -159,14 +167,9 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
         # A pointer to each row of the window, of eight bytes on a computer.
         scratch = 8 * kernel.shape[1]
         return _scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
-    run_bytes = kernel.shape[2] * kernel.shape[3]
     if instructions == "mve":
-        body = _as_words(taps.reshape(1, -1))[0]
-        # The last load of sixteen reads beyond the last tap.
-        behind = np.zeros(MVE_LANES // 4, np.int64)
-        words = np.concatenate([_in_lanes(headers, 4).reshape(-1), body, behind])
-        scratch = TILE_PIXELS * (MVE_CHUNK_CHANNELS * 4 + taps.shape[1]) + 4 * kernel.shape[1]
-        return _scratch_kernel("conv_mve", "conv_mve.c", words, scratch)
+        return _conv_mve(kernel, headers)
+    run_bytes = kernel.shape[2] * kernel.shape[3]
     runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
     # The loop takes eight taps a turn, and two channels at a time.
     padded = _padded(runs.reshape(len(runs), -1), 2, 8)
@@ -256,11 +259,26 @@ def _depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     return _scratch_kernel("depthwise_mve", "depthwise_mve.c", blocks.reshape(-1), scratch)
 
 
-def _in_lanes(headers: np.ndarray, lanes: int) -> np.ndarray:
-    """All biases, all multipliers, all shifts, negative as VRSHL takes them."""
-    table = _padded(headers, lanes, 3).T.copy()
-    table[2] *= -1
-    return table
+def _conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    headers[:, 2] *= -1
+    taps = kernel.reshape(len(kernel), -1)
+    # Sixteen bytes are written at once, beyond the last tap.
+    scratch = 4 * kernel.shape[1] + MVE_PIXELS * taps.shape[1] + MVE_LANES
+    return _scratch_kernel("conv_mve", "conv_mve.c", _in_fours(taps, headers), scratch)
+
+
+def _in_fours(taps: np.ndarray, headers: np.ndarray) -> np.ndarray:
+    """Headers of four channels each, then the taps of all channels.
+
+    If their number is no multiple of four, the kernel makes the last four once more.
+    """
+    missing = max(MVE_CHANNELS - len(taps), 0)
+    taps, headers = (np.pad(table, ((0, missing), (0, 0))) for table in (taps, headers))
+    starts = [*range(0, len(taps) - MVE_CHANNELS + 1, MVE_CHANNELS)]
+    if len(taps) % MVE_CHANNELS:
+        starts.append(len(taps) - MVE_CHANNELS)
+    heads = [headers[start : start + MVE_CHANNELS].T.reshape(-1) for start in starts]
+    return np.concatenate([*heads, _as_words(taps.reshape(1, -1))[0]])
 
 
 def _without_zero_blocks(biases: np.ndarray, body: np.ndarray, scales: np.ndarray) -> np.ndarray:

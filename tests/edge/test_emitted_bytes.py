@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "b336e246538c081e",
-    "engine: dsp": "f2c8f6bf7a3f03e3",
-    "engine: mve": "18639e25e905468f",
+    "engine: portable": "92bd73d9fd474f7f",
+    "engine: dsp": "5cca789a976c3b3a",
+    "engine: mve": "b197c7b34e412ffb",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "0c212f9c5edbd289",
 }
