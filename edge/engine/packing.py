@@ -155,8 +155,10 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
     headers = _channel_words(network.graph, layer, taps)
     if instructions == "portable" or not _shifts_right(headers, taps):
         blocks = np.concatenate([headers, _as_words(taps)], axis=1)
-        # A pointer to each row of the window, of eight bytes on a computer.
-        scratch = 8 * kernel.shape[1]
+        # A pointer to each row of the window, of eight bytes on a computer, and copies of the
+        # windows of two pixels; one of a single pixel is read where it is.
+        patch = 0 if kernel.shape[1:3] == (1, 1) else taps.shape[1]
+        scratch = 8 * kernel.shape[1] + 2 * patch
         return _scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
     run_bytes = kernel.shape[2] * kernel.shape[3]
     if instructions == "mve":
@@ -198,8 +200,9 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1)
     if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
         words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
-        scratch = 4 * kernel.shape[2]
-        return _scratch_kernel("depthwise", "conv.c", words, scratch)
+        # Pointers to the window's rows and to its taps, and a pixel of the zero point.
+        scratch = 8 * len(kernel) + 8 * flat.shape[1] + channels
+        return _scratch_kernel("depthwise", "depthwise.c", words, scratch)
     # (row, column, block, channel) -> of each block and column: rows 0 and 1 of two channels,
     # of the other two, and row 2 of all four.
     blocks = kernel.reshape(3, 3, -1, 4).transpose(2, 1, 0, 3)

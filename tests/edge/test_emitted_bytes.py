@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "83ef87ce1284513a",
-    "engine: dsp": "405e503a9d2ae759",
-    "engine: mve": "e41fbe02979345b3",
+    "engine: portable": "88dfec490298e823",
+    "engine: dsp": "54b3e843390f1c0a",
+    "engine: mve": "95fc0f6390122bbb",
     "tflm: nucleo-f446re": "7dd332b54aa77e28",
     "tflm: mps3-an547": "26d6948708281a29",
 }
