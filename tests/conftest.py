@@ -45,7 +45,7 @@ CPU_SECONDS = {
     "tests/keras_mobilenet/models/test_weights.py": 69,
     "tests/edge/emit/engine/test_engine.py": 49,
     "tests/keras_mobilenet/training/test_resume.py": 48,
-    "tests/edge/emit/packages/test_two_models.py": 42,
+    "tests/edge/emit/packages/test_two_models.py": 110,
     "tests/keras_mobilenet/compat/test_tfmot.py": 38,
     "keras_mobilenet/training/train.py": 34,
     "tests/edge/converter/test_convert.py": 32,
@@ -56,6 +56,7 @@ CPU_SECONDS = {
     "tests/edge/emit/engine/test_limits.py": 26,
     "tests/edge/emit/camera/test_camera.py": 25,
     "tests/edge/reporting/test_report.py": 24,
+    "tests/edge/tflite/test_fuzz.py": 24,
     "tests/edge/memory/test_optimal.py": 24,
     "tests/edge/emit/engine/test_reached.py": 20,
 }

@@ -102,10 +102,10 @@ class GraphBuilder:
         shape, options = (1, self.shape[3]), {"keep_dims": False}
         self._append("MEAN", [self.last, axes], shape, options, quantization, name)
 
-    def dense(self, units, *, quantization=None, name=""):
+    def dense(self, units, activation="NONE", *, quantization=None, name=""):
         """Adds a FULLY_CONNECTED."""
         weights = self._weights((units, int(np.prod(self.shape))), 0, name, 0.0)
-        inputs, options = [self.last, *weights], {"activation": "NONE"}
+        inputs, options = [self.last, *weights], {"activation": activation}
         self._append("FULLY_CONNECTED", inputs, (1, units), options, quantization, name)
 
     def reshape(self, shape):

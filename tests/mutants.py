@@ -12,6 +12,7 @@ import random
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from graph_builder import with_file_ends
 from networks import small_tflite
 
 from edge.tflite.writer import pack, unpack
@@ -45,7 +46,8 @@ def originals() -> list[bytes]:
     """The models to change: those of the tests, and real ones where they are."""
     paths = [*DATA.glob("models/public/*.tflite"), *DATA.glob("faults/*.tflite")]
     real = [path.read_bytes() for path in sorted(paths) if path.stat().st_size < 400_000]
-    return [small_tflite()] * (1 + len(real) // 2) + real
+    ends = [with_file_ends(small_tflite(), end, end) for end in ("float32", "uint8")]
+    return [small_tflite()] * (1 + len(real) // 2) + ends + real
 
 
 def mutant(content: bytes, generator: random.Random) -> bytes:

@@ -18,9 +18,9 @@ from edge.tflite.graph import Graph, Quantization
 SMALL_KERNEL_SCALE = 2.0**-9
 
 
-def small_tflite() -> bytes:
+def small_tflite(seed: int = 0) -> bytes:
     """A .tflite of an image of 8x8 pixels: convolutions, a residual sum, pooling, two classes."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
 
     def weights(shape, axis, source, dead_share):
         channels = shape[axis]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -36,6 +37,9 @@ def show(*tables: Table) -> None:
         tables: The tables, from top to bottom.
     """
     for table in tables:
+        for column in table.columns:
+            # In a narrow terminal a figure goes on in the next line, and is not cut.
+            column.overflow = "fold"
         stdout.print(table)
 
 
@@ -73,12 +77,12 @@ def status(what: str) -> Iterator[None]:
 
 
 def print_error(message: str) -> None:
-    """Prints an error as one line on the standard error.
+    """Prints an error on the standard error: one line, which a terminal breaks between words.
 
     Args:
         message: What was wrong, where, and what to do.
     """
-    _print_line(("Error:", "bold red"), message)
+    _print_line("Error:", "bold red", message)
 
 
 def print_note(message: str) -> None:
@@ -88,12 +92,16 @@ def print_note(message: str) -> None:
         message: A sentence; nothing is printed if it is empty.
     """
     if message:
-        _print_line(("Note:", "bold"), message)
+        _print_line("Note:", "bold", message)
 
 
-def _print_line(head: tuple[str, str], message: str) -> None:
+def _print_line(head: str, style: str, message: str) -> None:
+    line = f"{head} {one_line(message)}"
+    if stderr.is_terminal:
+        # Between words; a path stays whole, to be copied.
+        line = textwrap.fill(line, stderr.width, break_long_words=False, break_on_hyphens=False)
     with contextlib.suppress(OSError):
-        stderr.print(Text.assemble(head, " ", one_line(message)))
+        stderr.print(Text.assemble((head, style), line[len(head) :]))
 
 
 def one_line(message: str) -> str:

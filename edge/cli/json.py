@@ -64,7 +64,7 @@ def budget_json(use: Budget, variants: Sequence[Variant] | None = None) -> dict[
         variants: Narrower and smaller versions of the network that fit, if the model does not.
 
     Returns:
-        Totals, items, banks, and the variants if there are any to name.
+        Totals, items, banks, what makes a refusal doubtful, and the variants if there are any.
     """
     result = {
         "board": use.board.id,
@@ -77,7 +77,7 @@ def budget_json(use: Budget, variants: Sequence[Variant] | None = None) -> dict[
         ],
     }
     totals = "fits flash_bytes flash_over_bytes ram_bytes ram_over_bytes unmeasured_operators"
-    result |= _fields(use, totals)
+    result |= _fields(use, totals) | {"doubt": use.doubt()}
     if variants is not None:
         names = "alpha_factor rho input_shape flash_bytes ram_bytes"
         result["variants"] = [_fields(variant, names) for variant in variants]

@@ -49,7 +49,7 @@ def _show(error: DoesNotFitError, as_json: bool) -> None:
     if variants:
         show(tables.variants_table(variants))
     else:
-        say("No narrower or smaller version of this network that was tried fits either.")
+        say("No narrower or smaller version of this network is known to fit.")
     say(of_the_engine(error.graph, use.board))
 
 

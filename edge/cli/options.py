@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from edge.system.files import output_path
+from edge.system.files import output_file, output_folder
 
 # What a command works on.
 
@@ -83,14 +83,14 @@ FloatModelOption = Annotated[
 
 OutOption = Annotated[
     pathlib.Path,
-    typer.Option("--out", "-o", parser=output_path, metavar="PATH", help="Folder to write to."),
+    typer.Option("--out", "-o", parser=output_folder, metavar="PATH", help="Folder to write to."),
 ]
 ExportOutOption = Annotated[
     pathlib.Path | None,
     typer.Option(
         "--out",
         "-o",
-        parser=output_path,
+        parser=output_folder,
         metavar="PATH",
         help="Folder to write to; firmware, or the library's name, if none is given.",
     ),
@@ -98,22 +98,22 @@ ExportOutOption = Annotated[
 KerasOutOption = Annotated[
     pathlib.Path,
     typer.Option(
-        "--out", "-o", parser=output_path, metavar="PATH", help="The .keras file to write."
+        "--out", "-o", parser=output_file, metavar="PATH", help="The .keras file to write."
     ),
 ]
 TfliteOutOption = Annotated[
     pathlib.Path | None,
-    typer.Option("--out", "-o", parser=output_path, metavar="PATH", help="The .tflite to write."),
+    typer.Option("--out", "-o", parser=output_file, metavar="PATH", help="The .tflite to write."),
 ]
 HtmlOutOption = Annotated[
     pathlib.Path,
-    typer.Option("--out", "-o", parser=output_path, metavar="PATH", help="The HTML file to write."),
+    typer.Option("--out", "-o", parser=output_file, metavar="PATH", help="The HTML file to write."),
 ]
 PlotOption = Annotated[
     pathlib.Path | None,
     typer.Option(
         "--plot",
-        parser=output_path,
+        parser=output_file,
         metavar="PATH",
         help="Picture to write; its suffix is the format.",
     ),
@@ -121,7 +121,7 @@ PlotOption = Annotated[
 PngOption = Annotated[
     pathlib.Path | None,
     typer.Option(
-        "--png", parser=output_path, metavar="PATH", help="Picture to write, fit for a README."
+        "--png", parser=output_file, metavar="PATH", help="Picture to write, fit for a README."
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -26,10 +26,8 @@ def plan(
     """Find the smallest memory plan for stock TFLite Micro; with --overlap, prove it there."""
     from edge.deploy.plan import plan
     from edge.deploy.verify import verify_plan
-    from edge.system.files import require_writable, write_files
+    from edge.system.files import write_files
 
-    if out is not None:
-        require_writable(out.parent, [out.name])
     graph = open_model(model, data)
     with status(f"Planning {model}"):
         planned = plan(graph, may_overlap=overlap, steps=steps)

@@ -35,11 +35,8 @@ def report(
     from edge.catalog.boards import find_board
     from edge.converter.model_source import model_name, read_model
     from edge.reporting.report import report
-    from edge.system.files import require_writable
 
     target = find_board(board)
-    for path in (out, *([png] if png is not None else [])):
-        require_writable(path.parent, [path.name])
     if float_model is not None:
         load_tensorflow()
     graph = read_model(model, calibration_images(model, data if is_keras_file(model) else None))

@@ -113,7 +113,7 @@ def _refuse(candidates: Sequence[Candidate], board: Board) -> NoReturn:
     smallest = min(candidates, key=lambda candidate: candidate.ram_bytes)
     raise EdgeError(
         f"No MobileNetV1 fits {board.name}: the smallest takes {smallest.ram_bytes:,} bytes "
-        f"of RAM and {smallest.flash_bytes:,} of flash."
+        f"of RAM and at most {smallest.flash_bytes:,} of flash."
     )
 
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import pathlib
 import tempfile
 import zipfile
 from typing import Any
 
+from edge.converter.memory_guard import limited_weights
 from edge.errors import ModelError
 
 MODEL_FILE = "model.keras"
 WEIGHTS_FILE = "model.weights.h5"
 
+CONFIG_FILE = "config.json"
+DESCRIPTIONS = (CONFIG_FILE, "metadata.json")
+
 LARGEST_BYTES = 512 << 20
-"""A file may unpack to so much: thirty times the largest MobileNetV1."""
+"""A file may unpack to so much: its weights, and twice as much of an optimizer's state."""
+
+LARGEST_CONFIG_BYTES = 4 << 20
+"""The description of the layers may take so much: MobileNetV1's takes a fortieth."""
+
+LARGEST_LAYERS = 1000
+"""A model may have so many layers, each of which Keras traces; MobileNetV1 has 90."""
+
+BROKEN = (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile)
+"""What is raised for a file that has another fault, which Keras names."""
 
 
 def load_keras(path: str | os.PathLike) -> Any:
@@ -27,7 +42,8 @@ def load_keras(path: str | os.PathLike) -> Any:
         The `keras.Model`.
 
     Raises:
-        ModelError: If it is missing or cannot be loaded, or unpacks to more than 512 MiB.
+        ModelError: If it is missing or cannot be loaded, unpacks to more than 512 MiB, or asks for
+            weights of more than 256 MiB.
 
     Example:
         >>> load_keras("missing.keras")
@@ -43,7 +59,10 @@ def load_keras(path: str | os.PathLike) -> Any:
         raise ModelError(f"Cannot read {os.fspath(path)}: {what}.")
     _require_modest(path)
     try:
-        return keras.saving.load_model(path, compile=False)
+        with limited_weights(os.fspath(path)):
+            return keras.saving.load_model(path, compile=False)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(
             f"{os.fspath(path)} is not a readable Keras model: {first_line(error)}"
@@ -54,22 +73,40 @@ def _require_modest(path: str | os.PathLike) -> None:
     """Refuses a small file that unpacks to all of the memory, before anything is unpacked."""
     import h5py
 
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # More than this of a member is never read, whatever it really holds.
-            unpacked_bytes = sum(member.file_size for member in archive.infolist())
-            if unpacked_bytes <= LARGEST_BYTES:
-                with archive.open(WEIGHTS_FILE) as member, h5py.File(member, "r") as weights:
-                    # HDF5 packs on its own.
-                    unpacked_bytes = _array_bytes(weights)
-    # What else is wrong with the file, Keras says.
-    except (OSError, KeyError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
-        return
-    if unpacked_bytes > LARGEST_BYTES:
-        raise ModelError(
-            f"{os.fspath(path)} unpacks to {unpacked_bytes:,} bytes, more than the "
-            f"{LARGEST_BYTES:,} that a model for a microcontroller can need."
-        )
+    unpacked_bytes = config_bytes = layers = 0
+    with contextlib.suppress(*BROKEN), zipfile.ZipFile(path) as archive:
+        # More than this of a member is never read, whatever it really holds.
+        sizes = [(member.filename, member.file_size) for member in archive.infolist()]
+        unpacked_bytes = sum(size for _, size in sizes)
+        config_bytes = sum(size for name, size in sizes if name in DESCRIPTIONS)
+        if config_bytes <= LARGEST_CONFIG_BYTES:
+            with contextlib.suppress(*BROKEN):
+                layers = _layer_count(json.loads(archive.read(CONFIG_FILE)))
+        if unpacked_bytes <= LARGEST_BYTES:
+            with archive.open(WEIGHTS_FILE) as member, h5py.File(member, "r") as weights:
+                # HDF5 packs on its own.
+                unpacked_bytes = _array_bytes(weights)
+    for does, found, unit, most in (
+        ("unpacks to", unpacked_bytes, "bytes", LARGEST_BYTES),
+        ("describes its layers in", config_bytes, "bytes", LARGEST_CONFIG_BYTES),
+        ("has", layers, "layers", LARGEST_LAYERS),
+    ):
+        if found > most:
+            raise ModelError(
+                f"{os.fspath(path)} {does} {found:,} {unit}, more than the {most:,} that a model "
+                "for a microcontroller can need."
+            )
+
+
+def _layer_count(config: Any) -> int:
+    """The layers that a configuration lists, those of models inside it among them."""
+    if isinstance(config, list):
+        return sum(map(_layer_count, config))
+    if not isinstance(config, dict):
+        return 0
+    listed = config.get("layers")
+    own = len(listed) if isinstance(listed, list) else 0
+    return own + sum(map(_layer_count, config.values()))
 
 
 def _array_bytes(weights: Any) -> int:

@@ -39,6 +39,11 @@ class Item:
     bytes: int
     basis: str
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether it may take less than that."""
+        return "at most" in self.basis
+
 
 @dataclasses.dataclass(frozen=True)
 class BankUse:
@@ -63,6 +68,11 @@ class BankUse:
     def over_bytes(self) -> int:
         """The bytes by which the bank is exceeded, 0 if it is not."""
         return max(0, self.bytes - self.bank.bytes)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it may be exceeded by less, or not at all."""
+        return any(item.is_bound for item in self.items)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,11 +132,33 @@ class Budget:
         """Whether neither memory is exceeded."""
         return self.flash_over_bytes == 0 and self.ram_over_bytes == 0
 
+    def doubt(self) -> str:
+        """Says that a refusal rests on an upper bound, where it does.
+
+        Returns:
+            A sentence that names the memories that are exceeded; empty if none is, or if what is
+            known exactly exceeds one already.
+        """
+        known = dataclasses.replace(self, items=tuple(i for i in self.items if not i.is_bound))
+        if self.fits or not known.fits:
+            return ""
+        over = [
+            memory
+            for memory, over_bytes in (
+                ("flash", self.flash_over_bytes),
+                ("RAM", self.ram_over_bytes),
+            )
+            if over_bytes
+        ]
+        bound = "is an upper bound" if len(over) == 1 else "are upper bounds"
+        return f"Its {' and '.join(over)} {bound}, so that it may fit after all."
+
     def sentence(self) -> str:
         """The outcome in one line.
 
         Returns:
-            What is left of each memory, or by how much it is exceeded.
+            What is left of each memory, or by how much it is exceeded, and whether that rests on
+            an upper bound.
         """
         parts = []
         for memory, used, over, has in (
@@ -135,7 +167,7 @@ class Budget:
         ):
             state = f"over by {over:,}" if over else f"{has - used:,} to spare"
             parts.append(f"{memory} {used:,} of {has:,} bytes, {state}")
-        return f"{self.board.name}: {'; '.join(parts)}."
+        return f"{self.board.name}: {'; '.join(parts)}. {self.doubt()}".rstrip()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,11 +261,7 @@ def require_fit(
     result = budget(graph, board, predicted=predicted)
     result = dataclasses.replace(result, items=(*result.items, *more))
     if not result.fits:
-        doubt = ""
-        if not result.arena.is_exact and result.ram_over_bytes:
-            doubt = " Its RAM is an upper bound, so that it may fit after all."
-        message = f"{where} does not fit. {result.sentence()}{doubt}"
-        raise DoesNotFitError(message, result, graph)
+        raise DoesNotFitError(f"{where} does not fit. {result.sentence()}", result, graph)
     return result
 
 

@@ -22,7 +22,7 @@ from edge.errors import DoesNotFitError, EdgeError
 from edge.firmware.build import BuildError, Firmware
 from edge.firmware.image import build_image
 from edge.firmware.render import STACK_BYTES
-from edge.system.files import output_path, write_files
+from edge.system.files import output_folder, write_files
 from edge.tflite.graph import Graph
 
 if TYPE_CHECKING:
@@ -114,14 +114,13 @@ def build(
         >>> built.engine.state_bytes, built.firmware.weights_bytes
         (440, 1408)
     """
-    target = find_board(board)
+    target, folder = find_board(board), output_folder(out_dir)
     spelled = name_of(model, name)
     graph = read_model(model, representative_dataset)
     source = camera_for(graph, camera, camera_width, camera_height, preprocessing)
     if source is not None and is_frame:
         raise EdgeError("A camera's rows go into the model one by one: leave out the whole frame.")
     engine = compile_engine(graph, instruction_set(target), ram_bytes)
-    folder = output_path(out_dir)
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as temporary:
         work = pathlib.Path(temporary)
         with fitting(target, graph):

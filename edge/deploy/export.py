@@ -23,7 +23,7 @@ from edge.errors import EdgeError
 from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import NoArenaRuleError
 from edge.runtimes.tflm_operators import require_tflm_operators
-from edge.system.files import output_path, write_files
+from edge.system.files import output_folder, write_files
 from edge.tflite.graph import Graph
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def _export_tflm(
     texts = render(
         graph, board, fit.arena, labels=labels, camera=camera, extra_bytes=extra, name=name.snake
     )
-    folder = output_path(TFLM_FOLDER if out_dir is None else out_dir)
+    folder = output_folder(TFLM_FOLDER if out_dir is None else out_dir)
     if shape != "cmake":
         contents = tflm_contents(
             graph,
@@ -281,7 +281,7 @@ def _export_tflm(
 
 def _folder(out_dir: str | os.PathLike | None, shape: str, name: PackageName) -> pathlib.Path:
     default = name.camel if shape in ("arduino", "platformio") else name.snake
-    return output_path(default if out_dir is None else out_dir)
+    return output_folder(default if out_dir is None else out_dir)
 
 
 def _written(folder: pathlib.Path, texts: dict[str, str]) -> tuple[str, ...]:

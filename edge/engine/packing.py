@@ -173,10 +173,11 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
     padded = _padded(runs.reshape(len(runs), -1), 2, 8)
     pairs = padded.reshape(-1, 2, padded.shape[1] // 2, 2).transpose(0, 2, 3, 1)
     body = _as_words(pairs.reshape(len(pairs), -1))
-    heads = _in_blocks(headers, 2)
-    scratch = 4 * kernel.shape[1] + TILE_PIXELS * padded.shape[1] * 2 + run_bytes
-    dense = np.concatenate([heads, body], axis=1).reshape(-1)
-    sparse = _without_zero_blocks(heads, body)
+    biases = _padded(headers[:, :1], 2, 1).reshape(-1, 2)
+    scales = _padded(_dsp_scales(headers), 2, 1).reshape(-1, 4)
+    scratch = 4 * kernel.shape[1] + TILE_PIXELS * (padded.shape[1] * 2 + run_bytes)
+    dense = np.concatenate([biases, body, scales], axis=1).reshape(-1)
+    sparse = _without_zero_blocks(biases, body, scales)
     # The sparse loop takes three instructions more for each block: only fewer words pay.
     if len(sparse) < len(dense):
         return _scratch_kernel("conv_sparse_dsp", "conv_sparse_dsp.c", sparse, scratch)
@@ -252,15 +253,20 @@ def _in_lanes(headers: np.ndarray, lanes: int) -> np.ndarray:
     return table
 
 
-def _without_zero_blocks(heads: np.ndarray, body: np.ndarray) -> np.ndarray:
+def _without_zero_blocks(biases: np.ndarray, body: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Of two channels by eight taps each: how many are left, then the number and words of each."""
     parts = []
-    for head, words in zip(heads, body, strict=True):
+    for bias, words, scale in zip(biases, body, scales, strict=True):
         blocks = words.reshape(-1, BLOCK_WORDS)
         left = np.flatnonzero(blocks.any(axis=1))
         numbered = np.concatenate([left[:, None], blocks[left]], axis=1)
-        parts += [head, [len(left)], numbered.reshape(-1)]
+        parts += [[len(left)], bias, numbered.reshape(-1), scale]
     return np.concatenate(parts)
+
+
+def _dsp_scales(headers: np.ndarray) -> np.ndarray:
+    """Two words a channel, as SMMLAR and SMMLSR take the multiplier and the shift to the right."""
+    return np.stack([2 * headers[:, 1] - 2**32, -(2 ** (32 - headers[:, 2]))], axis=1)
 
 
 def _in_run_order(runs: np.ndarray) -> np.ndarray:
@@ -295,10 +301,14 @@ def _in_blocks(headers: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _shifts_right(headers: np.ndarray, taps: np.ndarray) -> bool:
-    """Whether the short requantization is exact: shifts of 1 to 23, sums below 2 ** 29."""
-    right = headers[:, 2]
+    """Whether the short requantization is exact: shifts of 1 to 23, sums below 2 ** 29.
+
+    A multiplier is at least a half, 2 ** 30: the kernels take it doubled, less 2 ** 32.
+    """
+    multiplier, right = headers[:, 1], headers[:, 2]
     largest = np.abs(headers[:, 0]) + 128 * np.abs(taps).sum(axis=1)
-    return bool(((right >= 1) & (right <= 23) & (largest < 2**29)).all())
+    is_short = (right >= 1) & (right <= 23) & (multiplier >= 2**30) & (largest < 2**29)
+    return bool(is_short.all())
 
 
 def _right(pair: tuple[int, int]) -> list[int]:

@@ -105,7 +105,7 @@ class Scheduler:
         fitting = [plan for plan in plans if plan.memory_bytes <= ram_bytes]
         if not fitting:
             raise InfeasibleError(
-                f"No schedule keeps within {ram_bytes:,} bytes; the smallest takes "
+                f"No schedule was found that keeps within {ram_bytes:,} bytes; the smallest takes "
                 f"{smallest.memory_bytes:,}."
             )
         return min(fitting, key=lambda plan: sum(s.copied_bytes for s in plan.segments))

@@ -75,7 +75,7 @@ def build_firmware(folder: pathlib.Path) -> Firmware:
     listing = _run(["arm-none-eabi-size", "-A", str(elf)])
     sections = dict(re.findall(r"^(\.\S+)\s+(\d+)\s", listing, re.M))
     symbols = _run(["arm-none-eabi-nm", "-S", str(elf)])
-    weights = re.search(r"^\S+ (\S+) \w \w+_weights$", symbols, re.M)
+    weights = re.search(r"^\S+ (\S+) \w \w+_weights_[0-9a-f]{8}$", symbols, re.M)
     if weights is None:
         raise BuildError(f"{elf} holds no model.")
     size = {name: int(count) for name, count in sections.items()}

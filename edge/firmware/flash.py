@@ -10,6 +10,7 @@ import struct
 
 from edge.catalog.boards import Board, find_board
 from edge.errors import EdgeError, MissingToolError
+from edge.system.files import output_path, read_file, write_to_drive
 from edge.system.subprocesses import run_tool
 
 UF2_BLOCK_BYTES = 256
@@ -139,7 +140,7 @@ def flash_plan(
     if board.flash_method in commands:
         return FlashPlan(commands[board.flash_method])
     if board.flash_method == "uf2" and board.uf2_family is not None:
-        return FlashPlan((), (binary, _drive(pathlib.Path(drives))))
+        return FlashPlan((), (binary, _drive(output_path(drives))))
     if board.flash_method == "none":
         raise EdgeError(
             f"{board.name} is emulated, it has no flash: keras-mobilenet run MODEL --board "
@@ -179,8 +180,8 @@ def program(plan: FlashPlan, board: str | Board) -> None:
                 f"{board.name} while you plug it in."
             )
         assert board.uf2_family is not None, "flash_plan copies only to boards that take UF2 files"
-        content = uf2(image.read_bytes(), board.flash[0].address, board.uf2_family)
-        (drive / image.with_suffix(".uf2").name).write_bytes(content)
+        content = uf2(read_file(image), board.flash[0].address, board.uf2_family)
+        write_to_drive(drive, image.with_suffix(".uf2").name, content)
         return
     tool = plan.command[0]
     if shutil.which(tool) is None:

@@ -107,6 +107,7 @@ def _bank(use: BankUse) -> dict[str, Any]:
         "bytes": use.bytes,
         "has": use.bank.bytes,
         "over": use.over_bytes,
+        "is_bound": use.is_bound,
         "share": use.bytes / use.bank.bytes,
         "limit": rounded(use.bank.bytes / full * 100),
         "items": [

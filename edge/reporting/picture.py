@@ -106,7 +106,7 @@ def _draw_budget(axes: Any, report: Report) -> None:
             left += width
         state = f"{use.bytes:,} of {use.bank.bytes:,}"
         if use.over_bytes:
-            state += f", over by {use.over_bytes:,}"
+            state += f", over by {'at most ' * use.is_bound}{use.over_bytes:,}"
         color = PEAK if use.over_bytes else INK
         axes.text(0, row - 0.36, state, fontsize=8, va="bottom", color=color)
     axes.axvline(100, color=INK, linewidth=1)

@@ -21,7 +21,7 @@ from edge.reporting.accuracy import measured_accuracy
 from edge.reporting.figures import Absent, Accuracy, LayerFigures, Report, Runtime
 from edge.reporting.memory import engine_memory, tflm_memory
 from edge.runtimes.tflm_operators import require_tflm_operators
-from edge.system.files import output_path, write_files
+from edge.system.files import output_file, write_files
 from edge.tflite.graph import Graph
 
 if TYPE_CHECKING:
@@ -73,12 +73,13 @@ def report(
     from edge.reporting.page import render_page
     from edge.reporting.picture import render_picture
 
+    paths = [output_file(path) for path in (out_file, picture) if path is not None]
+    if len({path.absolute() for path in paths}) < len(paths):
+        raise EdgeError(f"{paths[0]} cannot be both the page and the picture: name two files.")
     result = collect(model, board, float_model=float_model, data=data, name=name)
-    files = [(output_path(out_file), render_page(result).encode("utf-8"))]
-    if picture is not None:
-        path = output_path(picture)
-        files.append((path, render_picture(result, path.suffix)))
-    for path, content in files:
+    contents = [render_page(result).encode("utf-8")]
+    contents += [render_picture(result, path.suffix) for path in paths[1:]]
+    for path, content in zip(paths, contents, strict=True):
         write_files(path.parent, {path.name: content})
     return result
 

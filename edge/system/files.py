@@ -5,6 +5,10 @@ device, a pipe or a socket is not replaced by a file, and not written to either:
 or not there, which neither can be. A symbolic link is refused too, because replacing it would cut
 what somebody has tied, and writing through it would change a file in a place that the command does
 not name. The folders on the way may be links to folders. A folder's other files are left alone.
+
+A process that is killed by SIGKILL leaves a folder whose name begins with `.keras-mobilenet-`. The
+next one that writes to the same place removes it. If all files in it were ready, and some perhaps
+had taken their places, the others follow first.
 """
 
 from __future__ import annotations
@@ -19,11 +23,14 @@ from collections.abc import Iterable, Mapping
 
 from edge.errors import EdgeError
 from edge.system.signals import uninterrupted
-from edge.system.temporary import LockedFolder, remove_stale
+from edge.system.temporary import LockedFolder, each_stale, remove_stale
 
 PROBE_BYTES = 1 << 16
 STAGING_PREFIX = ".keras-mobilenet-"
 """The first letters of the folder in which files are made before they take their places."""
+
+READY_PREFIX = f"{STAGING_PREFIX}ready-"
+"""The same once all of them are made: if the process is killed now, the next one moves them."""
 
 
 def output_path(path: str | os.PathLike) -> pathlib.Path:
@@ -37,7 +44,7 @@ def output_path(path: str | os.PathLike) -> pathlib.Path:
         The path.
 
     Raises:
-        EdgeError: If it is empty.
+        EdgeError: If it is empty, or no path.
 
     Example:
         >>> output_path("")
@@ -46,7 +53,53 @@ def output_path(path: str | os.PathLike) -> pathlib.Path:
     """
     if not os.fspath(path):
         raise EdgeError("The path to write to is empty; for the current folder give a dot.")
+    if "\0" in os.fspath(path):
+        raise EdgeError("The path to write to has a null character in it; no path can.")
     return pathlib.Path(path)
+
+
+def output_file(path: str | os.PathLike) -> pathlib.Path:
+    """Makes the path of a file to write, and sees that it can be, before any work is done.
+
+    Args:
+        path: The path of the file.
+
+    Returns:
+        The path.
+
+    Raises:
+        EdgeError: If it is empty, or no file can be written there.
+
+    Example:
+        >>> output_file("/dev/null")
+        Traceback (most recent call last):
+        edge.errors.EdgeError: Cannot write to /dev: null is a device there, and not a file. ...
+    """
+    made = output_path(path)
+    require_writable(made.parent, [made.name])
+    return made
+
+
+def output_folder(path: str | os.PathLike) -> pathlib.Path:
+    """Makes the path of a folder to write to, and sees that it can be, before any work is done.
+
+    Args:
+        path: The path of the folder, which need not be there.
+
+    Returns:
+        The path.
+
+    Raises:
+        EdgeError: If it is empty, or no folder can be there.
+
+    Example:
+        >>> output_folder("/dev/null")
+        Traceback (most recent call last):
+        edge.errors.EdgeError: Cannot write to /dev/null: null is no folder. ...
+    """
+    made = output_path(path)
+    require_writable(made)
+    return made
 
 
 def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
@@ -70,9 +123,9 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
     made: list[pathlib.Path] = []
     try:
         _require_places(folder, contents)
-        remove_stale(folder, STAGING_PREFIX)
+        _end_killed_writes(folder)
         with uninterrupted():
-            made = _missing({(folder / name).parent for name in contents} | {folder})
+            made = _missing([folder])
             for path in made:
                 path.mkdir(exist_ok=True)
             # On the same file system as the folder, so that renaming cannot fail half way.
@@ -82,6 +135,11 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
             (staging.path / name).write_bytes(content)
         with uninterrupted():
             _require_places(folder, contents)
+            subfolders = _missing((folder / name).parent for name in contents)
+            made += subfolders
+            for path in subfolders:
+                path.mkdir(exist_ok=True)
+            staging.rename(READY_PREFIX + staging.path.name.removeprefix(STAGING_PREFIX))
             for name in contents:
                 os.replace(staging.path / name, folder / name)
             made = []
@@ -95,6 +153,43 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
                 # It was not created yet, or another process has put something into it.
                 with contextlib.suppress(OSError):
                     path.rmdir()
+
+
+def write_to_drive(folder: pathlib.Path, name: str, content: bytes) -> None:
+    """Writes a file to the drive of a boot loader, which knows no folders and no renaming.
+
+    What is refused is refused before anything is written; what cannot be written to its end is
+    removed.
+
+    Args:
+        folder: The drive.
+        name: The name of the file.
+        content: Its bytes.
+
+    Raises:
+        EdgeError: If the drive cannot be written or is too small, or the name leads to what is no
+            regular file.
+
+    Example:
+        >>> write_to_drive(pathlib.Path("."), "firmware.uf2", b"UF2")
+        >>> pathlib.Path("firmware.uf2").read_bytes()
+        b'UF2'
+    """
+    path = folder / name
+    made = False
+    try:
+        _require_places(folder, [name])
+        _require_room(folder, len(content))
+        made = not _is_there(path)
+        # Not through a link that has come in between, and not waiting for who reads a pipe.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+        with open(os.open(path, flags, 0o666), "wb") as file:
+            file.write(content)
+    except OSError as error:
+        if made:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise _refused(folder, error, "Is it the drive of the board?") from error
 
 
 def read_file(path: pathlib.Path) -> bytes:
@@ -137,13 +232,24 @@ def require_writable(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
     """
     try:
         _require_places(folder, names)
-        remove_stale(folder, STAGING_PREFIX)
+        _end_killed_writes(folder)
         nearest = next(path for path in (folder, *folder.parents) if _is_there(path))
         # A temporary file without a name leaves nothing behind, whatever happens.
         with tempfile.TemporaryFile(dir=nearest) as probe:
             probe.write(bytes(PROBE_BYTES))
     except OSError as error:
         raise _refused(folder, error) from error
+
+
+def _end_killed_writes(folder: pathlib.Path) -> None:
+    """Moves what a killed process had ready into place, and removes what it had not."""
+    for ready in each_stale(folder, READY_PREFIX):
+        names = [path.relative_to(ready) for path in ready.rglob("*") if path.is_file()]
+        with contextlib.suppress(OSError), uninterrupted():
+            _require_places(folder, map(str, names))
+            for name in names:
+                os.replace(ready / name, folder / name)
+    remove_stale(folder, STAGING_PREFIX)
 
 
 def _missing(folders: Iterable[pathlib.Path]) -> list[pathlib.Path]:
@@ -160,8 +266,9 @@ def _require_places(folder: pathlib.Path, names: Iterable[str]) -> None:
     """Checks what stands where files and the folders on the way to them shall be."""
     paths = [folder / name for name in names]
     for parent in {folder, *(path.parent for path in paths)}:
-        if _is_there(parent) and not parent.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"{parent.name or parent} is no folder")
+        nearest = next((path for path in (parent, *parent.parents) if _is_there(path)), parent)
+        if _is_there(nearest) and not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{nearest.name or nearest} is no folder")
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             mode = path.lstat().st_mode
@@ -174,13 +281,19 @@ def _require_places(folder: pathlib.Path, names: Iterable[str]) -> None:
                 raise OSError(errno.EINVAL, what)
 
 
+def _require_room(folder: pathlib.Path, byte_count: int) -> None:
+    free = os.statvfs(folder)
+    if byte_count > free.f_bavail * free.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _kind(mode: int) -> str:
     if stat.S_ISFIFO(mode):
         return "pipe"
     return "socket" if stat.S_ISSOCK(mode) else "device"
 
 
-def _refused(folder: pathlib.Path, error: OSError) -> EdgeError:
-    return EdgeError(
-        f"Cannot write to {folder}: {error.strerror or error}. Choose another output folder."
-    )
+def _refused(
+    folder: pathlib.Path, error: OSError, hint: str = "Choose another output folder."
+) -> EdgeError:
+    return EdgeError(f"Cannot write to {folder}: {error.strerror or error}. {hint}")

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from edge.errors import EdgeError
+from edge.system import supervisor
 from edge.system.signals import uninterrupted
 
 ERROR_FILE = "error.txt"
-KILL_SECONDS = 2.0
+SUPERVISOR = (sys.executable, "-I", "-S", supervisor.__file__)
 
 
 def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
-    """Runs a program to its end, and kills it with its children if this process is interrupted.
+    """Runs a program to its end, and kills it with its children if this process ends before.
 
     A compiler's driver starts children of its own. They form one process group, so that none keeps
     writing into a folder that is being removed, and Ctrl-C in a terminal reaches only this process.
+    `edge/system/supervisor.py` kills the group, also if this process is killed itself.
 
     Args:
         command: The program and its arguments.
@@ -44,37 +45,33 @@ def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProc
     sent = options.pop("input", None)
     options.setdefault("stdin", subprocess.DEVNULL if sent is None else subprocess.PIPE)
     process = None
+    ours, theirs = socket.socketpair()
     # The temporary files of a killed compiler are removed with this folder.
-    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as scratch:
+    with ours, theirs, tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as scratch:
         environment = (options.pop("env", None) or os.environ) | {"TMPDIR": scratch}
         try:
             with uninterrupted():
                 process = subprocess.Popen(
-                    command,
+                    [*SUPERVISOR, str(theirs.fileno()), *map(os.fspath, command)],
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     process_group=0,
+                    pass_fds=[theirs.fileno()],
                     env=environment,
                     **options,
                 )
+                theirs.close()
             stdout, stderr = process.communicate(sent)
         except BaseException:
             with uninterrupted():
+                # The supervisor kills the program and its children, and ends.
+                ours.close()
                 if process is not None:
-                    _kill_group(process)
+                    process.wait()
             raise
+        if process.returncode == supervisor.NOT_STARTED and (number := ours.recv(16)):
+            raise OSError(int(number), os.strerror(int(number)), os.fspath(command[0]))
     return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
-
-
-def _kill_group(process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + KILL_SECONDS
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        # This process cannot wait for grandchildren, so it asks whether the group is gone.
-        while time.monotonic() < deadline:
-            os.killpg(process.pid, 0)
-            time.sleep(0.01)
 
 
 def run_child(module: str, folder: pathlib.Path, failure: type[EdgeError], what: str) -> str:

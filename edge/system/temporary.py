@@ -13,6 +13,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 from edge.errors import EdgeError
 
@@ -55,6 +56,14 @@ class LockedFolder:
             os.close(self._descriptor)
         raise EdgeError(f"Cannot keep a temporary folder in {parent}: another process removes it.")
 
+    def rename(self, name: str) -> None:
+        """Gives the folder another name in the same place, at once.
+
+        Args:
+            name: The new name.
+        """
+        self.path = self.path.rename(self.path.with_name(name))
+
     def remove(self) -> None:
         """Removes the folder with all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -77,19 +86,38 @@ def remove_stale(parent: pathlib.Path, prefix: str) -> None:
         >>> os.listdir()
         []
     """
-    with contextlib.suppress(OSError):
-        for name in os.listdir(parent):
-            if name.startswith(prefix):
-                with contextlib.suppress(OSError):
-                    _remove_if_stale(parent / name)
+    for _ in each_stale(parent, prefix):
+        pass
 
 
-def _remove_if_stale(path: pathlib.Path) -> None:
-    # A link is not followed: it may lead to what is not ours.
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+def each_stale(parent: pathlib.Path, prefix: str) -> Iterator[pathlib.Path]:
+    """Finds what killed processes of this user left behind, and removes each after a look at it.
+
+    Args:
+        parent: The folder that holds the temporary folders; it may be missing.
+        prefix: The first letters of their names.
+
+    Yields:
+        The path of a stale folder, which no other process takes meanwhile.
+
+    Example:
+        >>> pathlib.Path(".new-left").mkdir()
+        >>> [path.name for path in each_stale(pathlib.Path("."), ".new-")], os.listdir()
+        (['.new-left'], [])
+    """
     try:
-        if os.fstat(descriptor).st_uid == os.geteuid():
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-    finally:
-        os.close(descriptor)
+        names = [name for name in os.listdir(parent) if name.startswith(prefix)]
+    except OSError:
+        return
+    for name in names:
+        with contextlib.suppress(OSError):
+            # A link is not followed: it may lead to what is not ours.
+            path = parent / name
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if os.fstat(descriptor).st_uid == os.geteuid():
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    yield path
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(descriptor)

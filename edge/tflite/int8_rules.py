@@ -166,6 +166,12 @@ def _require_softmax(graph: Graph, op: Operator) -> None:
     beta = op.options.get("beta", 1.0)
     if not (math.isfinite(beta) and beta > 0):
         raise ValueError(f"has a beta of {beta}, which must be positive")
+    if beta * scale_of(graph.tensors[op.inputs[0]]) * 2**26 <= 1:
+        # TFLite's kernels, large and small, abort.
+        raise ValueError(
+            f"has a beta of {beta:.3g} at an input of scale "
+            f"{scale_of(graph.tensors[op.inputs[0]]):.3g}, which makes all its outputs equal"
+        )
     output = graph.tensors[op.outputs[0]]
     scale, points = scale_of(output), output.quantization and output.quantization.zero_points
     if abs(scale * 256 - 1) > 1e-3 or points != (-128,):

@@ -18,6 +18,8 @@ from edge.tflite.validate import check_graph
 
 FILE_IDENTIFIER = b"TFL3"
 OFFLINE_PLAN_NAME = b"OfflineMemoryAllocation"
+LONGEST_PATH = 80
+"""The characters of a path in a message that says more than that it cannot be read."""
 MOST_TENSORS = 10_000
 MOST_BYTES = 2**31 - 1
 """The largest tensor: TFLite Micro counts in 32 bits. Beyond either limit, a file is damaged or not
@@ -87,13 +89,13 @@ def _content(model: str | os.PathLike | bytes) -> tuple[bytes, str]:
     if isinstance(model, bytes):
         return model, "The model"
     path = pathlib.Path(model)
-    where = readable(str(path), 80)
     try:
-        return read_file(path), where
-    except OSError as error:
-        raise ModelError(f"Cannot read {where}: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise ModelError(f"Cannot read {where}: {error}.") from error
+        return read_file(path), readable(str(path), LONGEST_PATH)
+    except (OSError, ValueError) as error:
+        # Little else is said, so that the whole path has room.
+        said = getattr(error, "strerror", None) or error
+        message = f"Cannot read {readable(str(path), 2 * LONGEST_PATH)}: {said}."
+        raise ModelError(message) from error
 
 
 def _parse(content: bytes, where: str) -> Graph:

@@ -232,12 +232,18 @@ def _run_tfmot(technique: str, model: keras.Model, data, options: dict):
         (folder / "job.json").write_text(json.dumps(job), "utf-8")
         np.savez(folder / "data.npz", inputs=data[0], labels=data[1])
         np.savez(folder / "weights.npz", **_weights(plain))
-        done = subprocess.run(
-            [sys.executable, str(CHILD), str(folder)],
-            capture_output=True,
-            text=True,
-            env=os.environ | {"TF_USE_LEGACY_KERAS": "1"},
-        )
+        child_end, our_end = os.pipe()
+        try:
+            done = subprocess.run(
+                [sys.executable, str(CHILD), str(folder), str(child_end)],
+                capture_output=True,
+                text=True,
+                env=os.environ | {"TF_USE_LEGACY_KERAS": "1"},
+                pass_fds=[child_end],
+            )
+        finally:
+            os.close(child_end)
+            os.close(our_end)
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise TfmotError(f"TF-MOT could not {technique} model {model.name!r}: {last}")

@@ -1,6 +1,7 @@
-"""TF-MOT's side of the bridge, under tf_keras: `python tfmot_child.py FOLDER`.
+"""TF-MOT's side of the bridge, under tf_keras: `python tfmot_child.py FOLDER PIPE`.
 
-It is run as a file: the package around it would load Keras 3.
+It is run as a file: the package around it would load Keras 3. It ends with the process that started
+it, however that one ends: the kernel then closes the other end of the pipe.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import os
 import pathlib
 import sys
+import threading
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -128,5 +130,12 @@ def _weights_of(model: tf_keras.Model, job: dict) -> dict[str, np.ndarray]:
     }
 
 
+def _end_with_parent(pipe: int) -> None:
+    """Waits until nobody holds the other end of a pipe."""
+    os.read(pipe, 1)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, args=(int(sys.argv[2]),), daemon=True).start()
     main(pathlib.Path(sys.argv[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -259,6 +260,9 @@ def render_camera(
             _lines([f"{value}," for value in table], 16) for table in camera.values.tolist()
         ],
     }
+    texts = [value for key, value in values.items() if key not in ("camera", "preprocessing")]
+    frame = (camera.camera_format, camera.width, camera.height)
+    values["digest"] = hashlib.sha256(repr((frame, texts)).encode()).hexdigest()[:8]
     return {
         named(file, name): template("edge.emit.camera", file, name).render(values) for file in FILES
     }

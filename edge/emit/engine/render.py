@@ -46,7 +46,7 @@ def render_engine(engine: Engine, name: str = DEFAULT_NAME) -> dict[str, str]:
         >>> sorted(render_engine(compile_engine(graph, "dsp")))[:4]
         ['conv.c', 'conv_dsp.c', 'conv_dsp_tiles.h', 'depthwise_dsp.c']
     """
-    shared = {"choices": [_choice(engine, "")], "guard": ""}
+    shared = {"choices": [_choice(engine, "")], "guard": "", "digest": engines_digest([engine])}
     values = _values(engine, name) | shared
     files = {
         named(file, name): template("edge.emit.engine", file, name).render(values)
@@ -75,7 +75,8 @@ def render_engines(engines: Mapping[str, Engine], name: str = DEFAULT_NAME) -> d
         (engine,) = engines.values()
         return render_engine(engine, name)
     ordered = [key for key in CONDITIONS if key in engines] + ["portable"]
-    shared = {"choices": [_choice(engines[key], key) for key in ordered]}
+    choices = [_choice(engines[key], key) for key in ordered]
+    shared = {"choices": choices, "digest": engines_digest(engines.values())}
     files = {}
     for key in ordered:
         values = _values(engines[key], name) | shared
@@ -139,6 +140,27 @@ def kernel_version() -> str:
     """
     content = b"\0".join(path.read_bytes() for path in sorted(KERNEL_FOLDER.glob("*.[ch]")))
     return hashlib.sha256(content).hexdigest()[:8]
+
+
+def engines_digest(engines: Iterable[Engine]) -> str:
+    """What tells a compiled model from another one, which may have its name.
+
+    Args:
+        engines: The engines of a model, in any order.
+
+    Returns:
+        Eight hexadecimal digits, which any change of state, schedule or weights changes.
+
+    Example:
+        >>> from edge.engine.compile import compile_engine
+        >>> plain, fast = (compile_engine(graph, each) for each in ("portable", "dsp"))
+        >>> engines_digest([plain]) == engines_digest([fast])
+        False
+    """
+    each = sorted(
+        hashlib.sha256(repr(_values(engine, DEFAULT_NAME)).encode()).digest() for engine in engines
+    )
+    return hashlib.sha256(b"".join(each)).hexdigest()[:8]
 
 
 def _choice(engine: Engine, name: str) -> dict[str, object]:

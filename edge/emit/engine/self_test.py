@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.emit.c_text import DEFAULT_NAME, named, template
-from edge.emit.engine.render import BANNER
+from edge.emit.engine.render import BANNER, engines_digest
 from edge.engine.compile import Engine
 from edge.tflite.reference import run_reference
 
@@ -19,7 +19,10 @@ FILES = ("model_self_test.h", "model_self_test.c")
 
 
 def render_self_test(
-    engine: Engine, camera: Camera | None = None, name: str = DEFAULT_NAME
+    engine: Engine,
+    camera: Camera | None = None,
+    name: str = DEFAULT_NAME,
+    digest: str | None = None,
 ) -> dict[str, str]:
     """Renders the self-test of a model.
 
@@ -27,6 +30,7 @@ def render_self_test(
         engine: The model's engine, for any instruction set.
         camera: If given, the image is a frame of it.
         name: The name of the model, in small letters, digits and underscores.
+        digest: What `engines_digest` says of all engines that come along; of this one if None.
 
     Returns:
         Text by file name: `model_self_test.h` makes the image and has the output,
@@ -38,7 +42,8 @@ def render_self_test(
         ['model_self_test.c', 'model_self_test.h']
     """
     outputs = _self_test_output(engine, camera)
-    values = {"banner": BANNER, "seed": SELF_TEST_SEED, "outputs": outputs}
+    own = engines_digest([engine]) if digest is None else digest
+    values = {"banner": BANNER, "seed": SELF_TEST_SEED, "outputs": outputs, "digest": own}
     return {
         named(file, name): template("edge.emit.engine", file, name).render(values) for file in FILES
     }

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from edge.emit.c_text import DEFAULT_NAME, named
-from edge.emit.engine.render import render_engines
+from edge.emit.engine.render import engines_digest, render_engines
 from edge.emit.engine.self_test import render_self_test
 from edge.engine.compile import Engine
 from edge.tflite.graph import Graph
@@ -56,7 +56,8 @@ def engine_contents(engines: Mapping[str, Engine], name: str = DEFAULT_NAME) -> 
     weights_bytes = max(each.weights_bytes for each in engines.values())
     return Contents(
         runtime="engine",
-        sources=render_engines(engines, name) | render_self_test(engine, name=name),
+        sources=render_engines(engines, name)
+        | render_self_test(engine, name=name, digest=engines_digest(engines.values())),
         public_headers=tuple(named(file, name) for file in ENGINE_HEADERS),
         values=_model_values(network.graph)
         | {

@@ -116,6 +116,7 @@ def _model_values(graph: Graph) -> dict[str, object]:
     return {
         "byte_count": graph.model_bytes,
         "sha256": graph.sha256,
+        "digest": graph.sha256[:8],
         "rows": _rows(graph.content),
         "methods": [resolver_method(name) for name in graph.op_names()],
         "input_shape": graph.input.shape,

@@ -32,7 +32,7 @@ BUDGET = """
 board fits arena_bytes arena_is_exact flash_bytes flash_over_bytes ram_bytes ram_over_bytes
 items[].memory items[].what items[].bytes items[].basis
 banks[].memory banks[].name banks[].bytes banks[].used_bytes banks[].items[]
-unmeasured_operators[]
+unmeasured_operators[] doubt
 """
 CAMERA = """
 camera.format camera.width camera.height camera.state_bytes camera.row_bytes camera.tables_bytes

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from edge.catalog.boards import find_board
@@ -54,6 +55,59 @@ def test_a_misfit_says_by_how_much(graph):
     assert error.value.exit_code == 2
     assert "flash 420,206 of 262,144 bytes, over by 158,062" in str(error.value)
     assert "RAM 102,572 of 32,768 bytes, over by 69,804" in str(error.value)
+
+
+# A refusal that rests on an upper bound says so; one that is certain does not.
+
+DOUBTED_RAM = "Its RAM is an upper bound, so that it may fit after all."
+
+
+@pytest.fixture(scope="module")
+def squeezed():
+    """SqueezeNet's fire module: its CONCATENATION has no rule, so that its arena is measured."""
+    import keras
+    from keras import layers
+
+    import edge
+
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 1, activation="relu")(inputs)
+    branches = [layers.Conv2D(8, size, padding="same", activation="relu")(x) for size in (1, 3)]
+    x = layers.GlobalAveragePooling2D()(layers.Concatenate()(branches))
+    samples = np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 3)).astype("float32")
+    return read_graph(edge.convert(keras.Model(inputs, layers.Dense(2)(x)), samples))
+
+
+def test_a_network_with_a_concatenation_may_fit_after_all(squeezed):
+    use = budget(squeezed, find_board("nucleo-f446re"))
+    assert not use.arena.is_exact
+    assert use.doubt() == ""
+    with pytest.raises(DoesNotFitError) as error:
+        require_fit(squeezed, board_with(use.ram_bytes - 1))
+    assert str(error.value).endswith(f"over by 1. {DOUBTED_RAM}")
+    assert any(bank.is_bound and bank.over_bytes for bank in error.value.budget.bank_uses())
+
+
+def test_what_is_known_exactly_leaves_no_doubt(squeezed):
+    """The margin alone is more than the RAM, or the model more than the flash."""
+    board = find_board("nucleo-f446re")
+    assert budget(squeezed, board, 0, board.ram_bytes).doubt() == ""
+    bank = dataclasses.replace(board.flash[0], bytes=squeezed.model_bytes - 1)
+    tiny = dataclasses.replace(board_with(16), flash=(bank,))
+    assert budget(squeezed, tiny).doubt() == ""
+
+
+def test_the_code_is_an_upper_bound_too(graph):
+    board = find_board("nucleo-f446re")
+    needed = budget(graph, board).flash_bytes
+    bank = dataclasses.replace(board.flash[0], bytes=needed - 1)
+    use = budget(graph, dataclasses.replace(board, flash=(bank,)))
+    assert use.sentence().endswith("Its flash is an upper bound, so that it may fit after all.")
+
+
+def test_an_exact_arena_leaves_no_doubt(graph):
+    needed = budget(graph, find_board("nucleo-f446re")).ram_bytes
+    assert budget(graph, board_with(needed - 1)).doubt() == ""
 
 
 def test_what_would_fit_does_fit(graph):

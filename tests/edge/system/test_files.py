@@ -97,40 +97,7 @@ def test_the_empty_path_is_refused_and_a_dot_is_not():
     assert output_path(".") == pathlib.Path(".")
 
 
-# Every command that writes, on each of these.
-
-WRITERS = {
-    "export": "export model.tflite -o {}",
-    "build": "build model.tflite -o {}",
-    "plan": "plan model.tflite -o {}",
-    "report": "report model.tflite -o {}",
-    "report --png": "report model.tflite -o new.html --png {}.png",
-    "inspect": "inspect model.tflite --plot {}.png",
-    "fit": "fit model.tflite --plot {}.png",
-    "stream": "stream model.tflite --plot {}.png",
-    "train": "train -o {}.keras",
-    "search": "search -o {}",
-    "demo": "demo -o {}",
-}
-
-
-def call(folder, command):
-    return subprocess.run(
-        [sys.executable, "-m", "edge", *command],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-
-
-def assert_refused(done, word):
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: ")
-    assert done.stderr.count("\n") == 1
-    assert len(done.stderr) <= 300
-    assert word in done.stderr
+# What a killed process leaves.
 
 
 @pytest.fixture
@@ -139,30 +106,6 @@ def place(tmp_path):
 
     (tmp_path / "model.tflite").write_bytes(small_tflite())
     return tmp_path
-
-
-@pytest.mark.parametrize("writer", WRITERS)
-def test_a_command_replaces_no_pipe_and_no_device(arm_compiler, place, writer):
-    name = "taken" + pathlib.Path(WRITERS[writer].split()[-1]).suffix
-    device = pathlib.Path("/dev/null") if os.geteuid() == 0 and name == "taken" else None
-    os.mkfifo(place / name)
-    before = state(place)
-    command = WRITERS[writer].format("taken").split()
-    assert_refused(call(place, command), "taken")
-    assert state(place) == before
-    if device is not None:
-        assert_refused(call(place, WRITERS[writer].format(device).split()), "null")
-        assert stat.S_ISCHR(device.lstat().st_mode)
-
-
-@pytest.mark.parametrize("writer", [w for w in WRITERS if WRITERS[w].endswith(" {}")])
-def test_a_command_refuses_the_empty_path(place, writer):
-    before = state(place)
-    assert_refused(call(place, [*WRITERS[writer].split()[:-1], ""]), "empty")
-    assert state(place) == before
-
-
-# What a killed process leaves.
 
 
 def test_a_folder_of_a_living_process_is_not_stale(tmp_path):
@@ -202,6 +145,60 @@ def test_the_next_run_removes_what_a_killed_writer_left(tmp_path):
     assert list(tmp_path.glob(f"{STAGING_PREFIX}*"))
     require_writable(tmp_path)
     assert not list(tmp_path.glob(f"{STAGING_PREFIX}*"))
+
+
+WRITER_KILLED_AT_A_STEP = """
+import os, pathlib, signal, sys
+from edge.system import files
+
+calls = iter(range(100))
+
+def killing(function):
+    def called(*arguments, **options):
+        if next(calls) == int(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return called
+
+os.replace = killing(os.replace)
+for name in ("mkdir", "write_bytes", "rename"):
+    setattr(pathlib.Path, name, killing(getattr(pathlib.Path, name)))
+new = {name: b"new" for name in ("a", "sub/b", "sub/deep/c")}
+files.write_files(pathlib.Path("out"), new)
+"""
+
+
+def contents_of(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("has_earlier", [False, True])
+def test_a_writer_killed_at_any_step_leaves_all_or_none(tmp_path, has_earlier):
+    """After the next one, which ends what was begun: no mixture of the earlier and the new."""
+    names = ("a", "sub/b", "sub/deep/c")
+    outcomes = []
+    for step in range(100):
+        place = tmp_path / str(step)
+        out = place / "out"
+        if has_earlier:
+            (out / "sub/deep").mkdir(parents=True)
+            for name in names:
+                (out / name).write_bytes(b"old")
+        place.mkdir(exist_ok=True)
+        command = [sys.executable, "-c", WRITER_KILLED_AT_A_STEP, str(step)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        code = subprocess.run(command, cwd=place, env=environment).returncode
+        assert code in (0, -signal.SIGKILL)
+        require_writable(out)
+        found = contents_of(out)
+        assert found in (dict.fromkeys(names, b"new"), dict.fromkeys(names, b"old"), {})
+        assert bool(found) or not has_earlier
+        outcomes.append(b"new" in found.values())
+        if code == 0:
+            break
+    assert outcomes == sorted(outcomes), "from some step on it is the new one"
+    assert outcomes.count(True) >= 1 + len(names), "once all is made, all of it comes"
+    assert outcomes.count(False) >= 1 + len(names)
 
 
 def test_the_next_run_removes_the_temporary_files_of_a_killed_one(place):

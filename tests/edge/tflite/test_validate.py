@@ -8,8 +8,12 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from networks import small_tflite
 
+import edge
+from edge.catalog.boards import find_board
 from edge.converter.model_source import read_model
-from edge.errors import ModelError
+from edge.deploy.verify import random_inputs
+from edge.deploy.verify_engine import run_emulated
+from edge.errors import EdgeError, ModelError
 from edge.tflite.reader import read_graph
 from edge.tflite.reference import run_reference
 from edge.tflite.writer import pack, unpack
@@ -62,6 +66,32 @@ def test_a_file_of_others_passes_or_is_refused_in_one_line(name, shared_data):
 def test_the_table_names_every_file_that_is_there(shared_data):
     files = [*shared_data.glob("faults/*.tflite"), *shared_data.glob("models/public/*.tflite")]
     assert {str(path.relative_to(shared_data)) for path in files} <= FILES.keys()
+
+
+NO_LITERT = "faults/dense1000.tflite"
+"""LiteRT's SOFTMAX aborts at 512 equal logits."""
+NO_KERNEL = {"models/public/mcunet_vww.tflite": "TRANSPOSE"}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", [name for name in FILES if FILES[name] is RUNS])
+def test_what_passes_gives_the_bytes_of_litert_on_every_core(name, shared_data, arm_compiler, qemu):
+    path = shared_data / name
+    if not path.is_file():
+        pytest.skip(f"{path} is absent")
+    graph = read_model(path)
+    if name in NO_KERNEL:
+        with pytest.raises(EdgeError, match=f"has no kernel for {NO_KERNEL[name]}"):
+            edge.verify_engine(graph)
+        assert edge.verify(graph, count=5).is_equal
+    elif name == NO_LITERT:
+        inputs = random_inputs(graph, 3, 0)
+        expected = run_reference(graph, inputs)
+        for board in ("mps2-an386", "mps3-an547"):
+            emulation, _ = run_emulated(graph, find_board(board), inputs)
+            np.testing.assert_array_equal(emulation.outputs, expected)
+    else:
+        assert edge.verify_engine(graph, count=3).is_equal
 
 
 def test_the_axis_of_a_bias_is_mended_for_litert(shared_data):
@@ -192,6 +222,7 @@ WRONG = {
     "no axes": (inputs(MEAN, lambda i: i.pop()), "has 1 inputs, not 2"),
     "computed axes": (computed(MEAN, 1), "takes axes or sizes from tensor"),
     "bias of int64": (bias_of_int64, "constant bias of int64"),
+    "beta of nothing": (option(SOFTMAX, "beta", 1e-20), "makes all its outputs equal"),
     "beta infinite": (option(SOFTMAX, "beta", float("inf")), "beta of inf"),
     "beta negative": (option(SOFTMAX, "beta", -1.0), "beta of -1"),
     "stride 0": (option(CONV, "strideH", 0), "has stride"),

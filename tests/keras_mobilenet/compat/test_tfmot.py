@@ -1,5 +1,9 @@
 """TF-MOT is the oracle: same weights, same ranges, same int8; each difference has a name."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ from keras import layers
 import edge
 import keras_mobilenet
 from edge.tflite.reader import read_graph
-from keras_mobilenet.compat.tfmot import tfmot_quantize
+from keras_mobilenet.compat.tfmot import CHILD, tfmot_quantize
 from keras_mobilenet.quantization.scheme import UnsupportedLayerError
 
 KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -22,13 +26,17 @@ def steps_of(tensor):
     return np.frombuffer(tensor.data.tobytes(), np.int8).reshape(tensor.shape).astype(int)
 
 
-@pytest.fixture(scope="module")
-def both(random_weights):
+@pytest.fixture(
+    scope="module",
+    params=[(32, 32, 3), pytest.param((33, 32, 3), marks=pytest.mark.exhaustive)],
+    ids=["even", "padded"],
+)
+def both(random_weights, request):
     """MobileNetV1 0.25 with one set of weights and ranges, converted by TF-MOT and by us."""
-    model = keras_mobilenet.MobileNetV1((32, 32, 3), 0.25, classes=4)
+    model = keras_mobilenet.MobileNetV1(request.param, 0.25, classes=4)
     model.set_weights(random_weights(model))
     rng = np.random.default_rng(0)
-    images = rng.uniform(-1, 1, (64, 32, 32, 3)).astype("float32")
+    images = rng.uniform(-1, 1, (64, *request.param)).astype("float32")
     quantized = tfmot_quantize(model, (images, rng.integers(0, 4, 64)))
     ours, theirs = edge.convert(quantized.model), quantized.tflite
     return quantized.model, read_graph(ours), read_graph(theirs)
@@ -92,3 +100,16 @@ def test_layer_without_a_counterpart_is_refused_by_name():
     model = keras.Model(inputs, layers.Flatten()(x))
     with pytest.raises(UnsupportedLayerError, match=r"'separable'.*no counterpart in the bridge"):
         tfmot_quantize(model, (np.zeros((2, 8, 8, 4)), np.zeros(2)))
+
+
+@pytest.mark.slow
+def test_the_process_of_tfmot_ends_with_the_one_that_started_it(tmp_path):
+    """It waits for a job that never comes, and nobody holds the other end of its pipe."""
+    os.mkfifo(tmp_path / "job.json")
+    child_end, our_end = os.pipe()
+    os.close(our_end)
+    command = [sys.executable, CHILD, tmp_path, str(child_end)]
+    done = subprocess.run(command, pass_fds=[child_end], capture_output=True, timeout=120)
+    os.close(child_end)
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr

@@ -16,9 +16,12 @@ from keras_mobilenet.pruning.channel_groups import ChannelGroups
 from keras_mobilenet.quantization.scheme import UnsupportedLayerError
 from keras_mobilenet.quantization.transform import untrained_ranges
 
+PADDED = (33, 32, 3)
+"""An even and an odd side: its blocks pad on their own, and the int8 file has PADs."""
 
-def ours():
-    return keras_mobilenet.MobileNetV1((32, 32, 3), 0.25, classes=4)
+
+def ours(shape=(32, 32, 3)):
+    return keras_mobilenet.MobileNetV1(shape, 0.25, classes=4)
 
 
 def fit(model, callbacks, epochs=4, count=32):
@@ -41,6 +44,7 @@ def fit(model, callbacks, epochs=4, count=32):
     ("name", "is_quantized"),
     [
         ("ours", False),
+        pytest.param("padded", True, marks=pytest.mark.exhaustive),
         ("mobilenet_v2", False),
         pytest.param("ds_cnn", True, marks=pytest.mark.exhaustive),
         ("resnet8", False),
@@ -48,7 +52,7 @@ def fit(model, callbacks, epochs=4, count=32):
     ],
 )
 def test_pruned_network_computes_the_same_at_half_the_macs(networks, name, is_quantized):
-    model = (networks | {"ours": ours})[name]()
+    model = (networks | {"ours": ours, "padded": lambda: ours(PADDED)})[name]()
     before = cost(model).mult_adds
     pruning = ChannelPruning(target_macs=0.5, end_epoch=2)
     qat = [keras_mobilenet.QuantizationAwareTraining(start_epoch=3)] if is_quantized else []
@@ -67,8 +71,9 @@ def test_pruned_network_computes_the_same_at_half_the_macs(networks, name, is_qu
         assert len(edge.convert(smaller)) < len(edge.convert(model))
 
 
-def test_channel_costs_are_those_of_the_cost_table():
-    model = ours()
+@pytest.mark.parametrize("shape", [(32, 32, 3), PADDED, (49, 66, 1)])
+def test_channel_costs_are_those_of_the_cost_table(shape):
+    model = ours(shape)
     channels = ChannelGroups(model)
     everything = np.ones(channels.count, bool)
     assert macs(channels, everything) == cost(model).mult_adds
@@ -76,14 +81,17 @@ def test_channel_costs_are_those_of_the_cost_table():
     assert flash_bytes(channels, everything) == cost(model).parameters + 4 * biases
 
 
-def test_ram_bytes_are_those_of_the_int8_graphs_tensors(random_weights):
+@pytest.mark.parametrize("shape", [(32, 32, 3), PADDED])
+def test_ram_bytes_are_those_of_the_int8_graphs_tensors(random_weights, shape):
     """The plan of the converted file counts the same bytes alive."""
-    model = ours()
+    model = ours(shape)
     model.set_weights(random_weights(model))
     channels = ChannelGroups(model)
     rng = np.random.default_rng(0)
-    tflite = edge.convert(model, rng.uniform(-1, 1, (4, 32, 32, 3)).astype("float32"))
-    buffers = activation_buffers(read_graph(tflite))
+    tflite = edge.convert(model, rng.uniform(-1, 1, (4, *shape)).astype("float32"))
+    graph = read_graph(tflite)
+    assert ("PAD" in graph.op_names()) == (shape == PADDED)
+    buffers = activation_buffers(graph)
     times = range(1 + max(buffer.last for buffer in buffers))
     alive = [sum(b.bytes for b in buffers if b.first <= t <= b.last) for t in times]
     assert max(ram_bytes(channels, np.ones(channels.count, bool))) == max(alive)

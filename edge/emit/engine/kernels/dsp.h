@@ -75,4 +75,16 @@ static inline int8_t dsp_requantize(int32_t sum, dsp_scale_t scale) {
   return (int8_t)result;
 }
 
+/* The same in assembly, for a sum in a register, in four steps.
+ *
+ * r2 is the multiplier doubled less 2^32, so that adding the sum in the upper word makes up for it:
+ * one instruction doubles and multiplies. r3 is -2^(32 - right): taken off, its product is the
+ * shift, rounded. r12 is the output's zero point. */
+/* clang-format off */
+#define DSP_MULTIPLY(sum) "smmlar r" #sum ", r" #sum ", r2, r" #sum "\n\t"
+#define DSP_AWAY(sum) "add r" #sum ", r" #sum ", r" #sum ", asr #31\n\t"
+#define DSP_SHIFT(sum) "smmlsr r" #sum ", r" #sum ", r3, r12\n\t"
+#define DSP_SATURATE(sum) "ssat r" #sum ", #8, r" #sum "\n\t"
+/* clang-format on */
+
 #endif

@@ -24,12 +24,6 @@ from keras_mobilenet.preprocessing.preprocessing import Preprocessing
 FOLDER = pathlib.Path(__file__).parent
 BOARD = "mps2-an386"
 CAMERA = {"camera": "rgb565", "camera_width": 160, "camera_height": 120}
-NAMES = (
-    "model_camera_start",
-    "model_camera_push_row",
-    "model_camera_next_row",
-    "model_camera_fill",
-)
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror")
 
 
@@ -79,10 +73,10 @@ def write_cases(folder, cameras, count):
         case = folder / f"case{n}"
         case.mkdir()
         for name, text in render_camera(camera, "engine").items():
-            (case / name).write_text(text)
-        renamed = "".join(f"#define {name} {name}_{n}\n" for name in NAMES)
+            # In place of the digest, which two equal cameras would share.
+            (case / name).write_text(re.sub(r"(#define (model_\w+) \2)_\w+", rf"\1_{n}", text))
         (folder / f"case{n}.c").write_text(
-            f"{renamed}#define CASE run_case{n}\n#define STATE_BYTES {camera.state_bytes}\n"
+            f"#define CASE run_case{n}\n#define STATE_BYTES {camera.state_bytes}\n"
             f'#include "case{n}/model_camera.c"\n#include "camera_case.h"\n'
         )
         calls.append(f"run_case{n}({count}U);")

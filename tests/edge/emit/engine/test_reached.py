@@ -68,7 +68,7 @@ def one_of_each():
     made.depthwise(1, (3, 3))
     made.depthwise(2, (2, 3))
     # Most pairs of channels are zeros, which the sparse kernel skips.
-    made.conv(20, (1, 1), dead_share=0.9)
+    made.conv(20, (1, 2), dead_share=0.9, dilation=(1, 2))
     # A multiplier of more than a half is the portable kernel's, on all cores.
     made.conv(4, (2, 2), quantization=Quantization((1e-5,), (3,), 0))
     made.depthwise(1, (2, 2), quantization=Quantization((1e-8,), (3,), 0))
@@ -79,7 +79,9 @@ def one_of_each():
     made.requantize()
     made.add(before)
     made.mean()
-    made.dense(5)
+    made.dense(6, quantization=Quantization((1e-5,), (3,), 0))
+    made.dense(22)
+    made.dense(7, "RELU")
     made.softmax()
     return made.graph()
 

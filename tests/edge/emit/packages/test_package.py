@@ -156,7 +156,8 @@ def test_the_core_chooses_the_kernels(
     core = ["arm-none-eabi-gcc", *core_flags(board), "-std=c11", "-ffunction-sections"]
     objects = compiled([*core, *flags, "-Wall", "-Wextra", "-Werror"], package.folder, tmp_path)
     symbols = run("arm-none-eabi-nm", *objects).decode()
-    assert re.findall(r"T person_detector_start(\w+)", symbols) == [f"_{kernels}"]
+    starts = re.findall(r"T person_detector_start_(\w+)_[0-9a-f]{8}$", symbols, re.M)
+    assert starts == [kernels]
     assert len(re.findall(r"R person_detector_weights", symbols)) == 1
     (tmp_path / "link.ld").write_text(link_script(board))
     main = (BOARD_FOLDER / "main.c").read_text()
@@ -193,7 +194,7 @@ def test_a_mixture_of_cores_does_not_link(arm_compiler, packaged, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert "undefined reference to `person_detector_start_portable'" in linked.stderr
+    assert "undefined reference to `person_detector_start_portable_" in linked.stderr
 
 
 def test_a_core_of_16_bits_is_told_so(host_compiler, packaged):
@@ -444,15 +445,18 @@ def test_platformio_examples_print_the_scores(
 @pytest.mark.parametrize(
     ("text", "camel", "snake"),
     [
-        ("vww_96_int8", "Vww96Int8", "vww_96_int8"),
-        ("Größe 2", "Groe2", "groe_2"),
-        ("3D net", "Model3DNet", "model_3d_net"),
+        ("vww_96_int8", "Vww_96Int8", "vww_96_int8"),
+        ("Größe 2", "Groe_2", "groe_2"),
+        ("3D net", "Model_3DNet", "model_3d_net"),
         ("arduino-thing", "ModelArduinoThing", "model_arduino_thing"),
         ("model", "Model", "model"),
         ("engine", "MyEngine", "my_engine"),
         ("conv", "MyConv", "my_conv"),
         ("main", "MyMain", "my_main"),
         ("string", "MyString", "my_string"),
+        ("Liquid Crystal", "MyLiquidCrystal", "my_liquid_crystal"),
+        ("aux", "MyAux", "my_aux"),
+        ("person_camera", "PersonCameraNet", "person_camera_net"),
         ("class", "Class", "class"),
         ("../../etc/passwd", "EtcPasswd", "etc_passwd"),
         ('a"; rm -rf $(HOME)\n', "ARmRfHOME", "a_rm_rf_home"),
@@ -474,7 +478,7 @@ def test_the_command_says_what_it_wrote(cli, vww, tmp_path):
     done = cli("export", vww, *options, "-o", tmp_path / "a")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["name"] == "Model7Seas"
+    assert report["name"] == "Model_7Seas"
     assert report["kernels"].keys() == {"portable"}
     for path in report["files"]:
         assert (tmp_path / "a" / path).is_file()

@@ -1,0 +1,1 @@
+"""Programs of several models, and what they are linked from."""
