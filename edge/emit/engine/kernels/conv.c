@@ -4,6 +4,13 @@
 /* What precedes a channel's weights: bias, multiplier, shift to the right. */
 #define HEADER_WORDS 3U
 
+/* gcc spends twice as many instructions on these cores, where only eight registers can hold bytes.
+ * The sums are in the other registers, which it leaves alone when it optimizes for size. */
+#if defined(ENGINE_SHORT_MULTIPLY) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__OPTIMIZE_SIZE__)
+#define FOUR_IN_ASSEMBLY
+#endif
+
 /* Adds the products of one pixel's bytes with the weights of two channels: `sums` is {xa, xb}. */
 static void add_two(const int8_t *x, const int8_t *a, const int8_t *b, uint32_t count,
                     int32_t sums[2]) {
@@ -25,8 +32,7 @@ static void add_four(const int8_t *x, const int8_t *y, const int8_t *a, const in
   int32_t xb = sums[1];
   int32_t ya = sums[2];
   int32_t yb = sums[3];
-#if defined(ENGINE_SHORT_MULTIPLY) && defined(__GNUC__)
-  /* A compiler spends twice as many instructions: only eight registers can hold bytes. */
+#ifdef FOUR_IN_ASSEMBLY
   int32_t n = -(int32_t)count;
   int32_t t;
   int32_t u;
@@ -68,21 +74,44 @@ static void add_four(const int8_t *x, const int8_t *y, const int8_t *a, const in
   sums[3] = yb;
 }
 
+#ifdef __GNUC__
+typedef uint32_t __attribute__((may_alias)) word_t;
+#endif
+
+/* Copies bytes, four at once where all lie on words; `step` 0 repeats the first one. */
+static void copy(const int8_t *from, uint32_t step, int8_t *to, uint32_t count) {
+  uint32_t done = 0U;
+#ifdef __GNUC__
+  if ((step == 1U) && ((((uintptr_t)from | (uintptr_t)to | count) & 3U) == 0U)) {
+    for (; done < count; done += 4U) {
+      *(word_t *)&to[done] = *(const word_t *)&from[done];
+    }
+  }
+#endif
+  for (; done < count; ++done) {
+    to[done] = *from;
+    from = &from[step];
+  }
+}
+
 /* Copies what lies under the window, the zero point where there is no image. */
 static void gather(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
                    int8_t *to) {
   const uint32_t channels = layer->channels;
+  const int32_t last = left + (((int32_t)layer->window_width - 1) * layer->dilation_width);
+  const uint32_t is_run =
+      ((left >= 0) && (last < (int32_t)layer->width) && (layer->dilation_width == 1U)) ? 1U : 0U;
+  const uint32_t pieces = (is_run != 0U) ? 1U : layer->window_width;
+  const uint32_t piece = (is_run != 0U) ? (layer->window_width * channels) : channels;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     int32_t at = left;
-    for (uint32_t x = 0U; x < layer->window_width; ++x) {
-      const uint32_t is_inside =
-          ((lines[y] != NULL) && (at >= 0) && (at < (int32_t)layer->width)) ? 1U : 0U;
-      const int8_t *from =
-          (is_inside != 0U) ? &lines[y][(uint32_t)at * channels] : &layer->zero_point;
-      for (const int8_t *const end = &to[channels]; to != end; ++to) {
-        *to = *from;
-        from = &from[is_inside];
+    for (uint32_t x = 0U; x < pieces; ++x) {
+      if ((lines[y] != NULL) && (at >= 0) && (at < (int32_t)layer->width)) {
+        copy(&lines[y][(uint32_t)at * channels], 1U, to, piece);
+      } else {
+        copy(&layer->zero_point, 0U, to, piece);
       }
+      to = &to[piece];
       at += (int32_t)layer->dilation_width;
     }
   }

@@ -132,7 +132,13 @@ static inline int32_t engine_requantize(int32_t value, int32_t multiplier, int32
 
 /* Adds the output's zero point, and saturates to int8: `engine_clamp_row` does the rest. */
 static inline int8_t engine_saturated_output(int32_t value, int32_t zero_point) {
-  return (int8_t)engine_clamp(engine_sum(value, zero_point), -128, 127);
+  const int32_t sum = engine_sum(value, zero_point);
+#ifdef ENGINE_SHORT_MULTIPLY
+  /* No core that has this saturates in one instruction; most sums are bytes already. */
+  return ((int8_t)sum == sum) ? (int8_t)sum : (int8_t)((sum < 0) ? -128 : 127);
+#else
+  return (int8_t)engine_clamp(sum, -128, 127);
+#endif
 }
 
 /* FULLY_CONNECTED rounds once, ties away from zero, unlike a convolution: so does LiteRT. */
