@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "53ab1efaf90b3a43",
-    "engine: dsp": "98eba898adb79f04",
-    "engine: mve": "831a54d0c8b0ef8b",
+    "engine: portable": "911dc11f7371b164",
+    "engine: dsp": "2e7f0418a92ee6bb",
+    "engine: mve": "bd8eb3c954ca1642",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "0c212f9c5edbd289",
 }

@@ -25,6 +25,13 @@
 #define ENGINE_SHORT_MULTIPLY
 #endif
 
+/* A function that is long there: called, it has the few registers to itself. */
+#if defined(ENGINE_SHORT_MULTIPLY) && defined(__GNUC__)
+#define ENGINE_LONG static __attribute__((noinline, unused))
+#else
+#define ENGINE_LONG static inline
+#endif
+
 /* What a layer is, as its kernel needs it. Sizes in elements, offsets in bytes. */
 typedef struct {
   uint16_t height;
@@ -121,7 +128,7 @@ static inline int32_t engine_divide_by_power(int32_t value, uint32_t exponent) {
 
 /* The multiplier is positive, so that its product is above INT32_MIN, and one less is no overflow.
  */
-static inline int32_t engine_requantize(int32_t value, int32_t multiplier, int32_t right_shift) {
+ENGINE_LONG int32_t engine_requantize(int32_t value, int32_t multiplier, int32_t right_shift) {
   if (right_shift <= 0) {
     return engine_high_multiply((int32_t)((uint32_t)value << (uint32_t)-right_shift), multiplier);
   }
