@@ -164,8 +164,10 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
     headers = _channel_words(network.graph, layer, taps)
     if instructions == "portable" or not _shifts_right(headers, taps):
         blocks = np.concatenate([headers, _as_words(taps)], axis=1)
-        # A pointer to each row of the window, of eight bytes on a computer.
-        scratch = 8 * kernel.shape[1]
+        # A pointer to each row of the window, of eight bytes on a computer, and copies of the
+        # windows of two pixels; one of a single pixel is read where it is.
+        patch = 0 if kernel.shape[1:3] == (1, 1) else taps.shape[1]
+        scratch = 8 * kernel.shape[1] + 2 * patch
         return _scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
     if instructions == "mve":
         return _conv_mve(kernel, headers)
@@ -203,8 +205,9 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1) and layer.stride[1] <= 2
     if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
         words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
-        scratch = 4 * kernel.shape[2]
-        return _scratch_kernel("depthwise", "conv.c", words, scratch)
+        # Pointers to the window's rows and to its taps, and a pixel of the zero point.
+        scratch = 8 * len(kernel) + 8 * flat.shape[1] + channels
+        return _scratch_kernel("depthwise", "depthwise.c", words, scratch)
     return _depthwise_dsp(network, layer, kernel, headers)
 
 
