@@ -57,20 +57,23 @@
 #define FIRST_1 TAPS_1
 
 /* What tile() below has on the stack. */
-#define X "[sp]"
-#define OUT "[sp, #4]"
-#define OUT_END "[sp, #8]"
-#define END "[sp, #48]"
-#define STRIDE "[sp, #52]"
-#define ZERO_POINT "[sp, #56]"
+#define ENTRY "[sp]"
+#define X "[sp, #4]"
+#define OUT "[sp, #8]"
+#define OUT_END "[sp, #12]"
+#define END "[sp, #52]"
+#define STRIDE "[sp, #56]"
+#define ZERO_POINT "[sp, #60]"
 
-/* Eight taps are unrolled. */
+/* Weights come in turns of eight taps; for four pixels two turns are unrolled, and an odd number of
+ * them enters in the middle. */
 #ifdef CONV_SPARSE
 #define COPY(a, b) "mov r" #a ", r4\n\tmov r" #b ", r8\n\t"
 #define COPY_4 COPY(7, 11) COPY_3
 #define COPY_3 COPY(6, 10) COPY_2
 #define COPY_2 COPY(5, 9)
 #define COPY_1
+#define START_TILE(n)
 #define SUMS(n)                                                                    \
   "ldm r0!, {r2, r4, r8}\n\tadd r3, r2, r2, lsl #2\n\tadd r3, r0, r3, lsl #2\n\t"  \
   "str r3, " END "\n\t" COPY_##n "cmp r2, #0\n\tbeq 4f\n"                                    \
@@ -78,9 +81,23 @@
   TAPS_##n TAPS_##n TAPS_##n TAPS_##n                                              \
   "ldr r2, " END "\n\tcmp r0, r2\n\tbne 2b\n4:\n\t"
 #else
+#define START_TILE(n) START_TILE_##n
+#define START_TILE_1
+#define START_TILE_2
+#define START_TILE_3
+#define START_TILE_4                                                               \
+  "ldr r2, " END "\n\tsub r2, r2, r1\n\tadr r3, 3f\n\ttst r2, #64\n\tbeq 6f\n\t"     \
+  "adr r3, 5f\n6:\n\torr r3, r3, #1\n\tstr r3, " ENTRY "\n"
+#define TURNS(n)                                                                   \
+  "b 3f\n2:\n\t" TAPS_##n "3:\n\t" TAPS_##n TAPS_##n TAPS_##n
+#define TURNS_1 TURNS(1)
+#define TURNS_2 TURNS(2)
+#define TURNS_3 TURNS(3)
+#define TURNS_4                                                                    \
+  "ldr pc, " ENTRY "\n2:\n\t" TAPS_4 "3:\n\t" TAPS_4 TAPS_4 TAPS_4                     \
+  TAPS_4 "5:\n\t" TAPS_4 TAPS_4 TAPS_4
 #define SUMS(n)                                                                    \
-  "ldrd r4, r8, [r0], #8\n\tldr r1, " X "\n\t" FIRST_##n "b 3f\n"                 \
-  "2:\n\t" TAPS_##n "3:\n\t" TAPS_##n TAPS_##n TAPS_##n                            \
+  "ldrd r4, r8, [r0], #8\n\tldr r1, " X "\n\t" FIRST_##n TURNS_##n                   \
   "ldr r2, " END "\n\tcmp r1, r2\n\tbne 2b\n\t"
 #endif
 
@@ -99,11 +116,11 @@
   EACH_##n(DSP_AWAY, a, b, c, d) EACH_##n(DSP_SHIFT, a, b, c, d)                   \
   EACH_##n(DSP_SATURATE, a, b, c, d) STORE_##n(a, b, c, d) "add r1, r1, #1\n\t"
 #define TILE(n)                                                                    \
-  __asm__("push {r1-r11, lr}\n1:\n\t" SUMS(n)                                      \
+  __asm__("push {r0-r11, lr}\n\t" START_TILE(n) "1:\n\t" SUMS(n)                                      \
           "ldr r1, " OUT "\n\tldr lr, " STRIDE "\n\tldr r12, " ZERO_POINT "\n\t"    \
           STORE_CHANNEL(n, 4, 5, 6, 7) STORE_CHANNEL(n, 8, 9, 10, 11)              \
           "ldr r2, " OUT_END "\n\tstr r1, " OUT "\n\tcmp r1, r2\n\tbne 1b\n\t"       \
-          "add sp, sp, #12\n\tpop {r4-r11, pc}")
+          "add sp, sp, #16\n\tpop {r4-r11, pc}")
 /* clang-format on */
 
 /* Outputs of `n` pixels, `stride` apart, of an even number of channels, at least two. Returns where
@@ -225,8 +242,9 @@ static void collect_taps(const engine_layer_t *layer, const int8_t *line, int32_
 
 /* One row of the windows of some pixels, of which some lie at the border of the image, or have
  * gaps: those are put together in `runs`. */
-static void find_runs(const engine_layer_t *layer, const int8_t *line, int32_t left,
-                      uint32_t pixels, int8_t *runs, const int8_t *from[TILE_PIXELS]) {
+__attribute__((noinline)) static void find_runs(const engine_layer_t *layer, const int8_t *line,
+                                                int32_t left, uint32_t pixels, int8_t *runs,
+                                                const int8_t *from[TILE_PIXELS]) {
   const uint32_t width = layer->window_width;
   int32_t at = left;
   for (uint32_t p = 0U; p < TILE_PIXELS; ++p) {
@@ -252,24 +270,31 @@ static void find_runs(const engine_layer_t *layer, const int8_t *line, int32_t l
 }
 
 /* What the windows of the pixels see. */
-static void gather(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
-                   uint32_t pixels, uint32_t *x, int8_t *runs) {
+__attribute__((noinline)) static void gather(const engine_layer_t *layer,
+                                             const int8_t *const lines[], int32_t left,
+                                             uint32_t pixels, uint32_t *x, int8_t *runs) {
   const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
-  const uint32_t step = (uint32_t)layer->stride_width * layer->channels;
   const int32_t right =
       left + (int32_t)(((pixels - 1U) * layer->stride_width) + layer->window_width);
   const bool is_inside =
       (left >= 0) && (layer->dilation_width == 1U) && (right <= (int32_t)layer->width);
-  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+  const int8_t *const *const end = &lines[layer->window_height];
+  /* How far off the next pixel is; those that are not there are the first one. */
+  const uint32_t step = (uint32_t)layer->stride_width * layer->channels;
+  const uint32_t second = (pixels > 1U) ? step : 0U;
+  const uint32_t third = (pixels > 2U) ? (2U * step) : 0U;
+  const uint32_t fourth = (pixels > 3U) ? (3U * step) : 0U;
+  const int32_t offset = left * (int32_t)layer->channels;
+  for (; lines != end; lines = &lines[1]) {
     const int8_t *from[TILE_PIXELS];
-    if (is_inside && (lines[y] != NULL)) {
-      /* Pixels that are not there are the first one. */
-      from[0] = &lines[y][(uint32_t)left * layer->channels];
-      from[1] = (pixels > 1U) ? &from[0][step] : from[0];
-      from[2] = (pixels > 2U) ? &from[1][step] : from[0];
-      from[3] = (pixels > 3U) ? &from[2][step] : from[0];
+    if (is_inside && (*lines != NULL)) {
+      const int8_t *const first = &(*lines)[offset];
+      from[0] = first;
+      from[1] = &first[second];
+      from[2] = &first[third];
+      from[3] = &first[fourth];
     } else {
-      find_runs(layer, lines[y], left, pixels, runs, from);
+      find_runs(layer, *lines, left, pixels, runs, from);
     }
     x = unpack_runs(from, x, bytes / 4U, bytes % 4U);
   }
