@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "92bd73d9fd474f7f",
-    "engine: dsp": "5cca789a976c3b3a",
-    "engine: mve": "b197c7b34e412ffb",
+    "engine: portable": "3c9884314c37b1b5",
+    "engine: dsp": "2976fd111209ec40",
+    "engine: mve": "2e7a5fb6aa60e821",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "0c212f9c5edbd289",
 }

@@ -73,6 +73,7 @@ def one_of_each():
     made.conv(4, (2, 2), quantization=Quantization((1e-5,), (3,), 0))
     made.depthwise(1, (2, 2), quantization=Quantization((1e-8,), (3,), 0))
     made.requantize()
+    made.depthwise(1, (3, 3), (1, 2))
     made.pad((1, 2), (0, 3))
     made.pool("AVERAGE_POOL_2D", (2, 3), (1, 2), "SAME")
     made.pool("MAX_POOL_2D", (3, 2), (2, 1), "SAME")
