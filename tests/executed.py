@@ -14,10 +14,10 @@ from edge.catalog.boards import Board
 from edge.emit.engine.render import KERNEL_FOLDER
 from edge.engine.compile import Engine
 from edge.firmware.build import build_firmware
+from edge.firmware.emulate import qemu_command
 from edge.firmware.render import render_firmware
 
-QEMU = "qemu-system-arm -nographic -monitor none -semihosting-config enable=on,target=native"
-LOG = "-icount shift=0 -d in_asm -D blocks.log -kernel firmware.elf"
+LOG = ("-d", "in_asm", "-D", "blocks.log")
 FILES = {path.name for path in KERNEL_FOLDER.glob("*.[ch]")}
 
 Place = tuple[str, str, int]
@@ -52,7 +52,7 @@ def execute(engine: Engine, board: Board, inputs: np.ndarray) -> Execution:
         elf = build_firmware(folder).elf
         (folder / "firmware.elf").write_bytes(elf.read_bytes())
         (folder / "inputs.bin").write_bytes(np.ascontiguousarray(inputs).tobytes())
-        command = [*QEMU.split(), "-M", board.qemu_machine, *LOG.split()]
+        command = [*qemu_command(board.qemu_machine), *LOG]
         subprocess.run(command, cwd=folder, capture_output=True, check=True)
         written = np.frombuffer((folder / "outputs.bin").read_bytes(), np.int8)
         blocks = (folder / "blocks.log").read_text()

@@ -24,7 +24,8 @@ from edge.tflite.requantization import (
 
 INSTRUCTION_SETS = ("portable", "dsp", "mve")
 TILE_PIXELS = 4
-STRIP_PIXELS = 16
+STRIP_PAIRS = 17
+PAIR_BYTES = 48
 MVE_PIXELS = 3
 MVE_CHANNELS = 4
 MVE_WIDTH = 5
@@ -165,8 +166,10 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
     headers = _channel_words(network.graph, layer, taps)
     if instructions == "portable" or not _shifts_right(headers, taps):
         blocks = np.concatenate([headers, _as_words(taps)], axis=1)
-        # A pointer to each row of the window, of eight bytes on a computer.
-        scratch = 8 * kernel.shape[1]
+        # A pointer to each row of the window, of eight bytes on a computer, and copies of the
+        # windows of two pixels; one of a single pixel is read where it is.
+        patch = 0 if kernel.shape[1:3] == (1, 1) else taps.shape[1]
+        scratch = 8 * kernel.shape[1] + 2 * patch
         return _scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
     if instructions == "mve":
         return _conv_mve(kernel, headers)
@@ -197,7 +200,7 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     flat = kernel.reshape(-1, kernel.shape[2]).T
     headers = _channel_words(graph, layer, flat)
     is_plain = channels == kernel.shape[2] and _shifts_right(headers, flat)
-    is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1)
+    is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1) and layer.stride[1] <= 2
     # The kernel reads past the last channel: in the state's memory, not in the caller's row.
     is_read_apart = layer.inputs[0] != network.input
     if instructions == "mve" and is_plain and is_read_apart and kernel.min(initial=0) > -128:
@@ -208,17 +211,30 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
         return (_depthwise_3x3_mve if is_3x3 and is_wide else _depthwise_mve)(kernel, headers)
     if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
         words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
-        scratch = 4 * kernel.shape[2]
-        return _scratch_kernel("depthwise", "conv.c", words, scratch)
-    # (row, column, block, channel) -> of each block and column: rows 0 and 1 of two channels,
-    # of the other two, and row 2 of all four.
-    blocks = kernel.reshape(3, 3, -1, 4).transpose(2, 1, 0, 3)
-    upper = blocks[:, :, :2].reshape(-1, 3, 2, 2, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 3, 8)
-    taps = np.concatenate([upper, blocks[:, :, 2]], axis=2)
-    body = _as_words(taps.reshape(len(taps), -1))
-    words = np.concatenate([_in_blocks(headers, 4), body], axis=1)
-    pixels = min(STRIP_PIXELS, network.rows[layer.output].width)
-    scratch = ((pixels - 1) * layer.stride[1] + 3) * 24
+        # Pointers to the window's rows and to its taps, and a pixel of the zero point.
+        scratch = 8 * len(kernel) + 8 * flat.shape[1] + channels
+        return _scratch_kernel("depthwise", "depthwise.c", words, scratch)
+    return _depthwise_dsp(network, layer, kernel, headers)
+
+
+def _depthwise_dsp(
+    network: Network, layer: Layer, kernel: np.ndarray, headers: np.ndarray
+) -> Kernel:
+    """Channel by channel: bias, three words of weights and the shift, multiplier.
+
+    SXTB16 unpacks bytes 0 and 2, then 1 and 3: rows 0 and 1 of each column, then row 2's pairs.
+    """
+    taps = kernel.transpose(2, 0, 1)
+    shifts = headers[:, 2] - 1
+    order = [taps[:, 0, 0], taps[:, 0, 1], taps[:, 1, 0], taps[:, 1, 1]]
+    order += [taps[:, 0, 2], taps[:, 2, 0], taps[:, 1, 2], taps[:, 2, 1]]
+    order += [taps[:, 2, 1], shifts, taps[:, 2, 2], np.zeros_like(shifts)]
+    body = _as_words(np.stack(order, axis=1))
+    scales = _dsp_scales(headers)[:, :1]
+    words = np.concatenate([headers[:, :1], body, scales], axis=1)
+    width = network.rows[layer.output].width
+    steps = width if layer.stride[1] == 2 else (width + 1) // 2
+    scratch = len(taps) + min(steps + 1, STRIP_PAIRS) * PAIR_BYTES
     return _scratch_kernel("depthwise_dsp", "depthwise_dsp.c", words.reshape(-1), scratch)
 
 
@@ -327,13 +343,6 @@ def _channel_words(graph: Graph, layer: Layer, taps: np.ndarray) -> np.ndarray:
     bias = bias_of(graph, op) - zero_point_of(graph.tensors[op.inputs[0]]) * sums
     multiplier, shift = channel_multipliers(graph, op)
     return np.stack([bias, multiplier, -shift], axis=1)
-
-
-def _in_blocks(headers: np.ndarray, channels: int) -> np.ndarray:
-    """The words of several channels at once: biases, multipliers, and all shifts in one word."""
-    padded = _padded(headers, channels, 3).reshape(-1, channels, 3)
-    shifts = _as_words(padded[:, :, 2])
-    return np.concatenate([padded[:, :, 0], padded[:, :, 1], shifts], axis=1)
 
 
 def _shifts_right(headers: np.ndarray, taps: np.ndarray) -> bool:

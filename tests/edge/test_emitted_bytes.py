@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "3c9884314c37b1b5",
-    "engine: dsp": "2976fd111209ec40",
-    "engine: mve": "2e7a5fb6aa60e821",
+    "engine: portable": "166ad33c9931e75a",
+    "engine: dsp": "93af1f9418e47f70",
+    "engine: mve": "005a6e0e098848c0",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "0c212f9c5edbd289",
 }

@@ -130,7 +130,7 @@ static bool infer(next_t next, int32_t source, int8_t *output) {
 static uint32_t calibrate(void) {
   uint32_t turns = CALIBRATION_TURNS;
   const uint32_t start = systick[2];
-  __asm__ volatile("1:\n\tsubs %0, #1\n\tbne 1b" : "+l"(turns) : : "cc");
+  __asm__ volatile(".syntax unified\n1:\n\tsubs %0, #1\n\tbne 1b" : "+l"(turns) : : "cc");
   return clock_since(start);
 }
 

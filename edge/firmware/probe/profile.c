@@ -29,7 +29,7 @@ void model_profile(uint32_t step) {
   uint32_t next;
   uint32_t turns = 0U;
   /* Four instructions a turn. */
-  __asm__ volatile("1:\n\tadds %0, #1\n\tldr %1, [%2]\n\tcmp %1, %3\n\tbeq 1b"
+  __asm__ volatile(".syntax unified\n1:\n\tadds %0, #1\n\tldr %1, [%2]\n\tcmp %1, %3\n\tbeq 1b"
                    : "+l"(turns), "=&l"(next)
                    : "l"(&systick[2]), "l"(now)
                    : "cc", "memory");

@@ -1,11 +1,13 @@
 """The firmware on emulated cores: the bytes of LiteRT, and figures that were measured."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.catalog.boards import boards, find_board
+from edge.catalog.boards import CORES, boards, find_board
 from edge.deploy.build import build
 from edge.deploy.verify_engine import run_emulated, verify_engine
 from edge.engine.compile import compile_engine
@@ -32,7 +34,7 @@ def test_firmware_computes_the_bytes_of_the_reference(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("board", ["mps2-an386", "mps3-an547"])
+@pytest.mark.parametrize("board", ["qemu-m0plus", "mps2-an386", "mps3-an547"])
 def test_firmware_computes_the_bytes_of_random_networks(
     arm_compiler, qemu, random_graph, random_inputs, board
 ):
@@ -130,5 +132,11 @@ def test_verify_engine_proves_all_runners_at_once(
 def test_emulated_board_has_the_core_of_the_board():
     assert emulated_board(find_board("nucleo-f446re")).id == "mps2-an386"
     assert emulated_board(find_board("mps2-an500")).id == "mps2-an500"
-    with pytest.raises(EdgeError, match="no board with a cortex-m0plus"):
-        emulated_board(find_board("arduino-zero"))
+    assert emulated_board(find_board("arduino-zero")).id == "qemu-m0plus"
+    unknown = dataclasses.replace(find_board("arduino-zero"), core="cortex-m23")
+    with pytest.raises(EdgeError, match="no board with a cortex-m23"):
+        emulated_board(unknown)
+
+
+def test_qemu_emulates_every_core_of_the_catalogue():
+    assert {emulated_board(board).core for board in boards()} == set(CORES)

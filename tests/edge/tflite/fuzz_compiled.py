@@ -52,7 +52,7 @@ MOST_MACS = 20_000_000
 MOST_NETWORKS = 40
 """Some of so many random ones use all kernels."""
 RUN_SECONDS = 60
-KERNELS = ("conv.c", "elementwise.c", "pool.c", "softmax.c")
+KERNELS = ("conv.c", "depthwise.c", "elementwise.c", "pool.c", "softmax.c")
 BAD = ("different", "reports", "reference differs", "exceptions", "not compiled")
 
 

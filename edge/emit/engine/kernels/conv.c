@@ -1,147 +1,182 @@
-/* CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED in portable C: any window, stride and dilation. */
+/* CONV_2D and FULLY_CONNECTED in portable C: any window, stride and dilation. */
 #include "engine.h"
 
 /* What precedes a channel's weights: bias, multiplier, shift to the right. */
 #define HEADER_WORDS 3U
 
-/* Adds the products of a run of bytes with the weights of two channels. */
-static void add_run(const int8_t *x, const int8_t *a, const int8_t *b, uint32_t count,
+/* gcc spends twice as many instructions on these cores, where only eight registers can hold bytes.
+ * The sums are in the other registers, which it leaves alone when it optimizes for size. */
+#if defined(ENGINE_SHORT_MULTIPLY) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__OPTIMIZE_SIZE__)
+#define FOUR_IN_ASSEMBLY
+#endif
+
+/* Adds the products of one pixel's bytes with the weights of two channels: `sums` is {xa, xb}. */
+static void add_two(const int8_t *x, const int8_t *a, const int8_t *b, uint32_t count,
                     int32_t sums[2]) {
   int32_t first = sums[0];
   int32_t second = sums[1];
-  for (const int8_t *const end = &x[count]; x != end; ++x) {
-    const int32_t value = *x;
-    first = engine_sum(first, value * *a);
-    second = engine_sum(second, value * *b);
-    ++a;
-    ++b;
+  for (uint32_t n = 0U; n < count; ++n) {
+    const int32_t value = x[n];
+    first = engine_sum(first, value * a[n]);
+    second = engine_sum(second, value * b[n]);
   }
   sums[0] = first;
   sums[1] = second;
 }
 
-/* The same where there is no image: all bytes are the input's zero point. */
-static void add_padding(int32_t zero_point, const int8_t *a, const int8_t *b, uint32_t count,
-                        int32_t sums[2]) {
+/* The same of two pixels: `sums` is {xa, xb, ya, yb}; there is at least one byte. */
+static void add_four(const int8_t *x, const int8_t *y, const int8_t *a, const int8_t *b,
+                     uint32_t count, int32_t sums[4]) {
+  int32_t xa = sums[0];
+  int32_t xb = sums[1];
+  int32_t ya = sums[2];
+  int32_t yb = sums[3];
+#ifdef FOUR_IN_ASSEMBLY
+  int32_t n = -(int32_t)count;
+  int32_t t;
+  int32_t u;
+  __asm__(
+      ".syntax unified\n"
+      "1:\n\t"
+      "ldrsb %[t], [%[x], %[n]]\n\t"
+      "ldrsb %[u], [%[a], %[n]]\n\t"
+      "muls %[u], %[t], %[u]\n\t"
+      "add %[xa], %[u]\n\t"
+      "ldrsb %[u], [%[b], %[n]]\n\t"
+      "muls %[t], %[u], %[t]\n\t"
+      "add %[xb], %[t]\n\t"
+      "ldrsb %[t], [%[y], %[n]]\n\t"
+      "muls %[u], %[t], %[u]\n\t"
+      "add %[yb], %[u]\n\t"
+      "ldrsb %[u], [%[a], %[n]]\n\t"
+      "muls %[u], %[t], %[u]\n\t"
+      "add %[ya], %[u]\n\t"
+      "adds %[n], #1\n\t"
+      "bne 1b"
+      : [n] "+l"(n), [t] "=&l"(t), [u] "=&l"(u), [xa] "+h"(xa), [xb] "+h"(xb), [ya] "+h"(ya),
+        [yb] "+h"(yb)
+      : [x] "l"(&x[count]), [y] "l"(&y[count]), [a] "l"(&a[count]), [b] "l"(&b[count])
+      : "cc", "memory");
+#else
   for (uint32_t n = 0U; n < count; ++n) {
-    sums[0] = engine_sum(sums[0], zero_point * a[n]);
-    sums[1] = engine_sum(sums[1], zero_point * b[n]);
+    const int32_t first = x[n];
+    const int32_t second = y[n];
+    xa = engine_sum(xa, first * a[n]);
+    ya = engine_sum(ya, second * a[n]);
+    xb = engine_sum(xb, first * b[n]);
+    yb = engine_sum(yb, second * b[n]);
   }
+#endif
+  sums[0] = xa;
+  sums[1] = xb;
+  sums[2] = ya;
+  sums[3] = yb;
 }
 
-/* The sums of one window for two channels; the zero point is taken out in their biases. */
-static inline void add_window(const engine_layer_t *layer, const int8_t *const lines[],
-                              int32_t left, const int8_t *a, const int8_t *b, int32_t sums[2]) {
-  const uint32_t channels = layer->channels;
-  const uint32_t run = layer->window_width * channels;
-  const uint32_t is_inside = ((left >= 0) && (layer->dilation_width == 1U) &&
-                              ((left + (int32_t)layer->window_width) <= (int32_t)layer->width))
-                                 ? 1U
-                                 : 0U;
-  for (uint32_t y = 0U; y < layer->window_height; ++y) {
-    const int8_t *const line = lines[y];
-    if (line == NULL) {
-      add_padding(layer->zero_point, a, b, run, sums);
-    } else if (is_inside != 0U) {
-      add_run(&line[(uint32_t)left * channels], a, b, run, sums);
-    } else {
-      for (uint32_t x = 0U; x < layer->window_width; ++x) {
-        const int32_t at = left + (int32_t)(x * layer->dilation_width);
-        const uint32_t skipped = x * channels;
-        if ((at < 0) || (at >= (int32_t)layer->width)) {
-          add_padding(layer->zero_point, &a[skipped], &b[skipped], channels, sums);
-        } else {
-          add_run(&line[(uint32_t)at * channels], &a[skipped], &b[skipped], channels, sums);
-        }
-      }
+#ifdef __GNUC__
+typedef uint32_t __attribute__((may_alias)) word_t;
+#endif
+
+/* Copies bytes, four at once where all lie on words; `step` 0 repeats the first one. */
+static void copy(const int8_t *from, uint32_t step, int8_t *to, uint32_t count) {
+  uint32_t done = 0U;
+#ifdef __GNUC__
+  if ((step == 1U) && ((((uintptr_t)from | (uintptr_t)to | count) & 3U) == 0U)) {
+    for (; done < count; done += 4U) {
+      *(word_t *)&to[done] = *(const word_t *)&from[done];
     }
-    a = &a[run];
-    b = &b[run];
+  }
+#endif
+  for (; done < count; ++done) {
+    to[done] = *from;
+    from = &from[step];
   }
 }
 
-static int8_t finish(const engine_layer_t *layer, int32_t sum, const uint32_t *header) {
-  return engine_output(layer, engine_requantize(sum, (int32_t)header[1], (int32_t)header[2]));
+/* Copies what lies under the window, the zero point where there is no image. */
+static void gather(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
+                   int8_t *to) {
+  const uint32_t channels = layer->channels;
+  const int32_t last = left + (((int32_t)layer->window_width - 1) * layer->dilation_width);
+  const uint32_t is_run =
+      ((left >= 0) && (last < (int32_t)layer->width) && (layer->dilation_width == 1U)) ? 1U : 0U;
+  const uint32_t pieces = (is_run != 0U) ? 1U : layer->window_width;
+  const uint32_t piece = (is_run != 0U) ? (layer->window_width * channels) : channels;
+  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    int32_t at = left;
+    for (uint32_t x = 0U; x < pieces; ++x) {
+      if ((lines[y] != NULL) && (at >= 0) && (at < (int32_t)layer->width)) {
+        copy(&lines[y][(uint32_t)at * channels], 1U, to, piece);
+      } else {
+        copy(&layer->zero_point, 0U, to, piece);
+      }
+      to = &to[piece];
+      at += (int32_t)layer->dilation_width;
+    }
+  }
+}
+
+/* Of one channel, the outputs of one pixel or of two; their sums lie two apart. */
+static void finish(const engine_layer_t *layer, const int32_t *sums, const uint32_t *header,
+                   uint32_t pixels, int8_t *out) {
+  for (uint32_t n = 0U; n < pixels; ++n) {
+    const int32_t value = engine_requantize(*sums, (int32_t)header[1], (int32_t)header[2]);
+    *out = engine_saturated_output(value, layer->out_zero_point);
+    sums = &sums[2];
+    out = &out[layer->out_channels];
+  }
+}
+
+/* All channels of one pixel or of two, two channels at a time. */
+static void make_pixels(const engine_layer_t *layer, const int8_t *const at[], uint32_t pixels,
+                        uint32_t taps, int8_t *out) {
+  const uint32_t words = HEADER_WORDS + ((taps + 3U) / 4U);
+  const uint32_t *block = layer->weights;
+  for (uint32_t c = 0U; c < layer->out_channels; c += 2U) {
+    /* The last of an odd number of channels goes with itself. */
+    const uint32_t has_second = ((c + 1U) < layer->out_channels) ? 1U : 0U;
+    const uint32_t *const other = &block[has_second * words];
+    const int8_t *const a = (const int8_t *)&block[HEADER_WORDS];
+    const int8_t *const b = (const int8_t *)&other[HEADER_WORDS];
+    int32_t sums[4] = {(int32_t)block[0], (int32_t)other[0], (int32_t)block[0], (int32_t)other[0]};
+    if (pixels == 2U) {
+      add_four(at[0], at[1], a, b, taps, sums);
+    } else {
+      add_two(at[0], a, b, taps, sums);
+    }
+    finish(layer, &sums[0], block, pixels, &out[c]);
+    finish(layer, &sums[1], other, pixels, &out[c + has_second]);
+    block = &other[words];
+  }
 }
 
 ENGINE_KERNEL
 void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
                  void *scratch) {
   const int8_t **const lines = scratch;
-  const uint32_t taps = (uint32_t)layer->window_height * layer->window_width * layer->channels;
-  const uint32_t words = HEADER_WORDS + ((taps + 3U) / 4U);
+  int8_t *const patches = (int8_t *)&lines[layer->window_height];
+  const uint32_t window = (uint32_t)layer->window_height * layer->window_width;
+  const uint32_t taps = window * layer->channels;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     lines[y] = engine_tap_row(layer, in, row, y);
   }
-  for (uint32_t column = 0U; column < layer->out_width; ++column) {
-    const int32_t left = (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left;
-    const uint32_t *block = layer->weights;
-    for (uint32_t c = 0U; c < layer->out_channels; c += 2U) {
-      /* The last of an odd number of channels goes with itself. */
-      const uint32_t has_second = ((c + 1U) < layer->out_channels) ? 1U : 0U;
-      const uint32_t *const other = &block[has_second * words];
-      int32_t sums[2] = {(int32_t)block[0], (int32_t)other[0]};
-      add_window(layer, lines, left, (const int8_t *)&block[HEADER_WORDS],
-                 (const int8_t *)&other[HEADER_WORDS], sums);
-      out[0] = finish(layer, sums[0], block);
-      out[has_second] = finish(layer, sums[1], other);
-      out = &out[1U + has_second];
-      block = &other[words];
-    }
-  }
-}
-
-/* Adds one tap to the sums of all channels; `step` is 0 where there is no image. */
-static void add_tap(const int8_t *x, uint32_t step, const int8_t *weights, uint32_t channels,
-                    uint32_t repeat, int32_t *sums) {
-  if ((repeat == 1U) && (step == 1U)) {
-    for (const int8_t *const end = &x[channels]; x != end; ++x) {
-      *sums = engine_sum(*sums, (int32_t)*x * *weights);
-      ++sums;
-      ++weights;
-    }
-  } else {
-    for (uint32_t c = 0U; c < channels; ++c) {
-      for (uint32_t r = 0U; r < repeat; ++r) {
-        *sums = engine_sum(*sums, (int32_t)*x * *weights);
-        ++sums;
-        ++weights;
-      }
-      x = &x[step];
-    }
-  }
-}
-
-ENGINE_KERNEL
-void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                      int8_t *out, void *scratch) {
-  const uint32_t out_channels = layer->out_channels;
-  const uint32_t repeat = out_channels / layer->channels;
-  int32_t *const sums = scratch;
-  for (uint32_t column = 0U; column < layer->out_width; ++column) {
-    const int32_t left = (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left;
-    const int8_t *weights = (const int8_t *)&layer->weights[HEADER_WORDS * out_channels];
-    for (uint32_t c = 0U; c < out_channels; ++c) {
-      sums[c] = (int32_t)layer->weights[HEADER_WORDS * c];
-    }
-    for (uint32_t y = 0U; y < layer->window_height; ++y) {
-      const int8_t *const line = engine_tap_row(layer, in, row, y);
-      for (uint32_t x = 0U; x < layer->window_width; ++x) {
-        const int32_t at = left + (int32_t)(x * layer->dilation_width);
-        if ((line == NULL) || (at < 0) || (at >= (int32_t)layer->width)) {
-          add_tap(&layer->zero_point, 0U, weights, layer->channels, repeat, sums);
-        } else {
-          add_tap(&line[(uint32_t)at * layer->channels], 1U, weights, layer->channels, repeat,
-                  sums);
-        }
-        weights = &weights[out_channels];
+  for (uint32_t column = 0U; column < layer->out_width; column += 2U) {
+    const uint32_t pixels = ((column + 1U) < layer->out_width) ? 2U : 1U;
+    const int8_t *at[2];
+    for (uint32_t n = 0U; n < pixels; ++n) {
+      const int32_t left = (int32_t)((column + n) * layer->stride_width) - (int32_t)layer->pad_left;
+      if (window == 1U) {
+        /* A window of one pixel lies in the image, and is read where it is. */
+        at[n] = &lines[0][(uint32_t)left * taps];
+      } else {
+        gather(layer, lines, left, &patches[n * taps]);
+        at[n] = &patches[n * taps];
       }
     }
-    for (uint32_t c = 0U; c < out_channels; ++c) {
-      *out = finish(layer, sums[c], &layer->weights[HEADER_WORDS * c]);
-      out = &out[1];
-    }
+    make_pixels(layer, at, pixels, taps, &out[column * layer->out_channels]);
   }
+  engine_clamp_row(layer, out);
 }
 
 ENGINE_KERNEL
@@ -149,13 +184,15 @@ void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in
   const int8_t *const source = engine_row(in, 0U);
   const uint32_t taps = (uint32_t)layer->height * layer->width * layer->channels;
   const uint32_t *block = layer->weights;
-  for (uint32_t c = 0U; c < layer->out_channels; ++c) {
-    const int8_t *const weights = (const int8_t *)&block[HEADER_WORDS];
-    int32_t sum = (int32_t)block[0];
-    for (uint32_t k = 0U; k < taps; ++k) {
-      sum = engine_sum(sum, (int32_t)source[k] * weights[k]);
-    }
-    out[c] = engine_dense_output(layer, sum, block[1], block[2]);
-    block = &block[HEADER_WORDS + ((taps + 3U) / 4U)];
+  const uint32_t words = HEADER_WORDS + ((taps + 3U) / 4U);
+  for (uint32_t c = 0U; c < layer->out_channels; c += 2U) {
+    const uint32_t has_second = ((c + 1U) < layer->out_channels) ? 1U : 0U;
+    const uint32_t *const other = &block[has_second * words];
+    int32_t sums[2] = {(int32_t)block[0], (int32_t)other[0]};
+    add_two(source, (const int8_t *)&block[HEADER_WORDS], (const int8_t *)&other[HEADER_WORDS],
+            taps, sums);
+    out[c] = engine_dense_output(layer, sums[0], block[1], block[2]);
+    out[c + has_second] = engine_dense_output(layer, sums[1], other[1], other[2]);
+    block = &other[words];
   }
 }

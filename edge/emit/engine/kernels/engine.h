@@ -20,6 +20,18 @@
 #define ENGINE_KERNEL
 #endif
 
+/* Cores that multiply to 32 bits only: Cortex-M0, M0+ and M23. */
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
+#define ENGINE_SHORT_MULTIPLY
+#endif
+
+/* A function that is long there: called, it has the few registers to itself. */
+#if defined(ENGINE_SHORT_MULTIPLY) && defined(__GNUC__)
+#define ENGINE_LONG static __attribute__((noinline, unused))
+#else
+#define ENGINE_LONG static inline
+#endif
+
 /* What a layer is, as its kernel needs it. Sizes in elements, offsets in bytes. */
 typedef struct {
   uint16_t height;
@@ -89,9 +101,22 @@ static inline void engine_clamp_row(const engine_layer_t *layer, int8_t *out) {
 }
 
 /* Twice the product's upper 32 bits, rounded: one instruction where the core has SMMULR. */
+#ifdef ENGINE_SHORT_MULTIPLY
+/* Four products of halves, the low ones signed: none of them, and no sum, exceeds 32 bits. */
+static inline int32_t engine_high_multiply(int32_t value, int32_t multiplier) {
+  const int32_t low = (int16_t)value;
+  const int32_t high = ((value >> 15) + 1) >> 1;
+  const int32_t other_low = (int16_t)multiplier;
+  const int32_t other_high = ((multiplier >> 15) + 1) >> 1;
+  const int32_t middle =
+      (high * other_low) + (low * other_high) + (((low * other_low) >> 16) + (1L << 14));
+  return engine_sum((int32_t)((uint32_t)(high * other_high) << 1), middle >> 15);
+}
+#else
 static inline int32_t engine_high_multiply(int32_t value, int32_t multiplier) {
   return (int32_t)((((int64_t)value * multiplier) + (1LL << 30)) >> 31);
 }
+#endif
 
 /* To nearest, ties away from zero. */
 static inline int32_t engine_divide_by_power(int32_t value, uint32_t exponent) {
@@ -101,11 +126,26 @@ static inline int32_t engine_divide_by_power(int32_t value, uint32_t exponent) {
   return (value >> exponent) + ((remainder > threshold) ? 1 : 0);
 }
 
-static inline int32_t engine_requantize(int32_t value, int32_t multiplier, int32_t right_shift) {
-  const uint32_t left = (right_shift < 0) ? (uint32_t)(-right_shift) : 0U;
-  const uint32_t right = (right_shift < 0) ? 0U : (uint32_t)right_shift;
-  return engine_divide_by_power(
-      engine_high_multiply((int32_t)((uint32_t)value << left), multiplier), right);
+/* The multiplier is positive, so that its product is above INT32_MIN, and one less is no overflow.
+ */
+ENGINE_LONG int32_t engine_requantize(int32_t value, int32_t multiplier, int32_t right_shift) {
+  if (right_shift <= 0) {
+    return engine_high_multiply((int32_t)((uint32_t)value << (uint32_t)-right_shift), multiplier);
+  }
+  /* To nearest, ties away from zero: of a negative one, what is just below the tie. */
+  const int32_t scaled = engine_high_multiply(value, multiplier);
+  return (((scaled + (scaled >> 31)) >> (right_shift - 1)) + 1) >> 1;
+}
+
+/* Adds the output's zero point, and saturates to int8: `engine_clamp_row` does the rest. */
+static inline int8_t engine_saturated_output(int32_t value, int32_t zero_point) {
+  const int32_t sum = engine_sum(value, zero_point);
+#ifdef ENGINE_SHORT_MULTIPLY
+  /* No core that has this saturates in one instruction; most sums are bytes already. */
+  return ((int8_t)sum == sum) ? (int8_t)sum : (int8_t)((sum < 0) ? -128 : 127);
+#else
+  return (int8_t)engine_clamp(sum, -128, 127);
+#endif
 }
 
 /* FULLY_CONNECTED rounds once, ties away from zero, unlike a convolution: so does LiteRT. */

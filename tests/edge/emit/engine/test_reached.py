@@ -26,12 +26,12 @@ from networks import RandomValues, random_graph
 
 from edge.catalog.boards import find_board
 from edge.emit.engine.render import KERNEL_FOLDER
-from edge.engine.packing import instruction_set
+from edge.engine.packing import INSTRUCTION_SETS, instruction_set
 from edge.tflite.graph import Quantization
 from edge.tflite.reference import run_reference
 
-CORES = {"portable": "mps2-an385", "dsp": "mps2-an386", "mve": "mps3-an547"}
-"""A board of each instruction set: Cortex-M3, Cortex-M4 and Cortex-M55."""
+BOARDS = ("qemu-m0plus", "mps2-an385", "mps2-an386", "mps3-an547")
+"""Cortex-M0+, whose portable kernels have lines of their own, M3, M4 and M55."""
 
 SEEDS = {"portable": (), "dsp": (3, 5), "mve": (2, 10)}
 """Random networks that reach what `one_of_each` leaves."""
@@ -45,7 +45,7 @@ WITHOUT_A_CASE = {"mean", "pad"}
 
 def of_core(names, instructions):
     """Of names of kernels, the portable ones and those of an instruction set."""
-    others = tuple(f"_{other}" for other in CORES if other != instructions)
+    others = tuple(f"_{other}" for other in INSTRUCTION_SETS if other != instructions)
     return {name for name in names if not name.endswith(others)}
 
 
@@ -116,10 +116,9 @@ def cases_of_cmsis_nn():
             yield f"{name}, wider", Case(wider, found.inputs, run_reference(wider, found.inputs))
 
 
-def run_all(cases, instructions):
+def run_all(cases, board):
     """Compares all bytes; returns the cases of each kernel, the lines, and those reached."""
-    board = find_board(CORES[instructions])
-    assert instruction_set(board) == instructions
+    instructions = instruction_set(board)
     reached_by = {kernel: [] for kernel in kernels_of(instructions)}
     lines, reached = set(), set()
     for name, found in cases:
@@ -135,9 +134,11 @@ def run_all(cases, instructions):
     return reached_by, lines, reached
 
 
-@pytest.mark.parametrize("instructions", CORES)
-def test_networks_of_our_own_reach_every_line_of_every_kernel(arm_compiler, qemu, instructions):
-    reached_by, lines, reached = run_all(own_cases(instructions), instructions)
+@pytest.mark.parametrize("board_id", BOARDS)
+def test_networks_of_our_own_reach_every_line_of_every_kernel(arm_compiler, qemu, board_id):
+    board = find_board(board_id)
+    instructions = instruction_set(board)
+    reached_by, lines, reached = run_all(own_cases(instructions), board)
     assert all(reached_by.values())
     files = of_core({path.stem for path in KERNEL_FOLDER.glob("*.c")}, instructions)
     assert {unit.removesuffix(".c") for unit, _, _ in lines} == files
@@ -147,7 +148,7 @@ def test_networks_of_our_own_reach_every_line_of_every_kernel(arm_compiler, qemu
 
 @pytest.mark.exhaustive
 @pytest.mark.skipif(not NAMES, reason=f"no cases of CMSIS-NN: {FOLDER} is absent")
-@pytest.mark.parametrize("instructions", CORES)
-def test_cases_of_cmsis_nn_reach_every_kernel_they_have(arm_compiler, qemu, instructions):
-    reached_by, _, _ = run_all(cases_of_cmsis_nn(), instructions)
+@pytest.mark.parametrize("board_id", BOARDS)
+def test_cases_of_cmsis_nn_reach_every_kernel_they_have(arm_compiler, qemu, board_id):
+    reached_by, _, _ = run_all(cases_of_cmsis_nn(), find_board(board_id))
     assert {kernel for kernel, names in reached_by.items() if not names} == WITHOUT_A_CASE
