@@ -28,6 +28,8 @@ STRIP_PAIRS = 17
 PAIR_BYTES = 48
 MVE_PIXELS = 3
 MVE_CHANNELS = 4
+MVE_WIDTH = 5
+MVE_PIXELS_MADE = 8
 MVE_LANES = 16
 BLOCK_WORDS = 4
 DENSE_OUTPUTS = 4
@@ -198,11 +200,15 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     flat = kernel.reshape(-1, kernel.shape[2]).T
     headers = _channel_words(graph, layer, flat)
     is_plain = channels == kernel.shape[2] and _shifts_right(headers, flat)
+    is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1) and layer.stride[1] <= 2
     # The kernel reads past the last channel: in the state's memory, not in the caller's row.
     is_read_apart = layer.inputs[0] != network.input
     if instructions == "mve" and is_plain and is_read_apart and kernel.min(initial=0) > -128:
-        return _depthwise_mve(kernel, headers)
-    is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1) and layer.stride[1] <= 2
+        # The strips of eight pixels pay where few of them are left over.
+        is_wide = layer.stride[1] == 1 and network.rows[layer.output].width >= MVE_WIDTH
+        # Offsets from pixel to pixel are of sixteen bits.
+        is_wide = is_wide and channels * MVE_PIXELS_MADE < 2**16
+        return (_depthwise_3x3_mve if is_3x3 and is_wide else _depthwise_mve)(kernel, headers)
     if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
         words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
         # Pointers to the window's rows and to its taps, and a pixel of the zero point.
@@ -240,6 +246,21 @@ def _scratch_kernel(name: str, source: str, weights: np.ndarray, scratch_bytes: 
         weights=weights,
         scratch_bytes=scratch_bytes,
     )
+
+
+def _depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Channel by channel: its header, then a word for each column."""
+    headers[:, 2] *= -1
+    channels = len(headers)
+    # (row, column, channel) -> rows of a column side by side, the fourth without a weight.
+    columns = np.pad(kernel.transpose(2, 1, 0), ((0, 0), (0, 0), (0, 1)))
+    words = np.concatenate([headers, _as_words(columns.reshape(channels, -1))], axis=1)
+    # The last vector's fourth word lies behind the last channel.
+    words = np.append(words.reshape(-1), 0)
+    # Windows of eight pixels and a column behind them, and what stores of sixteen words exceed.
+    strip = 11 * min(channels, MVE_LANES)
+    scratch = MVE_LANES + 4 * (strip + MVE_LANES)
+    return _scratch_kernel("depthwise_3x3_mve", "depthwise_3x3_mve.c", words, scratch)
 
 
 def _depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:

@@ -1,5 +1,4 @@
 /* CONV_2D with Helium: sixteen taps at a time, two channels by three pixels. */
-#include <arm_mve.h>
 #include <stdbool.h>
 
 /* The assembly takes all registers: without optimization, or with a frame pointer, gcc has too few.
@@ -110,24 +109,41 @@ static int8_t *gather_border(const engine_layer_t *layer, const int8_t *line, in
   return to;
 }
 
-/* What the window sees at one pixel, in one piece. Writes up to fifteen bytes behind it. */
-static inline void gather(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
-                          int8_t *to) {
+/* Rows of up to sixteen bytes, all in the image: each is written over what is too much of the one
+ * before it, up to fifteen bytes behind the last. */
+static inline void gather_short(const int8_t *const lines[], uint32_t rows, uint32_t start,
+                                uint32_t bytes, int8_t *to) {
+  const int8_t *from;
+  __asm__ volatile(
+      "vctp.8 %[bytes]\n\tdls lr, %[rows]\n"
+      "1:\n\tldr %[from], [%[lines]], #4\n\tadd %[from], %[start]\n\t"
+      "vpst\n\tvldrbt.8 q0, [%[from]]\n\tvstrb.8 q0, [%[to]]\n\tadd %[to], %[bytes]\n\t"
+      "le lr, 1b\n\t"
+      : [lines] "+r"(lines), [to] "+r"(to), [from] "=&r"(from)
+      : [rows] "r"(rows), [start] "r"(start), [bytes] "r"(bytes)
+      : "q0", "lr", "memory");
+}
+
+/* What the window sees at one pixel, in one piece; `is_high` if no row is above or below the image.
+ */
+static inline void gather(const engine_layer_t *layer, const int8_t *const lines[], bool is_high,
+                          int32_t left, int8_t *to) {
   const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
   const uint32_t start = (uint32_t)left * layer->channels;
   const bool is_inside = (left >= 0) && (layer->dilation_width == 1U) &&
                          ((left + (int32_t)layer->window_width) <= (int32_t)layer->width);
+  if (is_inside && is_high && (bytes <= 16U)) {
+    gather_short(lines, layer->window_height, start, bytes, to);
+    return;
+  }
   const int8_t *const *const end = &lines[layer->window_height];
   for (const int8_t *const *line = lines; line != end; ++line) {
     if (*line == NULL) {
       to = fill_bytes(to, layer->zero_point, bytes);
-    } else if (!is_inside) {
-      to = gather_border(layer, *line, left, to);
-    } else if (bytes <= 16U) {
-      vstrbq_s8(to, vldrbq_z_s8(&(*line)[start], vctp8q(bytes)));
-      to = &to[bytes];
-    } else {
+    } else if (is_inside) {
       to = copy_bytes(to, &(*line)[start], bytes);
+    } else {
+      to = gather_border(layer, *line, left, to);
     }
   }
 }
@@ -166,6 +182,7 @@ void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint3
   const bool is_pointwise = (taps == layer->channels) && (layer->pad_left == 0U);
   const int8_t **const lines = (const int8_t **)scratch;
   int8_t *const windows = (int8_t *)&lines[layer->window_height];
+  bool is_high = true;
   tile_t tile;
   tile.taps = taps;
   tile.skip = (int32_t)(2U * taps) - back;
@@ -175,6 +192,7 @@ void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint3
   tile.high = layer->high;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     lines[y] = engine_tap_row(layer, in, row, y);
+    is_high = is_high && (lines[y] != NULL);
   }
   int32_t left = -(int32_t)layer->pad_left;
   for (uint32_t column = 0U; column < layer->out_width; column += TILE_PIXELS) {
@@ -189,7 +207,7 @@ void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint3
         tile.x[p] = &lines[0][(uint32_t)left * taps];
       } else {
         tile.x[p] = &windows[p * taps];
-        gather(layer, lines, left, &windows[p * taps]);
+        gather(layer, lines, is_high, left, &windows[p * taps]);
       }
       left += (int32_t)layer->stride_width;
     }

@@ -171,6 +171,8 @@ void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint3
                      int8_t *out, void *scratch);
 void engine_depthwise_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch);
+void engine_depthwise_3x3_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                              int8_t *out, void *scratch);
 void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
 void engine_fully_connected_dsp(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
 void engine_fully_connected_mve(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
