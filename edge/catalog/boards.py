@@ -42,6 +42,9 @@ class Board:
         dsp: Whether the core has the DSP extension.
         mve: Whether the core has Helium, the M-profile vector extension.
         clock_hz: The highest core clock, in Hz.
+        flash_wait_states: The cycles that the core waits for a line of the flash at that clock;
+            None where its file does not say.
+        flash_line_bytes: What one access to the flash reads; None in the same case.
         aliases: Other names that people type.
         flash: The banks of program memory.
         ram: The banks of data memory, the one for stack and arena first.
@@ -62,6 +65,8 @@ class Board:
     dsp: bool
     mve: bool
     clock_hz: int
+    flash_wait_states: int | None
+    flash_line_bytes: int | None
     aliases: tuple[str, ...]
     flash: tuple[Bank, ...]
     ram: tuple[Bank, ...]
@@ -168,6 +173,8 @@ def _read(path: pathlib.Path) -> Board:
         dsp=table["dsp"],
         mve=table["mve"],
         clock_hz=table["clock_hz"],
+        flash_wait_states=table.get("flash_timing", {}).get("wait_states"),
+        flash_line_bytes=table.get("flash_timing", {}).get("line_bytes"),
         aliases=tuple(table["aliases"]),
         flash=tuple(Bank(**bank) for bank in table["flash"]),
         ram=tuple(Bank(**bank) for bank in table["ram"]),

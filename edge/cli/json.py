@@ -52,8 +52,8 @@ def board_json(board: Board) -> dict[str, Any]:
         for name in ("flash", "ram")
     }
     names = "id name vendor mcu core fpu dsp mve clock_hz aliases flash_method flash_target"
-    more = "uf2_family boot_block qemu_machine sources flash_bytes ram_bytes"
-    return _fields(board, f"{names} {more}") | banks
+    names += " flash_wait_states flash_line_bytes uf2_family boot_block qemu_machine sources"
+    return _fields(board, f"{names} flash_bytes ram_bytes") | banks
 
 
 def budget_json(use: Budget, variants: Sequence[Variant] | None = None) -> dict[str, Any]:

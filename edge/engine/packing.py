@@ -24,8 +24,10 @@ from edge.tflite.requantization import (
 
 INSTRUCTION_SETS = ("portable", "dsp", "mve")
 TILE_PIXELS = 4
-STRIP_PIXELS = 16
-MVE_CHUNK_CHANNELS = 32
+STRIP_PAIRS = 17
+PAIR_BYTES = 48
+MVE_PIXELS = 3
+MVE_CHANNELS = 4
 MVE_LANES = 16
 BLOCK_WORDS = 4
 DENSE_OUTPUTS = 4
@@ -95,6 +97,10 @@ def _add(network: Network, layer: Layer, instructions: str) -> Kernel:
     graph = network.graph
     first, second, last = add_multipliers(graph, layer.op)
     points = [zero_point_of(graph.tensors[index]) for index in layer.inputs]
+    shifts = first[1], second[1], last[1]
+    if instructions == "mve" and max(shifts[:2]) <= 0 and min(shifts) > -31 and last[1] < 0:
+        numbers = [points[0], *first, points[1], *second, *last]
+        return Kernel("add_mve", "add_mve.c", "&in, &other, row, out", _words(numbers))
     numbers = [points[0], *_right(first), points[1], *_right(second), *_right(last)]
     return Kernel("add", "elementwise.c", "&in, &other, row, out", _words(numbers))
 
@@ -111,6 +117,9 @@ def _fully_connected(network: Network, layer: Layer, instructions: str) -> Kerne
     if instructions == "portable" or not ((right >= 2) & (right <= 31)).all():
         blocks = np.concatenate([headers, body], axis=1)
         return Kernel("fully_connected", "conv.c", WHOLE, blocks.reshape(-1))
+    if instructions == "mve":
+        packed = _in_fours(kernel.reshape(len(kernel), -1), headers)
+        return Kernel("fully_connected_mve", "fully_connected_mve.c", WHOLE, packed)
     # Of four outputs a word each, in turn; what is left over follows output by output.
     fours = len(body) // DENSE_OUTPUTS * DENSE_OUTPUTS
     parts = []
@@ -160,14 +169,9 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
         patch = 0 if kernel.shape[1:3] == (1, 1) else taps.shape[1]
         scratch = 8 * kernel.shape[1] + 2 * patch
         return _scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
-    run_bytes = kernel.shape[2] * kernel.shape[3]
     if instructions == "mve":
-        body = _as_words(taps.reshape(1, -1))[0]
-        # The last load of sixteen reads beyond the last tap.
-        behind = np.zeros(MVE_LANES // 4, np.int64)
-        words = np.concatenate([_in_lanes(headers, 4).reshape(-1), body, behind])
-        scratch = TILE_PIXELS * (MVE_CHUNK_CHANNELS * 4 + taps.shape[1]) + 4 * kernel.shape[1]
-        return _scratch_kernel("conv_mve", "conv_mve.c", words, scratch)
+        return _conv_mve(kernel, headers)
+    run_bytes = kernel.shape[2] * kernel.shape[3]
     runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
     # The loop takes eight taps a turn, and two channels at a time.
     padded = _padded(runs.reshape(len(runs), -1), 2, 8)
@@ -198,21 +202,33 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     is_read_apart = layer.inputs[0] != network.input
     if instructions == "mve" and is_plain and is_read_apart and kernel.min(initial=0) > -128:
         return _depthwise_mve(kernel, headers)
-    is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1)
+    is_3x3 = kernel.shape[:2] == (3, 3) and layer.dilation == (1, 1) and layer.stride[1] <= 2
     if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
         words = np.concatenate([headers.reshape(-1), _as_words(flat.T.reshape(1, -1))[0]])
         # Pointers to the window's rows and to its taps, and a pixel of the zero point.
         scratch = 8 * len(kernel) + 8 * flat.shape[1] + channels
         return _scratch_kernel("depthwise", "depthwise.c", words, scratch)
-    # (row, column, block, channel) -> of each block and column: rows 0 and 1 of two channels,
-    # of the other two, and row 2 of all four.
-    blocks = kernel.reshape(3, 3, -1, 4).transpose(2, 1, 0, 3)
-    upper = blocks[:, :, :2].reshape(-1, 3, 2, 2, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 3, 8)
-    taps = np.concatenate([upper, blocks[:, :, 2]], axis=2)
-    body = _as_words(taps.reshape(len(taps), -1))
-    words = np.concatenate([_in_blocks(headers, 4), body], axis=1)
-    pixels = min(STRIP_PIXELS, network.rows[layer.output].width)
-    scratch = ((pixels - 1) * layer.stride[1] + 3) * 24
+    return _depthwise_dsp(network, layer, kernel, headers)
+
+
+def _depthwise_dsp(
+    network: Network, layer: Layer, kernel: np.ndarray, headers: np.ndarray
+) -> Kernel:
+    """Channel by channel: bias, three words of weights and the shift, multiplier.
+
+    SXTB16 unpacks bytes 0 and 2, then 1 and 3: rows 0 and 1 of each column, then row 2's pairs.
+    """
+    taps = kernel.transpose(2, 0, 1)
+    shifts = headers[:, 2] - 1
+    order = [taps[:, 0, 0], taps[:, 0, 1], taps[:, 1, 0], taps[:, 1, 1]]
+    order += [taps[:, 0, 2], taps[:, 2, 0], taps[:, 1, 2], taps[:, 2, 1]]
+    order += [taps[:, 2, 1], shifts, taps[:, 2, 2], np.zeros_like(shifts)]
+    body = _as_words(np.stack(order, axis=1))
+    scales = _dsp_scales(headers)[:, :1]
+    words = np.concatenate([headers[:, :1], body, scales], axis=1)
+    width = network.rows[layer.output].width
+    steps = width if layer.stride[1] == 2 else (width + 1) // 2
+    scratch = len(taps) + min(steps + 1, STRIP_PAIRS) * PAIR_BYTES
     return _scratch_kernel("depthwise_dsp", "depthwise_dsp.c", words.reshape(-1), scratch)
 
 
@@ -246,11 +262,26 @@ def _depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     return _scratch_kernel("depthwise_mve", "depthwise_mve.c", blocks.reshape(-1), scratch)
 
 
-def _in_lanes(headers: np.ndarray, lanes: int) -> np.ndarray:
-    """All biases, all multipliers, all shifts, negative as VRSHL takes them."""
-    table = _padded(headers, lanes, 3).T.copy()
-    table[2] *= -1
-    return table
+def _conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    headers[:, 2] *= -1
+    taps = kernel.reshape(len(kernel), -1)
+    # Sixteen bytes are written at once, beyond the last tap.
+    scratch = 4 * kernel.shape[1] + MVE_PIXELS * taps.shape[1] + MVE_LANES
+    return _scratch_kernel("conv_mve", "conv_mve.c", _in_fours(taps, headers), scratch)
+
+
+def _in_fours(taps: np.ndarray, headers: np.ndarray) -> np.ndarray:
+    """Headers of four channels each, then the taps of all channels.
+
+    If their number is no multiple of four, the kernel makes the last four once more.
+    """
+    missing = max(MVE_CHANNELS - len(taps), 0)
+    taps, headers = (np.pad(table, ((0, missing), (0, 0))) for table in (taps, headers))
+    starts = [*range(0, len(taps) - MVE_CHANNELS + 1, MVE_CHANNELS)]
+    if len(taps) % MVE_CHANNELS:
+        starts.append(len(taps) - MVE_CHANNELS)
+    heads = [headers[start : start + MVE_CHANNELS].T.reshape(-1) for start in starts]
+    return np.concatenate([*heads, _as_words(taps.reshape(1, -1))[0]])
 
 
 def _without_zero_blocks(biases: np.ndarray, body: np.ndarray, scales: np.ndarray) -> np.ndarray:
@@ -291,13 +322,6 @@ def _channel_words(graph: Graph, layer: Layer, taps: np.ndarray) -> np.ndarray:
     bias = bias_of(graph, op) - zero_point_of(graph.tensors[op.inputs[0]]) * sums
     multiplier, shift = channel_multipliers(graph, op)
     return np.stack([bias, multiplier, -shift], axis=1)
-
-
-def _in_blocks(headers: np.ndarray, channels: int) -> np.ndarray:
-    """The words of several channels at once: biases, multipliers, and all shifts in one word."""
-    padded = _padded(headers, channels, 3).reshape(-1, channels, 3)
-    shifts = _as_words(padded[:, :, 2])
-    return np.concatenate([padded[:, :, 0], padded[:, :, 1], shifts], axis=1)
 
 
 def _shifts_right(headers: np.ndarray, taps: np.ndarray) -> bool:

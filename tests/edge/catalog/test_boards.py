@@ -36,7 +36,9 @@ def test_catalog_holds_the_well_known_boards():
 def test_board_has_every_figure_and_its_source(board):
     assert board.core in CORES
     figures = {"flash", "ram", "clock", "core"} | ({"boot"} if board.boot_block else set())
+    figures |= {"flash_timing"} if board.flash_wait_states is not None else set()
     assert set(board.sources) == figures
+    assert (board.flash_wait_states is None) == (board.flash_line_bytes is None)
     assert all(board.sources.values())
     assert 16_000_000 <= board.clock_hz <= 1_000_000_000
     for bank in (*board.flash, *board.ram):

@@ -58,6 +58,7 @@ KEYS = {
         [].ram[].name [].ram[].address [].ram[].bytes
         [].flash_method [].flash_target [].uf2_family [].boot_block[] [].qemu_machine
         [].sources.flash [].sources.ram [].sources.clock [].sources.core [].sources.boot
+        [].sources.flash_timing [].flash_wait_states [].flash_line_bytes
         [].flash_bytes [].ram_bytes
     """,
     "export": f"{BUDGET} runtime shape name folder files[] sha256 {CAMERA}",

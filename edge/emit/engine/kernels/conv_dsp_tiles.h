@@ -108,12 +108,11 @@
 
 /* Outputs of `n` pixels, `stride` apart, of an even number of channels, at least two. Returns where
  * the next channels' weights are. */
-#define TILE_FUNCTION(n)                                                                  \
-  __attribute__((naked, noinline)) static const uint32_t *tile##n(                        \
-      UNUSED const uint32_t *weights, UNUSED const uint32_t *x, UNUSED int8_t *out,       \
-      UNUSED const int8_t *out_end, UNUSED const uint32_t *x_end, UNUSED uint32_t stride, \
-      UNUSED int32_t zero_point)
-#define UNUSED __attribute__((unused))
+#define TILE_FUNCTION(n)                                                                        \
+  DSP_NAKED static const uint32_t *tile##n(                                                     \
+      DSP_UNUSED const uint32_t *weights, DSP_UNUSED const uint32_t *x, DSP_UNUSED int8_t *out, \
+      DSP_UNUSED const int8_t *out_end, DSP_UNUSED const uint32_t *x_end,                       \
+      DSP_UNUSED uint32_t stride, DSP_UNUSED int32_t zero_point)
 
 TILE_FUNCTION(4) { TILE(4); }
 TILE_FUNCTION(3) { TILE(3); }
@@ -164,9 +163,9 @@ static void all_channels(const engine_layer_t *layer, const uint32_t *x, const u
 /* Bytes of four pixels become words of two halfwords, side by side for the four: of four bytes the
  * first and the third, then the second and the fourth; of what is left over, two by two. Returns
  * where the next words go. */
-__attribute__((naked, noinline)) static uint32_t *unpack_runs(
-    UNUSED const int8_t *const from[TILE_PIXELS], UNUSED uint32_t *x, UNUSED uint32_t fours,
-    UNUSED uint32_t rest) {
+DSP_NAKED static uint32_t *unpack_runs(DSP_UNUSED const int8_t *const from[TILE_PIXELS],
+                                       DSP_UNUSED uint32_t *x, DSP_UNUSED uint32_t fours,
+                                       DSP_UNUSED uint32_t rest) {
   /* clang-format off */
   __asm__("push {r3-r11, lr}\n\t"
           "movs lr, r2\n\t"

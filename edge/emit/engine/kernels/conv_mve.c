@@ -1,4 +1,4 @@
-/* CONV_2D with Helium: sixteen taps at a time, one channel by up to four pixels. */
+/* CONV_2D with Helium: sixteen taps at a time, two channels by three pixels. */
 #include <arm_mve.h>
 #include <stdbool.h>
 
@@ -10,151 +10,70 @@
 
 #include "engine.h"
 
-#define TILE_PIXELS 4U
-#define CHUNK_CHANNELS 32U
+#define TILE_PIXELS 3U
+#define TILE_CHANNELS 4U
 
-/* Sums of one channel after the other, four pixels each: sums[4 * channel + pixel]. The loop over
- * the taps ends itself within the last sixteen; `back` is how far it has then gone. */
-__attribute__((noinline)) static void dot_pixels(const int8_t *w,
-                                                 const int8_t *const x[TILE_PIXELS], uint32_t taps,
-                                                 uint32_t count, int32_t *sums) {
-  const int8_t *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
-  const uint32_t back = (taps + 15U) & ~15U;
-  const int32_t *const end = &sums[TILE_PIXELS * count];
-  int32_t s0, s1, s2, s3;
-  do {
-    __asm__ volatile(
-        "dlstp.8 lr, %[taps]\n\t"
-        "movs %[s0], #0\n\tmov %[s1], %[s0]\n\tmov %[s2], %[s0]\n\tmov %[s3], %[s0]\n"
-        "1:\n\tvldrb.8 q0, [%[w]], #16\n\t"
-        "vldrb.8 q1, [%[x0]], #16\n\tvmladava.s8 %[s0], q0, q1\n\t"
-        "vldrb.8 q1, [%[x1]], #16\n\tvmladava.s8 %[s1], q0, q1\n\t"
-        "vldrb.8 q1, [%[x2]], #16\n\tvmladava.s8 %[s2], q0, q1\n\t"
-        "vldrb.8 q1, [%[x3]], #16\n\tvmladava.s8 %[s3], q0, q1\n\t"
-        "letp lr, 1b\n\t"
-        "strd %[s0], %[s1], [%[sums]], #8\n\tstrd %[s2], %[s3], [%[sums]], #8\n\t"
-        : [s0] "=&Te"(s0), [s1] "=&Te"(s1), [s2] "=&Te"(s2), [s3] "=&Te"(s3), [w] "+r"(w),
-          [sums] "+r"(sums), [x0] "+r"(x0), [x1] "+r"(x1), [x2] "+r"(x2), [x3] "+r"(x3)
-        : [taps] "r"(taps)
-        : "q0", "q1", "lr", "cc", "memory");
-    w = &w[taps - back];
-    x0 = &x0[-(int32_t)back];
-    x1 = &x1[-(int32_t)back];
-    x2 = &x2[-(int32_t)back];
-    x3 = &x3[-(int32_t)back];
-  } while (sums != end);
-}
+/* What precedes the taps, for four channels each: biases, multipliers, negative shifts. Fewer than
+ * four channels left over are made together with those before them. */
+#define HEADER_WORDS 12U
 
-/* The same for up to sixteen taps: the pixels stay in registers. */
-__attribute__((noinline)) static void dot_short_pixels(const int8_t *w,
-                                                       const int8_t *const x[TILE_PIXELS],
-                                                       uint32_t taps, uint32_t count,
-                                                       int32_t *sums) {
-  const mve_pred16_t lanes = vctp8q(taps);
-  const int8x16_t x0 = vldrbq_z_s8(x[0], lanes);
-  const int8x16_t x1 = vldrbq_z_s8(x[1], lanes);
-  const int8x16_t x2 = vldrbq_z_s8(x[2], lanes);
-  const int8x16_t x3 = vldrbq_z_s8(x[3], lanes);
-  const int32_t *const end = &sums[TILE_PIXELS * count];
-  do {
-    /* What lies behind the taps meets zeros; behind the last ones the weights are filled up. */
-    const int8x16_t k = vldrbq_s8(w);
-    sums[0] = vmladavq_s8(k, x0);
-    sums[1] = vmladavq_s8(k, x1);
-    sums[2] = vmladavq_s8(k, x2);
-    sums[3] = vmladavq_s8(k, x3);
-    sums = &sums[TILE_PIXELS];
-    w = &w[taps];
-  } while (sums != end);
-}
+/* What the assembly needs; it reads them by their offsets. */
+typedef struct {
+  const int8_t *x[TILE_PIXELS]; /* 0 */
+  uint32_t taps;                /* 12 */
+  int32_t skip;                 /* 16: from where the loop leaves two channels to the next two */
+  const int32_t *header;        /* 20 */
+  int8_t *to[TILE_PIXELS];      /* 24 */
+  int32_t zero_point;           /* 36 */
+  const int32_t *end;           /* 40 */
+  const int8_t *weights;        /* 44 */
+  int32_t low;                  /* 48 */
+  int32_t high;                 /* 52 */
+  uint32_t lanes;               /* 56 */
+} tile_t;
 
-/* The same for 17 to 32 taps, two pixels at a time. */
-__attribute__((noinline)) static void dot_medium_pixels(const int8_t *weights,
-                                                        const int8_t *const x[TILE_PIXELS],
-                                                        uint32_t taps, uint32_t count,
-                                                        int32_t *sums) {
-  const mve_pred16_t lanes = vctp8q(taps - 16U);
-  for (uint32_t p = 0U; p < TILE_PIXELS; p += 2U) {
-    const int8x16_t a0 = vldrbq_s8(x[p]);
-    const int8x16_t a1 = vldrbq_z_s8(&x[p][16], lanes);
-    const int8x16_t b0 = vldrbq_s8(x[p + 1U]);
-    const int8x16_t b1 = vldrbq_z_s8(&x[p + 1U][16], lanes);
-    const int8_t *w = weights;
-    for (uint32_t c = 0U; c < count; ++c) {
-      const int8x16_t k0 = vldrbq_s8(w);
-      const int8x16_t k1 = vldrbq_s8(&w[16]);
-      sums[(TILE_PIXELS * c) + p] = vmladavaq_s8(vmladavq_s8(k0, a0), k1, a1);
-      sums[(TILE_PIXELS * c) + p + 1U] = vmladavaq_s8(vmladavq_s8(k0, b0), k1, b1);
-      w = &w[taps];
-    }
-  }
-}
-
-/* The same for a single pixel. */
-__attribute__((noinline)) static void dot_pixel(const int8_t *w, const int8_t *x, uint32_t taps,
-                                                uint32_t count, int32_t *sums) {
-  const uint32_t back = (taps + 15U) & ~15U;
-  for (uint32_t c = 0U; c < count; ++c) {
-    int32_t s0;
-    __asm__ volatile(
-        "dlstp.8 lr, %[taps]\n\tmovs %[s0], #0\n"
-        "1:\n\tvldrb.8 q0, [%[w]], #16\n\tvldrb.8 q1, [%[x]], #16\n\t"
-        "vmladava.s8 %[s0], q0, q1\n\tletp lr, 1b\n\t"
-        : [s0] "=&Te"(s0), [w] "+r"(w), [x] "+r"(x)
-        : [taps] "r"(taps)
-        : "q0", "q1", "lr", "cc", "memory");
-    for (uint32_t p = 0U; p < TILE_PIXELS; ++p) {
-      sums[(TILE_PIXELS * c) + p] = s0;
-    }
-    w = &w[taps - back];
-    x = &x[-(int32_t)back];
-  }
-}
-
-/* Adds the bias, scales, and goes from ties away from zero to ties upwards: a negative number is
- * lowered by one. */
 /* clang-format off */
-#define SCALE(q)                              \
-  "vadd.i32 " q ", " q ", q4\n\t"             \
-  "vqrdmulh.s32 " q ", " q ", q5\n\t"         \
-  "vshr.s32 q7, " q ", #31\n\t"               \
-  "vadd.i32 " q ", " q ", q7\n\t"             \
-  "vrshl.s32 " q ", " q ", q6\n\t"            \
-  "vadd.i32 " q ", " q ", %[zero_point]\n\t"
-/* clang-format on */
-#define CLAMP(q) "vmax.s32 " q ", " q ", q4\n\tvmin.s32 " q ", " q ", q5\n\t"
+/* The sums of two channels and three pixels, to the lower or upper halves of q5, q6 and q7. */
+#define DOT(bias, half0, half1, half2)                                                 \
+  "ldr r4, [r12, #20]\n\tldrd r0, r2, [r4, #" bias "]\n\t"                      \
+  "mov r4, r0\n\tmov r8, r0\n\tmov r6, r2\n\tmov r10, r2\n\t"                 \
+  "ldm r12, {r5, r9, r11}\n\tldr lr, [r12, #12]\n\tdlstp.8 lr, lr\n"           \
+  "2:\n\tvldrb.8 q0, [r1], #16\n\tvldrb.8 q1, [r3], #16\n\t"                  \
+  "vldrb.8 q2, [r5], #16\n\tvmladava.s8 r0, q0, q2\n\tvmladava.s8 r2, q1, q2\n\t" \
+  "vldrb.8 q2, [r9], #16\n\tvmladava.s8 r4, q0, q2\n\tvmladava.s8 r6, q1, q2\n\t" \
+  "vldrb.8 q2, [r11], #16\n\tvmladava.s8 r8, q0, q2\n\tvmladava.s8 r10, q1, q2\n\t" \
+  "letp lr, 2b\n\t"                                                            \
+  "ldr lr, [r12, #16]\n\tadd r1, lr\n\tadd r3, lr\n\t"  \
+  "vmov " half0 ", r0, r2\n\tvmov " half1 ", r4, r6\n\tvmov " half2 ", r8, r10\n\t"
 
-/* Scales the sums of four pixels, four channels at a time, and stores them. In assembly, because
- * gcc 12 moves vectors through memory. Shifts are negative. */
-__attribute__((noinline)) static void requantize_chunk(const engine_layer_t *layer,
-                                                       const int32_t *sums, const int32_t *biases,
-                                                       uint32_t padded, uint32_t count,
-                                                       int8_t *const to[TILE_PIXELS],
-                                                       uint32_t first) {
-  const int32_t *multipliers = &biases[padded];
-  const int32_t *shifts = &multipliers[padded];
-  int8_t *t0 = &to[0][first], *t1 = &to[1][first], *t2 = &to[2][first], *t3 = &to[3][first];
-  int32_t rest = (int32_t)count;
+/* VQDMLAH by one goes from ties away from zero to ties upwards: it lowers a negative number by one.
+ */
+#define SCALE(q)                                                                  \
+  "vqrdmulh.s32 " q ", " q ", q0\n\tvqdmlah.s32 " q ", " q ", r10\n\t"            \
+  "vrshl.s32 " q ", " q ", q1\n\tvadd.i32 " q ", " q ", r6\n\t"                   \
+  "vmax.s32 " q ", " q ", q3\n\tvmin.s32 " q ", " q ", q4\n\t"
+/* clang-format on */
+
+/* Makes three pixels, four channels a turn: two of them by three pixels in core registers, twice.
+ * In assembly, because gcc 12 moves vectors through memory. */
+__attribute__((noinline)) static void make_tile(tile_t *tile) {
+  register tile_t *const at __asm__("r12") = tile;
   __asm__ volatile(
+      "ldrd r0, r2, [r12, #48]\n\tvdup.32 q3, r0\n\tvdup.32 q4, r2\n\t"
+      "ldr r1, [r12, #44]\n\tldr r0, [r12, #12]\n\tadd r3, r1, r0\n\t"
+      "ldr r0, [r12, #56]\n\tvctp.32 r0\n"
       "1:\n\t"
-      "vld40.32 {q0, q1, q2, q3}, [%[sums]]\n\tvld41.32 {q0, q1, q2, q3}, [%[sums]]\n\t"
-      "vld42.32 {q0, q1, q2, q3}, [%[sums]]\n\tvld43.32 {q0, q1, q2, q3}, [%[sums]]!\n\t"
-      "vldrw.32 q4, [%[biases]], #16\n\t"
-      "vldrw.32 q5, [%[multipliers]], #16\n\t"
-      "vldrw.32 q6, [%[shifts]], #16\n\t"
-      SCALE("q0") SCALE("q1") SCALE("q2") SCALE("q3")
-      "vdup.32 q4, %[low]\n\tvdup.32 q5, %[high]\n\t"
-      CLAMP("q0") CLAMP("q1") CLAMP("q2") CLAMP("q3")
-      "vctp.32 %[rest]\n\tvpstttt\n\t"
-      "vstrbt.32 q0, [%[t0]], #4\n\tvstrbt.32 q1, [%[t1]], #4\n\t"
-      "vstrbt.32 q2, [%[t2]], #4\n\tvstrbt.32 q3, [%[t3]], #4\n\t"
-      "subs %[rest], #4\n\tbgt 1b\n\t"
-      : [sums] "+r"(sums), [biases] "+r"(biases), [multipliers] "+r"(multipliers),
-        [shifts] "+r"(shifts), [t0] "+l"(t0), [t1] "+l"(t1), [t2] "+l"(t2), [t3] "+l"(t3),
-        [rest] "+r"(rest)
-      : [zero_point] "r"((int32_t)layer->out_zero_point), [low] "r"((int32_t)layer->low),
-        [high] "r"((int32_t)layer->high)
-      : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory");
+      DOT("0", "d10", "d12", "d14") DOT("8", "d11", "d13", "d15")
+      "add r11, r12, #20\n\tldm r11, {r0, r2, r4, r5, r6, r8}\n\tmov r10, #1\n\t"
+      "vldrw.32 q0, [r0, #16]\n\tvldrw.32 q1, [r0, #32]\n\tadds r0, #48\n\t"
+      SCALE("q5") SCALE("q6") SCALE("q7")
+      "vpsttt\n\tvstrbt.32 q5, [r2], #4\n\tvstrbt.32 q6, [r4], #4\n\t"
+      "vstrbt.32 q7, [r5], #4\n\t"
+      "stm r11, {r0, r2, r4, r5}\n\tcmp r0, r8\n\tbne 1b\n\t"
+      :
+      : "r"(at)
+      : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "lr", "q0", "q1", "q2",
+        "q3", "q4", "q5", "q6", "q7", "cc", "memory");
 }
 
 static inline int8_t *copy_bytes(int8_t *to, const int8_t *from, uint32_t bytes) {
@@ -191,7 +110,7 @@ static int8_t *gather_border(const engine_layer_t *layer, const int8_t *line, in
   return to;
 }
 
-/* What the window sees at one pixel, in one piece. */
+/* What the window sees at one pixel, in one piece. Writes up to fifteen bytes behind it. */
 static inline void gather(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
                           int8_t *to) {
   const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
@@ -202,64 +121,78 @@ static inline void gather(const engine_layer_t *layer, const int8_t *const lines
   for (const int8_t *const *line = lines; line != end; ++line) {
     if (*line == NULL) {
       to = fill_bytes(to, layer->zero_point, bytes);
-    } else if (is_inside) {
-      to = copy_bytes(to, &(*line)[start], bytes);
-    } else {
+    } else if (!is_inside) {
       to = gather_border(layer, *line, left, to);
+    } else if (bytes <= 16U) {
+      vstrbq_s8(to, vldrbq_z_s8(&(*line)[start], vctp8q(bytes)));
+      to = &to[bytes];
+    } else {
+      to = copy_bytes(to, &(*line)[start], bytes);
     }
   }
 }
 
-/* weights: biases, multipliers and negative shifts of all channels, then their taps. */
+/* All channels of three pixels. */
+static inline void make_pixels(const engine_layer_t *layer, tile_t *tile, uint32_t blocks) {
+  const uint32_t channels = layer->out_channels;
+  const uint32_t whole = (channels < TILE_CHANNELS) ? TILE_CHANNELS : channels;
+  const uint32_t over = channels % TILE_CHANNELS;
+  const int32_t *const headers = (const int32_t *)layer->weights;
+  const int8_t *const weights = (const int8_t *)&headers[blocks * HEADER_WORDS];
+  const uint32_t others = (channels < TILE_CHANNELS) ? 1U : (channels / TILE_CHANNELS);
+  tile->header = headers;
+  tile->end = &headers[others * HEADER_WORDS];
+  tile->weights = weights;
+  make_tile(tile);
+  if (blocks != others) {
+    /* Some of the last four channels once more. */
+    for (uint32_t p = 0U; p < TILE_PIXELS; ++p) {
+      tile->to[p] = &tile->to[p][(int32_t)over - (int32_t)TILE_CHANNELS];
+    }
+    tile->end = &headers[blocks * HEADER_WORDS];
+    tile->weights = &weights[(whole - TILE_CHANNELS) * tile->taps];
+    make_tile(tile);
+  }
+}
+
+/* weights: headers of four channels each, then the taps of all channels. */
 ENGINE_KERNEL
 void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out, void *scratch) {
   const uint32_t taps = (uint32_t)layer->window_height * layer->window_width * layer->channels;
   const uint32_t channels = layer->out_channels;
-  const uint32_t padded = (channels + 3U) & ~3U;
-  const int32_t *const biases = (const int32_t *)layer->weights;
+  const uint32_t blocks = (channels + TILE_CHANNELS - 1U) / TILE_CHANNELS;
+  const int32_t back = (int32_t)((taps + 15U) & ~15U);
   const bool is_pointwise = (taps == layer->channels) && (layer->pad_left == 0U);
-  int32_t *const sums = scratch;
-  const int8_t **const lines = (const int8_t **)&sums[TILE_PIXELS * CHUNK_CHANNELS];
-  int8_t *const tile = (int8_t *)&lines[layer->window_height];
+  const int8_t **const lines = (const int8_t **)scratch;
+  int8_t *const windows = (int8_t *)&lines[layer->window_height];
+  tile_t tile;
+  tile.taps = taps;
+  tile.skip = (int32_t)(2U * taps) - back;
+  tile.zero_point = layer->out_zero_point;
+  tile.lanes = (channels < TILE_CHANNELS) ? channels : TILE_CHANNELS;
+  tile.low = layer->low;
+  tile.high = layer->high;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     lines[y] = engine_tap_row(layer, in, row, y);
   }
   int32_t left = -(int32_t)layer->pad_left;
   for (uint32_t column = 0U; column < layer->out_width; column += TILE_PIXELS) {
-    const uint32_t rest = layer->out_width - column;
-    const uint32_t pixels = (rest < TILE_PIXELS) ? rest : TILE_PIXELS;
-    const int8_t *x[TILE_PIXELS];
-    int8_t *to[TILE_PIXELS];
+    const uint32_t pixels = layer->out_width - column;
     for (uint32_t p = 0U; p < TILE_PIXELS; ++p) {
-      to[p] = &out[(column + p) * channels];
+      tile.to[p] = &out[(column + p) * channels];
       if (p >= pixels) {
         /* The first pixel once more, to where it goes anyway. */
-        x[p] = x[0];
-        to[p] = to[0];
+        tile.x[p] = tile.x[0];
+        tile.to[p] = tile.to[0];
       } else if (is_pointwise) {
-        x[p] = &lines[0][(uint32_t)left * taps];
+        tile.x[p] = &lines[0][(uint32_t)left * taps];
       } else {
-        x[p] = &tile[p * taps];
-        gather(layer, lines, left, &tile[p * taps]);
+        tile.x[p] = &windows[p * taps];
+        gather(layer, lines, left, &windows[p * taps]);
       }
       left += (int32_t)layer->stride_width;
     }
-    const int8_t *w = (const int8_t *)&biases[3U * padded];
-    for (uint32_t first = 0U; first < channels; first += CHUNK_CHANNELS) {
-      const uint32_t others = channels - first;
-      const uint32_t count = (others < CHUNK_CHANNELS) ? others : CHUNK_CHANNELS;
-      if (pixels == 1U) {
-        dot_pixel(w, x[0], taps, count, sums);
-      } else if (taps <= 16U) {
-        dot_short_pixels(w, x, taps, count, sums);
-      } else if (taps <= 32U) {
-        dot_medium_pixels(w, x, taps, count, sums);
-      } else {
-        dot_pixels(w, x, taps, count, sums);
-      }
-      requantize_chunk(layer, sums, &biases[first], padded, count, to, first);
-      w = &w[taps * count];
-    }
+    make_pixels(layer, &tile, blocks);
   }
 }

@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+/* A function whose body is assembly alone: it saves what it uses. */
+#define DSP_NAKED __attribute__((naked, noinline))
+#define DSP_UNUSED __attribute__((unused))
+
 /* The assembly takes all registers: without optimization, or with a frame pointer, gcc has too few.
  */
 #if defined(__GNUC__) && !defined(__clang__)

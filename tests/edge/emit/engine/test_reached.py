@@ -72,12 +72,17 @@ def one_of_each():
     # A multiplier of more than a half is the portable kernel's, on all cores.
     made.conv(4, (2, 2), quantization=Quantization((1e-5,), (3,), 0))
     made.depthwise(1, (2, 2), quantization=Quantization((1e-8,), (3,), 0))
+    made.requantize()
     made.pad((1, 2), (0, 3))
     made.pool("AVERAGE_POOL_2D", (2, 3), (1, 2), "SAME")
     made.pool("MAX_POOL_2D", (3, 2), (2, 1), "SAME")
     before = made.last
     made.requantize()
     made.add(before)
+    # Scales so small that the sums are not shifted to the right are the portable kernels', too.
+    scale = max(made.tensors[index].quantization.scales[0] for index in (before, made.last))
+    made.add(before, quantization=Quantization((scale * 2 / 0.75 / 2**20,), (3,), 0))
+    made.requantize()
     made.mean()
     made.dense(6, quantization=Quantization((1e-5,), (3,), 0))
     made.dense(22)
