@@ -92,6 +92,16 @@ def one_of_each():
     return made.graph()
 
 
+def raised_mean():
+    """A mean whose multiplier is above a half: it is shifted to the left."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 3, 2, 4), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    made.mean(quantization=Quantization((1e-5,), (3,), 0))
+    return made.graph()
+
+
 def own(graph):
     shape = (2, *graph.input.shape[1:])
     inputs = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
@@ -100,6 +110,7 @@ def own(graph):
 
 def own_cases(instructions):
     yield "one of each", own(one_of_each())
+    yield "raised mean", own(raised_mean())
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
