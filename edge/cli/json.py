@@ -10,6 +10,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edge.cli.json_costs import cycles_json, profile_json
+
 if TYPE_CHECKING:
     from edge.catalog.boards import Board
     from edge.debugger.result import Comparison, LayerError
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from edge.deploy.verify_engine import EngineVerification
     from edge.emit.camera.render import Camera
     from edge.engine.compile import Engine
-    from edge.firmware.profile import Profile
     from edge.memory.offline_plan import PlannedModel
     from edge.memory.timeline import Timeline
     from edge.reporting.figures import Absent, Report
@@ -148,10 +149,11 @@ def run_json(done: Run) -> dict[str, Any]:
         done: A run on an emulated board.
 
     Returns:
-        How many outputs are LiteRT's, instructions, RAM and code.
+        How many outputs are LiteRT's, instructions, estimated cycles, RAM and code.
     """
     figures = "input_count equal_count max_difference instructions ram_bytes code_bytes"
-    return {"board": done.board.id, "core": done.board.core} | _fields(done, figures)
+    ran_on = {"board": done.board.id, "core": done.board.core}
+    return ran_on | _fields(done, figures) | {"estimated_cycles": cycles_json(done.cycles)}
 
 
 def verify_json(proof: Verification) -> dict[str, Any]:
@@ -310,7 +312,7 @@ def report_json(done: Report, file: pathlib.Path) -> dict[str, Any]:
         A part that could not be had is a string that says why.
     """
     names = "operator opcode name shape macs weights_bytes"
-    names += " engine_macs engine_weights_bytes instructions"
+    names += " engine_macs engine_weights_bytes instructions low_cycles high_cycles"
     return {
         "board": done.board.id,
         "sha256": done.graph.sha256,
@@ -323,7 +325,8 @@ def report_json(done: Report, file: pathlib.Path) -> dict[str, Any]:
             for runtime in done.runtimes
         ],
         "layers": [_fields(layer, names) for layer in done.layers],
-        "instructions": _or_reason(done.profile, _profile_json),
+        "instructions": _or_reason(done.profile, profile_json),
+        "estimated_cycles": _or_reason(done.cycles, cycles_json),
         "accuracy": _or_reason(
             done.accuracy, lambda accuracy: _fields(accuracy, "image_count int8 float")
         ),
@@ -336,15 +339,6 @@ def _or_reason(part: Part | Absent, shown: Callable[[Part], Any]) -> Any:
     from edge.reporting.figures import Absent
 
     return part.reason if isinstance(part, Absent) else shown(part)
-
-
-def _profile_json(profiled: Profile) -> dict[str, Any]:
-    return {
-        "board": profiled.board.id,
-        "inference": profiled.instructions,
-        "input_rows": profiled.input_instructions,
-        "residual": profiled.residual,
-    }
 
 
 def train_json(

@@ -74,4 +74,5 @@ def _sentences(done: Report) -> list[str]:
         *lines,
         f"{done.profile.instructions:,} instructions on a {done.profile.board.core}; its layers "
         f"add up to within {abs(done.profile.residual):,}.",
+        done.cycles.reason if isinstance(done.cycles, Absent) else done.cycles.sentence(),
     ]

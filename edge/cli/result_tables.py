@@ -64,6 +64,12 @@ def run_table(done: Run) -> Table:
     table = Table("engine on QEMU", right("measured"), title=done.board.name)
     table.add_row("equal to LiteRT's reference kernels", equal)
     table.add_row("instructions of one inference", f"{done.instructions:,}")
+    cycles = done.cycles
+    table.add_row("cycles, estimated", f"{cycles.total.low:,} to {cycles.total.high:,}")
+    clock = f"{cycles.board.name}, {cycles.board.clock_hz / 1e6:g} MHz"
+    table.add_row(f"ms on {clock}, estimated", f"{cycles.low_ms:.1f} to {cycles.high_ms:.1f}")
+    if cycles.flash_wait_ms is not None:
+        table.add_row("ms of waiting for its flash", f"at most {cycles.flash_wait_ms:.1f}")
     table.add_row("RAM, peak of the stack included", f"{done.ram_bytes:,}")
     table.add_row("code, flash", f"{done.code_bytes:,}")
     return table

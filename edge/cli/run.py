@@ -32,10 +32,11 @@ def run(
     from edge.deploy.run import run
     from edge.firmware.emulate import emulated_board
 
-    target = emulated_board(find_board(board))
+    asked = find_board(board)
+    target = emulated_board(asked)
     graph, samples = open_model_and_inputs(model, data)
     with status(f"Running {model} on {target.name}"):
-        done = run(graph, target, samples, count=inputs, seed=seed, is_frame=frame)
+        done = run(graph, asked, samples, count=inputs, seed=seed, is_frame=frame)
     if as_json:
         print_json(json.run_json(done))
     else:

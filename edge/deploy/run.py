@@ -10,7 +10,10 @@ import numpy as np
 from edge.catalog.boards import Board, find_board
 from edge.converter.model_source import read_model
 from edge.deploy.verify import random_inputs
-from edge.deploy.verify_engine import run_emulated
+from edge.deploy.verify_engine import emulate_engine
+from edge.engine.compile import compile_engine
+from edge.engine.packing import instruction_set
+from edge.firmware.cycles import Cycles, estimate_cycles
 from edge.firmware.emulate import emulated_board
 from edge.runtimes.interpreters import run_litert
 
@@ -26,6 +29,7 @@ class Run:
         instructions: The instructions of one inference.
         ram_bytes: State, image buffer, output and the peak of the stack.
         code_bytes: Flash beside the weights.
+        cycles: The estimated cycles of one inference, at the clock of the board that was asked for.
     """
 
     board: Board
@@ -34,6 +38,7 @@ class Run:
     instructions: int
     ram_bytes: int
     code_bytes: int
+    cycles: Cycles
 
     @property
     def input_count(self) -> int:
@@ -93,12 +98,14 @@ def run(
         >>> done.board.id, done.is_equal
         ('mps2-an386', True)
     """
-    target = emulated_board(find_board(board))
+    asked = find_board(board)
+    target = emulated_board(asked)
     graph = read_model(model, representative_dataset)
     if inputs is None:
         inputs = random_inputs(graph, count, seed)
     expected = run_litert(graph, inputs)
-    emulation, code_bytes = run_emulated(graph, target, inputs, is_frame=is_frame)
+    engine = compile_engine(graph, instruction_set(target))
+    emulation, code_bytes = emulate_engine(engine, target, inputs, is_frame=is_frame)
     return Run(
         board=target,
         outputs=emulation.outputs,
@@ -106,4 +113,5 @@ def run(
         instructions=emulation.instructions,
         ram_bytes=emulation.ram_bytes,
         code_bytes=code_bytes,
+        cycles=estimate_cycles(engine, asked, seed=seed),
     )

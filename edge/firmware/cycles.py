@@ -33,6 +33,9 @@ PIPELINES: dict[str, SingleIssue | InOrder] = {
     "cortex-m55": CORTEX_M55,
     "cortex-m7": CORTEX_M7,
 }
+CHECK = "model_is_intact"
+"""Runs before the inference, and longer than one where weights are many: it is not followed."""
+
 LOADS = ("load", "loads", "vector load")
 
 
@@ -89,6 +92,26 @@ class Cycles:
         return self.total.high / self.board.clock_hz * 1e3
 
     @property
+    def flash_wait_ms(self) -> float | None:
+        """What waiting for the flash may add at most, in milliseconds."""
+        cycles = self.flash_wait_cycles
+        return None if cycles is None else cycles / self.board.clock_hz * 1e3
+
+    def sentence(self) -> str:
+        """Says what was estimated.
+
+        Returns:
+            Cycles, milliseconds at the board's clock, and what waiting for the flash may add.
+        """
+        waits = "waiting for flash is not included"
+        if self.flash_wait_ms is not None:
+            waits = f"waiting for flash adds at most {self.flash_wait_ms:.1f} ms"
+        return (
+            f"Estimated: {self.total.low:,} to {self.total.high:,} cycles, {self.low_ms:.1f} to "
+            f"{self.high_ms:.1f} ms at {self.board.clock_hz / 1e6:g} MHz; {waits}."
+        )
+
+    @property
     def flash_wait_cycles(self) -> int | None:
         """What waiting for the flash may add at most; None where the board's file does not say.
 
@@ -133,12 +156,21 @@ def estimate_cycles(engine: Engine, board: Board, *, seed: int = 0) -> Cycles:
         elf = build_image(engine, target, folder).elf
         elf = elf.rename(folder / elf.name)
         (folder / "inputs.bin").write_bytes(image.tobytes())
-        traced = trace(folder, target.qemu_machine)
-        counted = passages(traced, functions(elf), engine)
+        names = functions(elf)
+        traced = trace(folder, target.qemu_machine, _without(names, CHECK))
+        counted = passages(traced, names, engine)
         known = disassemble(elf, target.core)
     costs = weigh(counted, blocks_of(traced, known), PIPELINES[target.core])
     layers = range(len(engine.network.layers))
     return Cycles(board, tuple(costs[layer] for layer in layers), costs[INPUT])
+
+
+def _without(names: Mapping[int, str], left_out: str) -> list[range]:
+    """All addresses but those of one function."""
+    addresses = sorted(names)
+    (at,) = (number for number, address in enumerate(addresses) if names[address] == left_out)
+    end = addresses[at + 1] if at + 1 < len(addresses) else addresses[at] + 1
+    return [range(addresses[at]), range(end, 1 << 32)]
 
 
 def blocks_of(

@@ -63,6 +63,8 @@ def passages(traced: Trace, symbols: dict[int, str], engine: Engine) -> list[Pas
         edge.firmware.emulate.EmulationError: The firmware does not follow its schedule...
     """
     blocks, where = np.unique(traced.starts, return_inverse=True)
+    # Of large models there are tens of millions.
+    where = where.astype(np.int32)
     moments = _moments(blocks, where, symbols)
     is_inside, is_step = moments.is_inside, moments.is_step
     steps = [step for step in engine.plan.steps if not isinstance(step, Await)]
@@ -81,11 +83,11 @@ def passages(traced: Trace, symbols: dict[int, str], engine: Engine) -> list[Pas
         [step.layer if isinstance(step, Make) else maker.get(step.tensor, INPUT) for step in steps]
     )
     # Until the first step after a call, a row of the input is taken.
-    last_step = np.maximum.accumulate(np.where(is_step, np.arange(len(where)), -1))
+    last_step = np.maximum.accumulate(np.where(is_step, np.arange(len(where), dtype=np.int32), -1))
     is_layers = last_step > moments.last_call
     layer = np.where(is_layers, layers[np.cumsum(is_step) - 1], INPUT)
     inside, size = np.flatnonzero(is_inside), len(blocks)
-    keys = ((layer[inside] + 1) * size + where[inside]) * size + where[inside + 1]
+    keys = ((layer[inside].astype(np.int64) + 1) * size + where[inside]) * size + where[inside + 1]
     found, counts = np.unique(keys, return_counts=True)
     return [
         Passage(
@@ -117,7 +119,7 @@ def _moments(blocks: np.ndarray, where: np.ndarray, symbols: dict[int, str]) -> 
     is_called = (entered == PUSH_ROW)[where] & ~after_model
     # A function of main.c calls the model; when the core is there again, the model has returned.
     callers = np.unique(names[where[np.flatnonzero(is_called) - 1]])
-    position = np.arange(len(where))
+    position = np.arange(len(where), dtype=np.int32)
     last_call = np.maximum.accumulate(np.where(is_called, position, -1))
     is_outside = np.isin(names, callers)[where]
     is_inside = last_call > np.maximum.accumulate(np.where(is_outside, position, -1))

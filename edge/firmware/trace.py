@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -69,12 +70,13 @@ class _LogReader:
                 self.parts[-1] = self.parts[-1][:-1]
 
 
-def trace(folder: pathlib.Path, machine: str) -> Trace:
+def trace(folder: pathlib.Path, machine: str, ranges: Sequence[range] = ()) -> Trace:
     """Runs `firmware.elf` of a folder on QEMU and follows it block by block.
 
     Args:
         folder: The folder with `firmware.elf`, and with `inputs.bin` for it to read.
         machine: QEMU's name of the board.
+        ranges: The addresses whose blocks are followed; all if there are none.
 
     Returns:
         The `Trace`, which is the same in every run.
@@ -102,6 +104,8 @@ def trace(folder: pathlib.Path, machine: str) -> Trace:
     command += ["-semihosting-config", "enable=on,target=native", "-kernel", "firmware.elf"]
     # Without -icount no block is cut short for the clock.
     command += ["-d", "exec,nochain,in_asm", "-D", pipe.name]
+    if ranges:
+        command += ["-dfilter", ",".join(f"0x{r.start:x}..0x{r.stop - 1:x}" for r in ranges)]
     try:
         reader.start()
         done = run_tool(command, cwd=folder, text=True, errors="replace")

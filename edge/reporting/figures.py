@@ -7,6 +7,7 @@ import dataclasses
 from edge.catalog.boards import Board
 from edge.debugger.result import Comparison
 from edge.deploy.budget import BankUse
+from edge.firmware.cycles import Cycles
 from edge.firmware.profile import Profile
 from edge.reporting.memory import MemoryView
 from edge.tflite.graph import Graph
@@ -60,6 +61,8 @@ class LayerFigures:
             the same cases.
         instructions: The instructions counted on QEMU; None in the same cases, and where they could
             not be counted.
+        low_cycles: The fewest cycles of the estimate; None in the same cases.
+        high_cycles: The most cycles of the estimate; None in the same cases.
     """
 
     operator: int
@@ -71,6 +74,8 @@ class LayerFigures:
     engine_macs: int | None = None
     engine_weights_bytes: int | None = None
     instructions: int | None = None
+    low_cycles: int | None = None
+    high_cycles: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +104,7 @@ class Report:
         runtimes: TFLite Micro with its own memory plan, with the smallest plan, and the engine.
         layers: The cost of each operator.
         profile: The instructions of one inference, step by step.
+        cycles: The estimated cycles of one inference, at the board's clock.
         accuracy: The accuracy on held-out images.
         comparison: The int8 model compared with its float model, layer by layer.
     """
@@ -109,5 +115,6 @@ class Report:
     runtimes: tuple[Runtime, ...]
     layers: tuple[LayerFigures, ...]
     profile: Profile | Absent
+    cycles: Cycles | Absent
     accuracy: Accuracy | Absent
     comparison: Comparison | Absent

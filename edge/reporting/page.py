@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from edge.deploy.budget import BankUse
+from edge.firmware.cycles import Cycles
 from edge.firmware.profile import Profile
 from edge.reporting.chart import COLORS, chart, rounded, short_name
 from edge.reporting.figures import Absent, Accuracy, LayerFigures, Report, Runtime
@@ -74,6 +75,8 @@ def render_page(report: Report) -> str:
         totals=_totals(report.layers),
         profile=report.profile if isinstance(report.profile, Profile) else None,
         why_no_profile=_reason(report.profile),
+        why_no_cycles=_reason(report.cycles),
+        cycles=report.cycles if isinstance(report.cycles, Cycles) else None,
         accuracy=report.accuracy if isinstance(report.accuracy, Accuracy) else None,
         comparison=None if isinstance(report.comparison, Absent) else report.comparison,
         errors=_errors(report),
@@ -164,5 +167,6 @@ def _totals(layers: tuple[LayerFigures, ...]) -> dict[str, int]:
         name: sum(getattr(layer, name) or 0 for layer in layers)
         for name in (
             *("macs", "weights_bytes", "engine_macs", "engine_weights_bytes", "instructions"),
+            *("low_cycles", "high_cycles"),
         )
     }

@@ -14,6 +14,7 @@ from edge.deploy.engine_budget import engine_bank_uses, measured_firmware
 from edge.engine.compile import Engine, compile_engine
 from edge.engine.packing import instruction_set
 from edge.errors import EdgeError, MissingToolError
+from edge.firmware.cycles import Cycles, estimate_cycles
 from edge.firmware.profile import Profile, profile
 from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
@@ -119,13 +120,17 @@ def collect(
     accuracy, comparison = _errors_of_int8(graph, float_model, data)
     engine = _attempt(lambda: compile_engine(graph, instruction_set(target)))
     profiled = engine if isinstance(engine, Absent) else _attempt(lambda: profile(engine, target))
+    cycles = (
+        engine if isinstance(engine, Absent) else _attempt(lambda: estimate_cycles(engine, target))
+    )
     return Report(
         name=name,
         graph=graph,
         board=target,
         runtimes=(*_tflm_runtimes(graph, target), _engine_runtime(engine, target)),
-        layers=_layers(graph, engine, profiled),
+        layers=_layers(graph, engine, profiled, cycles),
         profile=profiled,
+        cycles=cycles,
         accuracy=accuracy,
         comparison=comparison,
     )
@@ -201,7 +206,7 @@ def _engine_runtime(engine: Engine | Absent, board: Board) -> Runtime:
 
 
 def _layers(
-    graph: Graph, engine: Engine | Absent, profiled: Profile | Absent
+    graph: Graph, engine: Engine | Absent, profiled: Profile | Absent, cycles: Cycles | Absent
 ) -> tuple[LayerFigures, ...]:
     costs = {}
     for op in graph.operators:
@@ -219,11 +224,14 @@ def _layers(
         counted = profiled.by_operator() if isinstance(profiled, Profile) else {}
         for layer, kernel in zip(engine.network.layers, engine.kernels, strict=True):
             index = layer.op.index
+            cost = cycles.layers[layer.index] if isinstance(cycles, Cycles) else None
             costs[index] = dataclasses.replace(
                 costs[index],
                 engine_macs=engine.network.graph.macs(layer.op),
                 engine_weights_bytes=4 * len(kernel.weights),
                 instructions=counted.get(index),
+                low_cycles=None if cost is None else cost.low,
+                high_cycles=None if cost is None else cost.high,
             )
     return tuple(costs.values())
 

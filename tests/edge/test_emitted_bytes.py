@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "166ad33c9931e75a",
-    "engine: dsp": "93af1f9418e47f70",
-    "engine: mve": "005a6e0e098848c0",
+    "engine: portable": "106bb6a4e61093df",
+    "engine: dsp": "2176533e48e248a9",
+    "engine: mve": "960512e36a65c866",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "0c212f9c5edbd289",
 }

@@ -30,6 +30,14 @@ def test_builds_runs_and_says_how_to_flash(arm_compiler, qemu, host_compiler, cl
     run = cli("run", kws, "--board", "nucleo-f446re", "--inputs", 2)
     assert run.returncode == 0, run.stderr
     assert "2 of 2" in run.stdout
+    assert "cycles, estimated" in run.stdout
+    # The core is another board's, the clock that of the one that was named.
+    assert "ms on Nucleo-F446RE, 180 MHz, estimated" in run.stdout
+    printed = json.loads(cli("run", kws, "-b", "nucleo-f446re", "--inputs", 1, "--json").stdout)
+    estimated = printed["estimated_cycles"]
+    assert (printed["board"], estimated["board"]) == ("mps2-an386", "nucleo-f446re")
+    assert printed["instructions"] < estimated["low"] < estimated["high"]
+    assert estimated["low_ms"] == pytest.approx(estimated["low"] / 180e3)
     flash = cli("flash", folder, "--board", "nucleo-f446re", "--dry-run")
     assert flash.stdout.startswith("pyocd flash --target stm32f446retx ")
 

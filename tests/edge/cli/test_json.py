@@ -22,6 +22,7 @@ from edge.emit.camera.render import Camera
 from edge.emit.packages.names import package_name
 from edge.engine.compile import compile_engine
 from edge.firmware.build import Firmware
+from edge.firmware.cycles import Cost, Cycles
 from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
 from edge.tflite.reader import read_graph
@@ -37,6 +38,7 @@ unmeasured_operators[] doubt
 CAMERA = """
 camera.format camera.width camera.height camera.state_bytes camera.row_bytes camera.tables_bytes
 """
+CYCLES = "board clock_hz low high low_ms high_ms flash_wait_cycles flash_wait_ms"
 TENSOR = "name shape[] dtype bytes scale zero_point"
 LAYER_ERROR = """
 operator opcode name keras_layer sqnr_db saturation_rate range_use own_sqnr_db cause
@@ -75,8 +77,9 @@ KEYS = {
     "build": f"""
         board folder flash_bytes weights_bytes code_bytes state_bytes ram_bytes sha256 {CAMERA}
     """,
-    "run": """
+    "run": f"""
         board core input_count equal_count max_difference instructions ram_bytes code_bytes
+        {below("estimated_cycles", CYCLES)}
     """,
     "verify": "input_count equal_count max_difference",
     "verify --engine": """
@@ -104,7 +107,8 @@ KEYS = {
         runtimes[].banks[].used_bytes
         layers[].operator layers[].opcode layers[].name layers[].shape[] layers[].macs
         layers[].weights_bytes layers[].engine_macs layers[].engine_weights_bytes
-        layers[].instructions
+        layers[].instructions layers[].low_cycles layers[].high_cycles
+        {below("estimated_cycles", CYCLES)}
         instructions.board instructions.inference instructions.input_rows instructions.residual
         accuracy.image_count accuracy.int8 accuracy.float
         {below("comparison", COMPARISON)}
@@ -191,6 +195,7 @@ def printed(tmp_path_factory, kws):
         instructions=1,
         ram_bytes=1,
         code_bytes=1,
+        cycles=Cycles(board, (), Cost(1, 1, 2, 1)),
     )
     exported = export(graph, board.id, tmp_path / "tflm")
     library = export(graph, None, tmp_path / "net", runtime="engine", shape="zephyr", name="net")
@@ -233,7 +238,7 @@ def report_of(graph, board, use, comparison):
 
     profile = types.SimpleNamespace(board=board, instructions=10, input_instructions=1, residual=0)
     names = ("operator", "opcode", "name", "shape", "macs", "weights_bytes")
-    names += ("engine_macs", "engine_weights_bytes", "instructions")
+    names += ("engine_macs", "engine_weights_bytes", "instructions", "low_cycles", "high_cycles")
     cost = types.SimpleNamespace(**dict.fromkeys(names, 1) | {"shape": (1, 2)})
     memory = types.SimpleNamespace(peak_bytes=256)
     runtime = types.SimpleNamespace(name="TFLite Micro", memory=memory, banks=use.bank_uses())
@@ -243,6 +248,7 @@ def report_of(graph, board, use, comparison):
         runtimes=(runtime,),
         layers=(cost,),
         profile=profile,
+        cycles=Cycles(board, (), Cost(1, 1, 2, 1)),
         accuracy=Accuracy(1, 1.0, None),
         comparison=comparison,
     )

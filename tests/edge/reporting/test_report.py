@@ -239,12 +239,27 @@ def test_report_without_a_compiler_says_so_and_invents_nothing(network, monkeypa
     found = collect(network("odd"), BOARD)
     assert isinstance(found.profile, Absent)
     assert all(layer.instructions is None for layer in found.layers)
+    assert isinstance(found.cycles, Absent)
+    assert all(layer.low_cycles is layer.high_cycles is None for layer in found.layers)
     engine = found.runtimes[-1]
     assert [item.what for item in engine.banks[0].items] == ["weights"]
     page = render_page(found)
     assert page.count("not counted") == len(found.layers) + 2
     assert "is not installed (Debian: apt install" in page
     assert "kernels, schedule, start-up, main" not in page
+
+
+def test_cycles_are_estimated_layer_by_layer_and_said_to_be(arm_compiler, qemu, network):
+    found = collect(network("odd"), BOARD)
+    parts = [layer for layer in found.layers if layer.low_cycles is not None]
+    for side in ("low", "high"):
+        cycles = sum(getattr(layer, f"{side}_cycles") for layer in parts)
+        assert cycles + getattr(found.cycles.input, side) == getattr(found.cycles.total, side)
+    page = render_page(found)
+    assert found.cycles.sentence() in page
+    assert f"to {parts[0].high_cycles:,}<" in page
+    without = dataclasses.replace(found, cycles=Absent("There is no trace."))
+    assert "Cycles were not estimated. There is no trace." in render_page(without)
 
 
 def test_core_without_a_qemu_machine_has_no_instructions(arm_compiler, network):
