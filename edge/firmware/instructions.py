@@ -113,7 +113,7 @@ def decode(address: int, size: int, name: str, operands: str) -> Instruction:
     reads = set(plain) | addresses
     is_store = kind in ("store", "stores", "vector store")
     if inside and ("]!" in text or re.search(r"\],\s*\S", text)):
-        writes.add(next(iter(REGISTER.findall(inside[1]))))
+        writes.update(REGISTER.findall(inside[1])[:1])
     if listed:
         is_stack = name.startswith(("push", "pop", "vpush", "vpop"))
         base = "sp" if is_stack else plain[0]
@@ -215,7 +215,8 @@ def functions(elf: pathlib.Path) -> dict[int, str]:
         elf: The path of the linked image.
 
     Returns:
-        The names by their addresses.
+        The names by their addresses, without the digest that tells a model's or a version's from
+        another's.
 
     Raises:
         MissingToolError: If the Arm compiler's tools are not installed.
@@ -228,5 +229,5 @@ def functions(elf: pathlib.Path) -> dict[int, str]:
     """
     require_tool("arm-none-eabi-nm")
     listing = run_tool(["arm-none-eabi-nm", str(elf)], text=True, errors="replace").stdout
-    found = re.findall(r"^([0-9a-f]+) [tTwW] (\w+)$", listing, re.M)
+    found = re.findall(r"^([0-9a-f]+) [tTwW] (\w+?)(?:_[0-9a-f]{8})?$", listing, re.M)
     return {int(address, 16): name for address, name in found}

@@ -72,7 +72,7 @@ def passages(traced: Trace, symbols: dict[int, str], engine: Engine) -> list[Pas
         f"engine_{engine.kernels[step.layer].name}" if isinstance(step, Make) else "memcpy"
         for step in steps
     ]
-    ran = [_plain(symbols[int(at)]) for at in traced.starts[is_step]]
+    ran = [symbols[int(at)] for at in traced.starts[is_step]]
     if not ran or ran != works:
         raise EmulationError(
             f"The firmware does not follow its schedule: {len(ran)} steps of {len(works)} were "
@@ -129,11 +129,6 @@ def _moments(blocks: np.ndarray, where: np.ndarray, symbols: dict[int, str]) -> 
 
 def _is_work(names: np.ndarray) -> np.ndarray:
     return np.array([n == "memcpy" or n.startswith("engine_") for n in names], dtype=bool)
-
-
-def _plain(name: str) -> str:
-    """A kernel's name without the version of the kernels."""
-    return name.rpartition("_")[0] if name.startswith("engine_") else name
 
 
 def instructions_by_layer(

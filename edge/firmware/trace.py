@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge.firmware.build import require_tool
-from edge.firmware.emulate import EmulationError
+from edge.firmware.emulate import EmulationError, qemu_command
 from edge.system.subprocesses import run_tool
 
 CHUNK_BYTES = 1 << 22
@@ -100,9 +100,7 @@ def trace(folder: pathlib.Path, machine: str, ranges: Sequence[range] = ()) -> T
     keeper = os.open(pipe, os.O_RDWR)
     log = _LogReader()
     reader = threading.Thread(target=log.read, args=(pipe,), daemon=True)
-    command = ["qemu-system-arm", "-M", machine, "-nographic", "-monitor", "none"]
-    command += ["-semihosting-config", "enable=on,target=native", "-kernel", "firmware.elf"]
-    # Without -icount no block is cut short for the clock.
+    command = qemu_command(machine, counts_instructions=False)
     command += ["-d", "exec,nochain,in_asm", "-D", pipe.name]
     if ranges:
         command += ["-dfilter", ",".join(f"0x{r.start:x}..0x{r.stop - 1:x}" for r in ranges)]
