@@ -21,7 +21,10 @@ class MicroInterpreter {
   template <typename Resolver>
   MicroInterpreter(const Model* model, const Resolver& resolver, std::uint8_t* arena,
                    std::size_t bytes)
-      : model_(reinterpret_cast<const std::uint8_t*>(model)), arena_(arena), bytes_(bytes), has_operators_(resolver.count() > 0U) {
+      : model_(reinterpret_cast<const std::uint8_t*>(model)),
+        arena_(arena),
+        bytes_(bytes),
+        has_operators_(resolver.count() > 0U) {
     input_.data.int8 = reinterpret_cast<std::int8_t*>(arena);
     output_.data.int8 = reinterpret_cast<std::int8_t*>(arena + bytes - 16);
   }
