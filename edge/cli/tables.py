@@ -278,7 +278,7 @@ def segments_table(plan: StreamPlan) -> Table:
     Example:
         >>> from edge.engine.compile import compile_engine
         >>> segments_table(compile_engine(graph).plan).title
-        '144 bytes of memory'
+        '224 bytes of memory'
     """
     network = plan.network
     table = Table(

@@ -69,7 +69,7 @@ def compile_engine(
 
     Example:
         >>> compile_engine(graph, "dsp").plan.memory_bytes
-        400
+        416
     """
     return compile_engines(graph, [instructions], ram_bytes)[instructions]
 

@@ -189,7 +189,7 @@ def engine_memory(engine: Engine) -> MemoryView:
     Example:
         >>> from edge.engine.compile import compile_engine
         >>> engine_memory(compile_engine(graph)).peak_bytes
-        144
+        224
     """
     scratch = tuple(kernel.scratch_bytes for kernel in engine.kernels)
     moments = stream_timeline(engine.plan, scratch)

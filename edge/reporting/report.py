@@ -111,7 +111,7 @@ def collect(
 
     Example:
         >>> collect("model.tflite").runtimes[-1].memory.peak_bytes
-        400
+        416
     """
     target = find_board(board)
     graph = read_model(model)

