@@ -33,6 +33,7 @@ def train(random_weights):
     return one_step
 
 
+@pytest.mark.exhaustive
 def test_compare_and_report_take_the_pair_of_the_tutorials_side(train, tmp_path):
     model, images = train((32, 32, 1), 10)
     model.save(tmp_path / "trained.keras")

@@ -16,7 +16,13 @@ from edge.firmware.step_counts import INPUT, Passage, passages
 from edge.firmware.trace import Trace, _LogReader
 from edge.tflite.reader import read_graph
 
-EMULATED = ["mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547"]
+EMULATED = [
+    *("qemu-m0plus", "mps2-an386", "mps3-an547"),
+    *(
+        pytest.param(board, marks=pytest.mark.exhaustive)
+        for board in ("mps2-an385", "mps2-an500", "mps2-an505")
+    ),
+]
 
 
 def engine_for(graph, board):

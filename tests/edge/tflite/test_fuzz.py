@@ -31,7 +31,7 @@ def test_no_damaged_model_crashes_or_hangs(vww, kws):
 @pytest.mark.parametrize(
     "count",
     [
-        pytest.param(300, marks=pytest.mark.slow),
+        pytest.param(200, marks=pytest.mark.slow),
         pytest.param(30_000, marks=[pytest.mark.slow, pytest.mark.exhaustive]),
     ],
 )
@@ -44,7 +44,7 @@ def test_no_mutant_brings_anything_but_an_answer_or_one_line(count):
 @pytest.mark.parametrize(
     "count",
     [
-        pytest.param(25, marks=pytest.mark.slow),
+        pytest.param(10, marks=pytest.mark.slow),
         pytest.param(1_000, marks=[pytest.mark.slow, pytest.mark.exhaustive]),
     ],
 )
