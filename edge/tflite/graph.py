@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
-from edge.errors import ModelError, quoted
 from edge.tflite.operators import macs
 from edge.tflite.tensors import Operator, Quantization, Tensor
 
@@ -44,14 +43,19 @@ class Graph:
         return hashlib.sha256(self.content).hexdigest()
 
     @property
+    def file(self) -> Graph:
+        """The model as the file has it that it came in."""
+        return self
+
+    @property
     def file_sha256(self) -> str:
         """SHA-256 of the file that the model came in, in hexadecimal."""
-        return self.sha256
+        return self.file.sha256
 
     @property
     def file_dtypes(self) -> tuple[str, str]:
         """The types of the file's input and output, such as `"float32"`."""
-        return self.input.dtype, self.output.dtype
+        return self.file.input.dtype, self.file.output.dtype
 
     @property
     def input(self) -> Tensor:
@@ -120,38 +124,26 @@ class Int8Graph(Graph):
     original: Graph | None = None
 
     @property
-    def file_sha256(self) -> str:
-        """SHA-256 of the file that the model came in, in hexadecimal."""
-        return self.sha256 if self.original is None else self.original.sha256
-
-    @property
-    def file_dtypes(self) -> tuple[str, str]:
-        """The types of the file's input and output, such as `"float32"`."""
-        graph: Graph = self if self.original is None else self.original
-        return graph.input.dtype, graph.output.dtype
+    def file(self) -> Graph:
+        """The model as the file has it that it came in."""
+        return self if self.original is None else self.original
 
     @property
     def input_scale(self) -> float:
         """The scale of the input."""
-        return _only(self.input).scales[0]
+        return self.input.quantized().scales[0]
 
     @property
     def input_zero_point(self) -> int:
         """The zero point of the input."""
-        return _only(self.input).zero_points[0]
+        return self.input.quantized().zero_points[0]
 
     @property
     def output_scale(self) -> float:
         """The scale of the output."""
-        return _only(self.output).scales[0]
+        return self.output.quantized().scales[0]
 
     @property
     def output_zero_point(self) -> int:
         """The zero point of the output."""
-        return _only(self.output).zero_points[0]
-
-
-def _only(tensor: Tensor) -> Quantization:
-    if tensor.quantization is None:
-        raise ModelError(f"Tensor {quoted(tensor.name)} is not quantized.")
-    return tensor.quantization
+        return self.output.quantized().zero_points[0]

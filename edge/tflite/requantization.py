@@ -69,9 +69,7 @@ def scale_of(tensor: Tensor) -> float:
         >>> scale_of(graph.input)
         0.0078125
     """
-    if tensor.quantization is None:
-        raise ModelError(f"Tensor {quoted(tensor.name)} is not quantized.")
-    return tensor.quantization.scales[0]
+    return tensor.quantized().scales[0]
 
 
 def zero_point_of(tensor: Tensor) -> int:
@@ -90,9 +88,7 @@ def zero_point_of(tensor: Tensor) -> int:
         >>> zero_point_of(graph.output)
         -128
     """
-    if tensor.quantization is None:
-        raise ModelError(f"Tensor {quoted(tensor.name)} is not quantized.")
-    return tensor.quantization.zero_points[0]
+    return tensor.quantized().zero_points[0]
 
 
 def channel_multipliers(graph: Graph, op: Operator) -> tuple[np.ndarray, np.ndarray]:

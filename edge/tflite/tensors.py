@@ -73,6 +73,19 @@ class Tensor:
         """Whether the file holds the tensor's values."""
         return self.data is not None
 
+    def quantized(self) -> Quantization:
+        """The quantization of a tensor that must have one.
+
+        Returns:
+            The parameters.
+
+        Raises:
+            ModelError: If the tensor is not quantized.
+        """
+        if self.quantization is None:
+            raise ModelError(f"Tensor {quoted(self.name)} is not quantized.")
+        return self.quantization
+
     def values(self) -> np.ndarray:
         """The elements of a constant.
 
