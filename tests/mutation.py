@@ -181,7 +181,7 @@ BREAKS = [
     Break("edge/runtimes/tflm_code_size.py", "max(STACK_BYTES)", "min(STACK_BYTES)", BUDGET),
     # What the engine is given, and its kernels in C.
     Break(
-        "edge/engine/packing.py",
+        "edge/engine/kernel.py",
         "bias_of(graph, op) - zero_point_of",
         "bias_of(graph, op) + zero_point_of",
         HOST,

@@ -1,0 +1,136 @@
+"""Weights in the order of the kernels for the DSP extension."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.engine.kernel import WHOLE, Kernel, as_words, padded, scratch_kernel
+from edge.engine.network import Layer, Network
+
+TILE_PIXELS = 4
+STRIP_PAIRS = 17
+PAIR_BYTES = 48
+BLOCK_WORDS = 4
+DENSE_OUTPUTS = 4
+
+
+def conv_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Two channels at a time: biases, taps in turns of eight, scales.
+
+    Blocks of two channels by eight taps that are all zero are left out where that makes less.
+
+    Args:
+        kernel: The weights, int64 array of shape `(channels, height, width, input channels)`.
+        headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> conv_dsp(np.ones((2, 1, 1, 8), int), np.array([[0, 2**30, 1]] * 2)).name
+        'conv_dsp'
+    """
+    run_bytes = kernel.shape[2] * kernel.shape[3]
+    runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
+    # The loop takes eight taps a turn, and two channels at a time.
+    filled = padded(runs.reshape(len(runs), -1), 2, 8)
+    pairs = filled.reshape(-1, 2, filled.shape[1] // 2, 2).transpose(0, 2, 3, 1)
+    body = as_words(pairs.reshape(len(pairs), -1))
+    biases = padded(headers[:, :1], 2, 1).reshape(-1, 2)
+    scales = padded(_dsp_scales(headers), 2, 1).reshape(-1, 4)
+    scratch = 4 * kernel.shape[1] + TILE_PIXELS * (filled.shape[1] * 2 + run_bytes)
+    dense = np.concatenate([biases, body, scales], axis=1).reshape(-1)
+    sparse = _without_zero_blocks(biases, body, scales)
+    # The sparse loop takes three instructions more for each block: only fewer words pay.
+    if len(sparse) < len(dense):
+        return scratch_kernel("conv_sparse_dsp", "conv_sparse_dsp.c", sparse, scratch)
+    return scratch_kernel("conv_dsp", "conv_dsp.c", dense, scratch)
+
+
+def fully_connected_dsp(headers: np.ndarray, body: np.ndarray) -> Kernel:
+    """Of four outputs a word each, in turn; what is left over follows output by output.
+
+    Args:
+        headers: Bias, multiplier and shift to the right, int64 array of shape `(outputs, 3)`.
+        body: The weights as words, int64 array of shape `(outputs, words)`.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> fully_connected_dsp(np.zeros((4, 3), int), np.array([[1, 2]] * 4)).weights[12:].tolist()
+        [1, 1, 1, 1, 2, 2, 2, 2]
+    """
+    fours = len(body) // DENSE_OUTPUTS * DENSE_OUTPUTS
+    parts = []
+    for start in range(0, fours, DENSE_OUTPUTS):
+        block = slice(start, start + DENSE_OUTPUTS)
+        parts += [headers[block].T.reshape(-1), body[block].T.reshape(-1)]
+    rest = np.concatenate([headers[fours:], body[fours:]], axis=1)
+    packed = np.concatenate([*parts, rest.reshape(-1)])
+    return Kernel("fully_connected_dsp", "fully_connected_dsp.c", WHOLE, packed)
+
+
+def depthwise_dsp(
+    network: Network, layer: Layer, kernel: np.ndarray, headers: np.ndarray
+) -> Kernel:
+    """Channel by channel: bias, three words of weights and the shift, multiplier.
+
+    SXTB16 unpacks bytes 0 and 2, then 1 and 3: rows 0 and 1 of each column, then row 2's pairs.
+
+    Args:
+        network: The network.
+        layer: The layer.
+        kernel: The weights, int64 array of shape `(3, 3, channels)`.
+        headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> from edge.engine.layers import network_of
+        >>> network = network_of(graph)
+        >>> rows = np.ones((3, 3, 4), int), np.array([[0, 2**30, 1]] * 4)
+        >>> len(depthwise_dsp(network, network.layers[1], *rows).weights)
+        20
+    """
+    taps = kernel.transpose(2, 0, 1)
+    shifts = headers[:, 2] - 1
+    order = [taps[:, 0, 0], taps[:, 0, 1], taps[:, 1, 0], taps[:, 1, 1]]
+    order += [taps[:, 0, 2], taps[:, 2, 0], taps[:, 1, 2], taps[:, 2, 1]]
+    order += [taps[:, 2, 1], shifts, taps[:, 2, 2], np.zeros_like(shifts)]
+    body = as_words(np.stack(order, axis=1))
+    scales = _dsp_scales(headers)[:, :1]
+    packed = np.concatenate([headers[:, :1], body, scales], axis=1)
+    width = network.rows[layer.output].width
+    steps = width if layer.stride[1] == 2 else (width + 1) // 2
+    scratch = len(taps) + min(steps + 1, STRIP_PAIRS) * PAIR_BYTES
+    return scratch_kernel("depthwise_dsp", "depthwise_dsp.c", packed.reshape(-1), scratch)
+
+
+def _without_zero_blocks(biases: np.ndarray, body: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Of two channels by eight taps each: how many are left, then the number and words of each."""
+    parts = []
+    for bias, packed, scale in zip(biases, body, scales, strict=True):
+        blocks = packed.reshape(-1, BLOCK_WORDS)
+        left = np.flatnonzero(blocks.any(axis=1))
+        numbered = np.concatenate([left[:, None], blocks[left]], axis=1)
+        parts += [[len(left)], bias, numbered.reshape(-1), scale]
+    return np.concatenate(parts)
+
+
+def _dsp_scales(headers: np.ndarray) -> np.ndarray:
+    """Two words a channel, as SMMLAR and SMMLSR take the multiplier and the shift to the right."""
+    return np.stack([2 * headers[:, 1] - 2**32, -(2 ** (32 - headers[:, 2]))], axis=1)
+
+
+def _in_run_order(runs: np.ndarray) -> np.ndarray:
+    """Rows of a window as SXTB16 unpacks their bytes: 0 and 2 of four, then 1 and 3.
+
+    What is left over goes two by two, the last one beside a zero.
+    """
+    fours = runs.shape[2] // 4 * 4
+    head = runs[:, :, :fours].reshape(*runs.shape[:2], -1, 2, 2).swapaxes(3, 4)
+    rest = runs[:, :, fours:]
+    rest = np.pad(rest, ((0, 0), (0, 0), (0, rest.shape[2] % 2)))
+    return np.concatenate([head.reshape(*runs.shape[:2], -1), rest], axis=2)

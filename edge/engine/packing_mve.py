@@ -1,0 +1,116 @@
+"""Weights in the order of the kernels for Helium."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.engine.kernel import Kernel, as_words, padded, scratch_kernel
+
+MVE_PIXELS = 3
+MVE_CHANNELS = 4
+MVE_LANES = 16
+
+
+def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Channel by channel: its header, then a word for each column.
+
+    Args:
+        kernel: The weights, int64 array of shape `(height, width, channels)`.
+        headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> len(depthwise_3x3_mve(np.ones((3, 3, 4), int), np.array([[0, 2**30, 1]] * 4)).weights)
+        25
+    """
+    headers[:, 2] *= -1
+    channels = len(headers)
+    # (row, column, channel) -> rows of a column side by side, the fourth without a weight.
+    columns = np.pad(kernel.transpose(2, 1, 0), ((0, 0), (0, 0), (0, 1)))
+    packed = np.concatenate([headers, as_words(columns.reshape(channels, -1))], axis=1)
+    # The last vector's fourth word lies behind the last channel.
+    packed = np.append(packed.reshape(-1), 0)
+    # Windows of eight pixels and a column behind them, and what stores of sixteen words exceed.
+    strip = 11 * min(channels, MVE_LANES)
+    scratch = MVE_LANES + 4 * (strip + MVE_LANES)
+    return scratch_kernel("depthwise_3x3_mve", "depthwise_3x3_mve.c", packed, scratch)
+
+
+def depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Sixteen channels at a time: their headers in the order of the products, then their taps.
+
+    Args:
+        kernel: The weights, int64 array of shape `(height, width, channels)`.
+        headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> len(depthwise_mve(np.ones((3, 3, 16), int), np.array([[0, 2**30, 1]] * 16)).weights)
+        84
+    """
+    taps = kernel.reshape(-1, kernel.shape[2])
+    channels = taps.shape[1]
+    if MVE_LANES % channels == 0:
+        # Several pixels side by side fill the lanes.
+        taps = np.tile(taps, (1, MVE_LANES // channels))
+        headers = np.tile(headers, (MVE_LANES // channels, 1))
+    lanes = padded(headers, MVE_LANES, 3).reshape(-1, MVE_LANES, 3)
+    order = [start + 4 * n for start in (0, 2, 1, 3) for n in range(4)]
+    heads = lanes[:, order].transpose(0, 2, 1)
+    heads[:, 2] *= -1
+    body = padded(taps, 1, MVE_LANES).reshape(len(taps), -1, MVE_LANES).swapaxes(0, 1)
+    blocks = np.concatenate(
+        [heads.reshape(len(heads), -1), as_words(body.reshape(len(body), -1))], axis=1
+    )
+    scratch = 4 * (len(kernel) + len(taps)) + channels + MVE_LANES
+    return scratch_kernel("depthwise_mve", "depthwise_mve.c", blocks.reshape(-1), scratch)
+
+
+def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Headers of four channels each, then the taps of all channels.
+
+    Args:
+        kernel: The weights, int64 array of shape `(channels, height, width, input channels)`.
+        headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> len(conv_mve(np.ones((4, 1, 1, 8), int), np.array([[0, 2**30, 1]] * 4)).weights)
+        20
+    """
+    headers[:, 2] *= -1
+    taps = kernel.reshape(len(kernel), -1)
+    # Sixteen bytes are written at once, beyond the last tap.
+    scratch = 4 * kernel.shape[1] + MVE_PIXELS * taps.shape[1] + MVE_LANES
+    return scratch_kernel("conv_mve", "conv_mve.c", in_fours(taps, headers), scratch)
+
+
+def in_fours(taps: np.ndarray, headers: np.ndarray) -> np.ndarray:
+    """Headers of four channels each, then the taps of all channels.
+
+    If their number is no multiple of four, the kernel makes the last four once more.
+
+    Args:
+        taps: The weights, int64 array of shape `(channels, taps)`.
+        headers: Bias, multiplier and shift, int64 array of shape `(channels, 3)`.
+
+    Returns:
+        The words, int64 array of one dimension.
+
+    Example:
+        >>> len(in_fours(np.ones((5, 8), int), np.zeros((5, 3), int)))
+        34
+    """
+    missing = max(MVE_CHANNELS - len(taps), 0)
+    taps, headers = (np.pad(table, ((0, missing), (0, 0))) for table in (taps, headers))
+    starts = [*range(0, len(taps) - MVE_CHANNELS + 1, MVE_CHANNELS)]
+    if len(taps) % MVE_CHANNELS:
+        starts.append(len(taps) - MVE_CHANNELS)
+    heads = [headers[start : start + MVE_CHANNELS].T.reshape(-1) for start in starts]
+    return np.concatenate([*heads, as_words(taps.reshape(1, -1))[0]])
