@@ -170,7 +170,7 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
         # Offsets from pixel to pixel are of sixteen bits.
         is_wide = is_wide and channels * MVE_PIXELS_MADE < 2**16
         return (depthwise_3x3_mve if is_3x3 and is_wide else depthwise_mve)(kernel, headers)
-    if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
+    if instructions == "portable" or not (is_plain and is_3x3):
         packed = np.concatenate([headers.reshape(-1), as_words(flat.T.reshape(1, -1))[0]])
         # Pointers to the window's rows and to its taps, and a pixel of the zero point.
         scratch = 8 * len(kernel) + 8 * flat.shape[1] + channels

@@ -8,8 +8,7 @@ from edge.engine.kernel import WHOLE, Kernel, as_words, padded, scratch_kernel
 from edge.engine.network import Layer, Network
 
 TILE_PIXELS = 4
-STRIP_PAIRS = 17
-PAIR_BYTES = 48
+STRIP_PIXELS = 64
 BLOCK_WORDS = 4
 DENSE_OUTPUTS = 4
 
@@ -114,9 +113,7 @@ def depthwise_dsp(
     body = as_words(np.stack(order, axis=1))
     scales = _dsp_scales(headers)[:, :1]
     packed = np.concatenate([headers[:, :1], body, scales], axis=1)
-    width = network.rows[layer.output].width
-    steps = width if layer.stride[1] == 2 else (width + 1) // 2
-    scratch = len(taps) + min(steps + 1, STRIP_PAIRS) * PAIR_BYTES
+    scratch = 4 * min(network.rows[layer.output].width, STRIP_PIXELS)
     return scratch_kernel("depthwise_dsp", "depthwise_dsp.c", packed.reshape(-1), scratch)
 
 

@@ -81,25 +81,32 @@ DSP_NAKED static const uint32_t *make_fours(DSP_UNUSED const uint32_t *weights,
 }
 /* clang-format on */
 
-/* One more output: a word of the input and one of the weights make two products of pairs. */
-static const uint32_t *make_one(const engine_layer_t *layer, const uint32_t *block, const int8_t *x,
-                                uint32_t taps, int8_t *out) {
-  int32_t sum = (int32_t)*block;
-  for (uint32_t k = 0U; k < taps; k += 4U) {
-    uint32_t four = 0U;
-    (void)memcpy(&four, &x[k], ((taps - k) < 4U) ? (taps - k) : 4U);
+/* Adds the products of an output's words; returns where the scale is. */
+static const uint32_t *add_words(const uint32_t *block, const int8_t *x, const int8_t *end,
+                                 int32_t *sum) {
+  for (; x != end; x = &x[4]) {
+    uint32_t four;
+    (void)memcpy(&four, x, sizeof(four));
+    *sum = dsp_add_products(*sum, dsp_even(four), dsp_even(*block));
+    *sum = dsp_add_products(*sum, dsp_odd(four), dsp_odd(*block));
     block = &block[1];
-    sum = dsp_add_products(sum, dsp_even(four), dsp_even(*block));
-    sum = dsp_add_products(sum, dsp_odd(four), dsp_odd(*block));
   }
-  const int64_t product = (int64_t)sum * (int32_t)block[1];
+  return block;
+}
+
+/* One more output, whose weights are as the model has them. */
+static const uint32_t *make_one(const uint32_t *block, const dense_t *dense, int8_t *out) {
+  int32_t sum = (int32_t)block[0];
+  block = add_words(&block[1], dense->x, dense->end, &sum);
+  block = add_words(block, dense->rest, dense->rest_end, &sum);
+  const int64_t product = (int64_t)sum * (int32_t)block[0];
   const int32_t high = (int32_t)((product + (product >> 63)) >> 32);
   int32_t result;
   __asm__("smmlsr %0, %1, %2, %3\n\tssat %0, #8, %0"
           : "=&r"(result)
-          : "r"(high), "r"(block[2]), "r"((int32_t)layer->out_zero_point));
+          : "r"(high), "r"(block[1]), "r"(dense->zero_point));
   *out = (int8_t)result;
-  return &block[3];
+  return &block[2];
 }
 
 static int32_t sum_of(const int8_t *x, const int8_t *end) {
@@ -121,16 +128,15 @@ void engine_fully_connected_dsp(const engine_layer_t *layer, const engine_rows_t
   const uint32_t *block = layer->weights;
   int8_t rest[TURN_TAPS] = {0};
   (void)memcpy(rest, end, taps % TURN_TAPS);
+  const int8_t *const rest_end = &rest[((taps % TURN_TAPS) + 3U) & ~3U];
   uint32_t c = layer->out_channels & ~(OUTPUTS - 1U);
+  dense_t dense = {source, end, 0U, rest, rest_end, layer->out_zero_point, &out[c]};
   if (c != 0U) {
-    const int8_t *const rest_end = &rest[((taps % TURN_TAPS) + 3U) & ~3U];
-    const int32_t sum = sum_of(source, end) + sum_of(rest, rest_end);
-    const dense_t dense = {source, end, (uint32_t)sum * 128U, rest, rest_end, layer->out_zero_point,
-                           &out[c]};
+    dense.raised = (uint32_t)(sum_of(source, end) + sum_of(rest, rest_end)) * 128U;
     block = make_fours(block, &dense, out);
   }
   for (; c < layer->out_channels; ++c) {
-    block = make_one(layer, block, source, taps, &out[c]);
+    block = make_one(block, &dense, &out[c]);
   }
   engine_clamp_row(layer, out);
 }

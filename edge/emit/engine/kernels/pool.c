@@ -88,10 +88,12 @@ void engine_max_pool(const engine_layer_t *layer, const engine_rows_t *in, uint3
           x = &x[layer->channels];
         }
       }
+      for (uint32_t n = 0U; n < window.channels; ++n) {
+        out[n] = (out[n] > layer->high) ? layer->high : out[n];
+      }
       out = &out[window.channels];
     }
   }
-  engine_clamp_row(layer, &out[-(int32_t)((uint32_t)layer->out_width * layer->channels)]);
 }
 
 /* weights: the multiplier, and the shift to the right. */
