@@ -102,6 +102,17 @@ def raised_mean():
     return made.graph()
 
 
+def depthwise_of_few_channels():
+    """An odd number of taps in all directions, and channels that are no fours."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 9, 8, 3), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    made.requantize()
+    made.depthwise(1, (5, 3), (1, 2), activation="RELU6")
+    return made.graph()
+
+
 def own(graph):
     shape = (2, *graph.input.shape[1:])
     inputs = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
@@ -111,6 +122,7 @@ def own(graph):
 def own_cases(instructions):
     yield "one of each", own(one_of_each())
     yield "raised mean", own(raised_mean())
+    yield "few channels", own(depthwise_of_few_channels())
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
