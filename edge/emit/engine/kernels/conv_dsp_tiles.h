@@ -280,30 +280,24 @@ static void collect_windows(const engine_layer_t *layer, const int8_t *line, int
   }
 }
 
-/* What the windows of a tile's pixels see. Rows that reach over the border of the image, or have
- * gaps, are put together in `run`. */
+/* What the windows of a tile's pixels see, put together in `run` row by row: they reach over the
+ * border of the image, or have gaps. */
 __attribute__((noinline)) static void gather(const engine_layer_t *layer, const tile_t *tile,
                                              const int8_t *const lines[], int32_t left, uint32_t *x,
                                              int8_t *run) {
   const uint32_t width = layer->window_width;
   const uint32_t bytes = width * layer->channels;
   const uint32_t words = bytes & ~3U;
-  const uint32_t seen = ((tile->pixels - 1U) * layer->stride_width) + width;
-  const bool is_inside = (left >= 0) && ((left + (int32_t)seen) <= (int32_t)layer->width);
   const bool has_gaps = (layer->dilation_width > 1U) || (layer->stride_width > width);
-  const uint32_t step = (uint32_t)layer->stride_width * layer->channels;
-  const int32_t offset = left * (int32_t)layer->channels;
+  const uint32_t seen = ((tile->pixels - 1U) * layer->stride_width) + width;
+  const uint32_t step = has_gaps ? bytes : ((uint32_t)layer->stride_width * layer->channels);
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
-    const int8_t *const line = lines[y];
-    if (is_inside && (line != NULL) && (layer->dilation_width == 1U)) {
-      x = tile->unpack(&line[offset], x, step, words, bytes - words);
-    } else if (has_gaps) {
-      collect_windows(layer, line, left, tile->pixels, run);
-      x = tile->unpack(run, x, bytes, words, bytes - words);
+    if (has_gaps) {
+      collect_windows(layer, lines[y], left, tile->pixels, run);
     } else {
-      collect_taps(layer, line, left, seen, run);
-      x = tile->unpack(run, x, step, words, bytes - words);
+      collect_taps(layer, lines[y], left, seen, run);
     }
+    x = tile->unpack(run, x, step, words, bytes - words);
   }
 }
 
@@ -311,25 +305,43 @@ __attribute__((noinline)) static void gather(const engine_layer_t *layer, const 
 static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out, void *scratch, const tile_t *wide, const tile_t *narrow) {
   const int8_t **const lines = scratch;
+  const int8_t *const *const end = &lines[layer->window_height];
   uint32_t *const x = (uint32_t *)&lines[layer->window_height];
   const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
-  const uint32_t used = layer->window_height * (2U * (bytes / 4U) + (((bytes % 4U) + 1U) / 2U));
+  const uint32_t words = bytes & ~3U;
+  const uint32_t used = layer->window_height * ((words / 2U) + ((bytes - words + 1U) / 2U));
   /* Weights are filled up with zeros to whole turns of the loop: what lies there does not count. */
   const uint32_t pairs = (used + 3U) & ~3U;
   int8_t *const run = (int8_t *)&x[wide->pixels * pairs];
+  const uint32_t stride = layer->stride_width;
+  const uint32_t step = stride * layer->channels;
+  bool is_whole = layer->dilation_width == 1U;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     lines[y] = engine_tap_row(layer, in, row, y);
+    is_whole = is_whole && (lines[y] != NULL);
   }
   int32_t left = -(int32_t)layer->pad_left;
   uint32_t rest = layer->out_width;
+  uint32_t narrow_ones = (wide->pixels - (rest % wide->pixels)) % wide->pixels;
   int8_t *to = out;
   while (rest != 0U) {
-    const tile_t *const tile = ((rest % wide->pixels) == 0U) ? wide : narrow;
-    gather(layer, tile, lines, left, x, run);
-    all_channels(layer, tile, x, &x[tile->pixels * (pairs - 2U)], to);
-    left += (int32_t)(tile->pixels * layer->stride_width);
-    to = &to[tile->pixels * layer->out_channels];
-    rest -= tile->pixels;
+    const tile_t *const tile = (narrow_ones != 0U) ? narrow : wide;
+    const uint32_t pixels = tile->pixels;
+    const int32_t right = left + (int32_t)(((pixels - 1U) * stride) + layer->window_width);
+    if (is_whole && (left >= 0) && (right <= (int32_t)layer->width)) {
+      const uint32_t offset = (uint32_t)left * layer->channels;
+      uint32_t *next = x;
+      for (const int8_t *const *line = lines; line != end; line = &line[1]) {
+        next = tile->unpack(&(*line)[offset], next, step, words, bytes - words);
+      }
+    } else {
+      gather(layer, tile, lines, left, x, run);
+    }
+    all_channels(layer, tile, x, &x[pixels * (pairs - 2U)], to);
+    left += (int32_t)(pixels * stride);
+    to = &to[pixels * layer->out_channels];
+    rest -= pixels;
+    narrow_ones -= (narrow_ones != 0U) ? 1U : 0U;
   }
   engine_clamp_row(layer, out);
 }
