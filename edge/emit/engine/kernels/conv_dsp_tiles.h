@@ -170,9 +170,15 @@
           "str r1, " OUT "\n\tcmp r1, r2\n\tbne 1b\n\t"                            \
           "add sp, sp, #16\n\tpop {r4-r11, pc}\n\t.balign 4")
 
-/* Bytes of pixels become words of two halfwords, side by side for the pixels: of four bytes the
+/* Row by row, bytes of pixels become words of two halfwords, side by side for the pixels: of four bytes the
  * first and the third, then the second and the fourth; of what is left over, two by two. The pixels
  * end at r0, r3, r12 and r2; lr is what is left, less than zero. */
+#define ROW "[sp]"
+#define STEP "[sp, #8]"
+#define WORDS_END "[sp, #12]"
+#define WORDS "[sp, #52]"
+#define REST "[sp, #56]"
+#define ROWS_END "[sp, #60]"
 #define FROM_4 "add r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\tadd r2, r3, r2, lsl #1\n\t"
 #define FROM_3 "add r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\t"
 #define FROM_2 "add r3, r0, r2\n\t"
@@ -188,21 +194,26 @@
 #define UNPACK_PAIR(even, odd, from)                                               \
   "ldrsb r" #even ", [" from "], #1\n\tldrsb r" #odd ", [" from "], #1\n\t"        \
   "pkhbt r" #even ", r" #even ", r" #odd ", lsl #16\n\t"
-#define UNPACK_PIXELS(n, words, pairs)                                             \
-  __asm__("push {r4-r11, lr}\n\tadd r0, r0, r3\n\trsbs lr, r3, #0\n\t" FROM_##n "beq 2f\n1:\n\t"      \
-          PIXELS_##n(LOAD_WORD) PIXELS_##n(UNPACK_ODD) PIXELS_##n(UNPACK_EVEN)     \
-          "stm r1!, {" words "}\n\tadds lr, lr, #4\n\tbne 1b\n"                    \
-          "2:\n\tldr lr, [sp, #36]\n\tlsls lr, lr, #31\n\tbcc 3f\n\t"              \
+#define UNPACK_ROWS(n, words, pairs)                                               \
+  __asm__("push {r0-r11, lr}\n"                                                    \
+          "1:\n\tldr r4, " ROW "\n\tldr r2, " STEP "\n\tldr r3, " WORDS_END "\n\t"    \
+          "ldr r5, " WORDS "\n\tldr r0, [r4], #4\n\tstr r4, " ROW "\n\t"            \
+          "rsbs lr, r5, #0\n\tadd r0, r0, r3\n\t" FROM_##n "beq 3f\n"              \
+          "2:\n\t" PIXELS_##n(LOAD_WORD) PIXELS_##n(UNPACK_ODD)                     \
+          PIXELS_##n(UNPACK_EVEN) "stm r1!, {" words "}\n\tadds lr, lr, #4\n\tbne 2b\n" \
+          "3:\n\tldr lr, " REST "\n\tlsls lr, lr, #31\n\tbcc 4f\n\t"                 \
           PIXELS_##n(UNPACK_PAIR) "stm r1!, {" pairs "}\n"                         \
-          "3:\n\tbpl 4f\n\t" PIXELS_##n(LOAD_BYTE) "stm r1!, {" pairs "}\n"        \
-          "4:\n\tmov r0, r1\n\tpop {r4-r11, pc}\n\t.balign 4")
+          "4:\n\tbpl 5f\n\t" PIXELS_##n(LOAD_BYTE) "stm r1!, {" pairs "}\n"        \
+          "5:\n\tldr r4, " ROW "\n\tldr r5, " ROWS_END "\n\tcmp r4, r5\n\tbne 1b\n\t"  \
+          "add sp, sp, #16\n\tmov r0, r1\n\tpop {r4-r11, pc}\n\t.balign 4")
 /* clang-format on */
 
 typedef const uint32_t *make_tile_t(int8_t *out, const int8_t *out_end, uint32_t stride,
                                     const uint32_t *x, const uint32_t *weights,
                                     const uint32_t *last, int32_t zero_point);
-typedef uint32_t *unpack_t(const int8_t *from, uint32_t *x, uint32_t step, uint32_t words,
-                           uint32_t rest);
+typedef uint32_t *unpack_t(const int8_t *const *rows, uint32_t *x, uint32_t step,
+                           uint32_t words_end, uint32_t words, uint32_t rest,
+                           const int8_t *const *rows_end);
 
 /* What a number of pixels needs. Only the tiles that a program's layers take are linked. */
 typedef struct {
@@ -219,21 +230,22 @@ typedef struct {
       DSP_UNUSED const uint32_t *x, DSP_UNUSED const uint32_t *weights,                     \
       DSP_UNUSED const uint32_t *last, DSP_UNUSED int32_t zero_point)
 
-/* Unpacks what the window's row sees of pixels that are `step` apart. Returns where the next words
- * go. */
-#define UNPACK_ROW(n)                                                                         \
-  DSP_NAKED static uint32_t *unpack##n(DSP_UNUSED const int8_t *from, DSP_UNUSED uint32_t *x, \
-                                       DSP_UNUSED uint32_t step, DSP_UNUSED uint32_t words,   \
-                                       DSP_UNUSED uint32_t rest)
+/* Unpacks what the window sees of pixels that are `step` apart: of each row, `words` bytes that end
+ * at `words_end`, and a `rest` of up to three. Returns where the next words go. */
+#define UNPACK_TILE(n)                                                                        \
+  DSP_NAKED static uint32_t *unpack##n(                                                       \
+      DSP_UNUSED const int8_t *const *rows, DSP_UNUSED uint32_t *x, DSP_UNUSED uint32_t step, \
+      DSP_UNUSED uint32_t words_end, DSP_UNUSED uint32_t words, DSP_UNUSED uint32_t rest,     \
+      DSP_UNUSED const int8_t *const *rows_end)
 
 MAKE_TILE(4) { TILE(4); }
 MAKE_TILE(3) { TILE(3); }
 MAKE_TILE(2) { TILE(2); }
 MAKE_TILE(1) { TILE(1); }
-UNPACK_ROW(4) { UNPACK_PIXELS(4, "r4-r11", "r4-r7"); }
-UNPACK_ROW(3) { UNPACK_PIXELS(3, "r4-r9", "r4-r6"); }
-UNPACK_ROW(2) { UNPACK_PIXELS(2, "r4-r7", "r4, r5"); }
-UNPACK_ROW(1) { UNPACK_PIXELS(1, "r4, r5", "r4"); }
+UNPACK_TILE(4) { UNPACK_ROWS(4, "r4-r11", "r4-r7"); }
+UNPACK_TILE(3) { UNPACK_ROWS(3, "r4-r9", "r4-r6"); }
+UNPACK_TILE(2) { UNPACK_ROWS(2, "r4-r7", "r4, r5"); }
+UNPACK_TILE(1) { UNPACK_ROWS(1, "r4, r5", "r4"); }
 
 static void all_channels(const engine_layer_t *layer, const tile_t *tile, const uint32_t *x,
                          const uint32_t *last, int8_t *out) {
@@ -291,13 +303,14 @@ __attribute__((noinline)) static void gather(const engine_layer_t *layer, const 
   const bool has_gaps = (layer->dilation_width > 1U) || (layer->stride_width > width);
   const uint32_t seen = ((tile->pixels - 1U) * layer->stride_width) + width;
   const uint32_t step = has_gaps ? bytes : ((uint32_t)layer->stride_width * layer->channels);
+  const int8_t *const whole = run;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     if (has_gaps) {
       collect_windows(layer, lines[y], left, tile->pixels, run);
     } else {
       collect_taps(layer, lines[y], left, seen, run);
     }
-    x = tile->unpack(run, x, step, words, bytes - words);
+    x = tile->unpack(&whole, x, step, words, words, bytes - words, &whole + 1);
   }
 }
 
@@ -330,10 +343,7 @@ static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint3
     const int32_t right = left + (int32_t)(((pixels - 1U) * stride) + layer->window_width);
     if (is_whole && (left >= 0) && (right <= (int32_t)layer->width)) {
       const uint32_t offset = (uint32_t)left * layer->channels;
-      uint32_t *next = x;
-      for (const int8_t *const *line = lines; line != end; line = &line[1]) {
-        next = tile->unpack(&(*line)[offset], next, step, words, bytes - words);
-      }
+      (void)tile->unpack(lines, x, step, offset + words, words, bytes - words, end);
     } else {
       gather(layer, tile, lines, left, x, run);
     }
