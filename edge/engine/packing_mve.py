@@ -6,9 +6,10 @@ import numpy as np
 
 from edge.engine.kernel import Kernel, as_words, padded, scratch_kernel
 
-MVE_PIXELS = 3
 MVE_CHANNELS = 4
 MVE_LANES = 16
+MVE_PIXELS = ((64, 8), (256, 4), (2**32, 2))
+"""The windows that `conv_mve` gathers at once, by the most taps that each may have."""
 
 
 def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
@@ -71,7 +72,9 @@ def depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
 
 
 def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
-    """Headers of four channels each, then the taps of all channels.
+    """Of four channels the headers, then sixteen taps of each, then the next sixteen.
+
+    If their number is no multiple of four, the last four overlap those before.
 
     Args:
         kernel: The weights, int64 array of shape `(channels, height, width, input channels)`.
@@ -82,13 +85,30 @@ def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
 
     Example:
         >>> len(conv_mve(np.ones((4, 1, 1, 8), int), np.array([[0, 2**30, 1]] * 4)).weights)
-        20
+        28
     """
-    headers[:, 2] *= -1
     taps = kernel.reshape(len(kernel), -1)
-    # Sixteen bytes are written at once, beyond the last tap.
-    scratch = 4 * kernel.shape[1] + MVE_PIXELS * taps.shape[1] + MVE_LANES
-    return scratch_kernel("conv_mve", "conv_mve.c", in_fours(taps, headers), scratch)
+    count = taps.shape[1]
+    missing = max(MVE_CHANNELS - len(taps), 0)
+    headers[:, 2] *= -1
+    vectors = as_words(padded(taps, 1, MVE_LANES)).reshape(len(taps), -1, MVE_LANES // 4)
+    vectors, headers = (
+        np.pad(table, ((0, missing), *[(0, 0)] * (table.ndim - 1))) for table in (vectors, headers)
+    )
+    blocks = [
+        part[start : start + MVE_CHANNELS].swapaxes(0, 1).reshape(-1)
+        for start in _starts(len(headers))
+        for part in (headers, vectors)
+    ]
+    # Windows of several pixels; sixteen bytes are written at once, beyond the last tap.
+    pixels = next(pixels for most, pixels in MVE_PIXELS if count <= most)
+    scratch = 4 * kernel.shape[1] + pixels * count + MVE_LANES
+    return scratch_kernel("conv_mve", "conv_mve.c", np.concatenate(blocks), scratch)
+
+
+def _starts(channels: int) -> list[int]:
+    """Where four channels start each; the last four may overlap those before."""
+    return [min(start, channels - MVE_CHANNELS) for start in range(0, channels, MVE_CHANNELS)]
 
 
 def in_fours(taps: np.ndarray, headers: np.ndarray) -> np.ndarray:
@@ -109,8 +129,5 @@ def in_fours(taps: np.ndarray, headers: np.ndarray) -> np.ndarray:
     """
     missing = max(MVE_CHANNELS - len(taps), 0)
     taps, headers = (np.pad(table, ((0, missing), (0, 0))) for table in (taps, headers))
-    starts = [*range(0, len(taps) - MVE_CHANNELS + 1, MVE_CHANNELS)]
-    if len(taps) % MVE_CHANNELS:
-        starts.append(len(taps) - MVE_CHANNELS)
-    heads = [headers[start : start + MVE_CHANNELS].T.reshape(-1) for start in starts]
+    heads = [headers[start : start + MVE_CHANNELS].T.reshape(-1) for start in _starts(len(headers))]
     return np.concatenate([*heads, as_words(taps.reshape(1, -1))[0]])
