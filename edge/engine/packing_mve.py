@@ -12,18 +12,20 @@ MVE_PIXELS = ((64, 8), (256, 4), (2**32, 2))
 """The windows that `conv_mve` gathers at once, by the most taps that each may have."""
 
 
-def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray, stride: int) -> Kernel:
     """Channel by channel: its header, then a word for each column.
 
     Args:
         kernel: The weights, int64 array of shape `(height, width, channels)`.
         headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
+        stride: The columns from window to window, 1 or 2.
 
     Returns:
         The `Kernel`.
 
     Example:
-        >>> len(depthwise_3x3_mve(np.ones((3, 3, 4), int), np.array([[0, 2**30, 1]] * 4)).weights)
+        >>> headers = np.array([[0, 2**30, 1]] * 4)
+        >>> len(depthwise_3x3_mve(np.ones((3, 3, 4), int), headers, 1).weights)
         25
     """
     headers[:, 2] *= -1
@@ -34,7 +36,7 @@ def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     # The last vector's fourth word lies behind the last channel.
     packed = np.append(packed.reshape(-1), 0)
     # Windows of eight pixels and a column behind them, and what stores of sixteen words exceed.
-    strip = 11 * min(channels, MVE_LANES)
+    strip = (7 * stride + 4) * min(channels, MVE_LANES)
     scratch = MVE_LANES + 4 * (strip + MVE_LANES)
     return scratch_kernel("depthwise_3x3_mve", "depthwise_3x3_mve.c", packed, scratch)
 
@@ -55,10 +57,6 @@ def depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     """
     taps = kernel.reshape(-1, kernel.shape[2])
     channels = taps.shape[1]
-    if MVE_LANES % channels == 0:
-        # Several pixels side by side fill the lanes.
-        taps = np.tile(taps, (1, MVE_LANES // channels))
-        headers = np.tile(headers, (MVE_LANES // channels, 1))
     lanes = padded(headers, MVE_LANES, 3).reshape(-1, MVE_LANES, 3)
     order = [start + 4 * n for start in (0, 2, 1, 3) for n in range(4)]
     heads = lanes[:, order].transpose(0, 2, 1)
