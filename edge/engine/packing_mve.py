@@ -35,8 +35,9 @@ def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray, stride: int) -> K
     packed = np.concatenate([headers, as_words(columns.reshape(channels, -1))], axis=1)
     # The last vector's fourth word lies behind the last channel.
     packed = np.append(packed.reshape(-1), 0)
-    # Windows of eight pixels and a column behind them, and what stores of sixteen words exceed.
-    strip = (7 * stride + 4) * min(channels, MVE_LANES)
+    # Windows of eight pixels and a column behind them, or of more of fewer channels, and what
+    # stores of sixteen words exceed.
+    strip = (7 * stride + 4) * MVE_LANES
     scratch = MVE_LANES + 4 * (strip + MVE_LANES)
     return scratch_kernel("depthwise_3x3_mve", "depthwise_3x3_mve.c", packed, scratch)
 

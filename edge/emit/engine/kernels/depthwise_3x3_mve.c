@@ -80,8 +80,11 @@ DEFINE(make_eight_apart,
 /* Puts the bytes of three rows side by side, in words, sixteen at a time. Reads up to fifteen bytes
  * more than there are; the state's memory has them. */
 static inline void interleave(const int8_t *const rows[SIDE], const uint32_t steps[SIDE],
-                              uint32_t turns, uint32_t *to) {
-  const int8_t *r0 = rows[0], *r1 = rows[1], *r2 = rows[2];
+                              uint32_t channel, uint32_t turns, uint32_t *to) {
+  /* A row above or below the image has the same bytes for all channels. */
+  const int8_t *r0 = (steps[0] == 0U) ? rows[0] : &rows[0][channel];
+  const int8_t *r1 = (steps[1] == 0U) ? rows[1] : &rows[1][channel];
+  const int8_t *r2 = (steps[2] == 0U) ? rows[2] : &rows[2][channel];
   __asm__ volatile(
       "dls lr, %[turns]\n"
       "1:\n\tvldrb.8 q0, [%[r0]]\n\tvldrb.8 q1, [%[r1]]\n\tvldrb.8 q2, [%[r2]]\n\t"
@@ -94,51 +97,75 @@ static inline void interleave(const int8_t *const rows[SIDE], const uint32_t ste
       : "q0", "q1", "q2", "q3", "lr", "memory");
 }
 
-static void make_channels(const strip_t *strip, bool is_apart) {
-  if (strip->count > (PIXELS / 2U)) {
-    (is_apart ? make_eight_apart : make_eight)(strip);
-  } else {
-    (is_apart ? make_four_apart : make_four)(strip);
+/* Offsets of columns in the strip, which are `pitch` bytes apart, and of pixels in the row. */
+static inline void set_places(strip_t *strip, uint32_t pitch, uint32_t channels) {
+  uint32_t number = 0U;
+  __asm__ volatile(
+      "vidup.u32 q0, %[number], #1\n\tvadd.i32 q2, q0, %[four]\n\tvmul.i32 q1, q0, %[pitch]\n\t"
+      "vmovnt.i32 q0, q2\n\tvstrw.32 q1, [%[at], #36]\n\tvadd.i32 q1, q1, %[two]\n\t"
+      "vstrw.32 q1, [%[at], #52]\n\tvmul.i16 q1, q0, %[channels]\n\t"
+      "vstrw.32 q0, [%[at], #68]\n\tvstrw.32 q1, [%[at], #84]\n\t"
+      : [number] "+Te"(number)
+      : [at] "r"(strip), [four] "r"(4), [pitch] "r"(pitch), [two] "r"(2U * pitch),
+        [channels] "r"(channels)
+      : "q0", "q1", "q2", "memory");
+}
+
+/* Pixels of the layer's next channels; the strip starts at `words`. */
+static inline void make_strip(const engine_layer_t *layer, strip_t *strip, uint32_t pixels,
+                              const uint32_t *words, int8_t *out) {
+  const uint32_t stride = layer->stride_width;
+  for (uint32_t p = 0U; p < pixels; p += PIXELS) {
+    const uint32_t rest = pixels - p;
+    const bool is_half = rest <= (PIXELS / 2U);
+    /* The steps over four columns of a turn's windows, taken back, and a word on. */
+    strip->back = 4U - (strip->step * (is_half ? (stride - 1U) : ((2U * stride) - 1U)));
+    strip->count = (rest < PIXELS) ? rest : PIXELS;
+    strip->strip = &words[p * stride * (strip->step / 16U)];
+    strip->out = &out[p * layer->channels];
+    if (is_half) {
+      ((stride == 1U) ? make_four : make_four_apart)(strip);
+    } else {
+      ((stride == 1U) ? make_eight : make_eight_apart)(strip);
+    }
   }
 }
 
-/* All channels of up to eight pixels; the first one's window starts at `left`. */
+/* All channels of pixels; the first one's window starts at `left`. */
 static void make_pixels(const engine_layer_t *layer, strip_t *strip,
                         const int8_t *const lines[SIDE], const int8_t *zeros, int32_t left,
-                        uint32_t *words) {
+                        uint32_t pixels, uint32_t *words, int8_t *out) {
   const uint32_t channels = layer->channels;
   const uint32_t pitch = (channels < LANES) ? channels : LANES;
-  const uint32_t columns = ((strip->count - 1U) * layer->stride_width) + SIDE;
+  const uint32_t columns = ((pixels - 1U) * layer->stride_width) + SIDE;
   const uint32_t before = (left < 0) ? (uint32_t)(-left) : 0U;
   const uint32_t after = (uint32_t)((int32_t)layer->width - left);
   const uint32_t end = (after < columns) ? after : columns;
   const uint32_t turns = (((end - before) * pitch) + LANES - 1U) / LANES;
+  const uint32_t step = (channels < LANES) ? LANES : channels;
   const int8_t *rows[SIDE];
   uint32_t steps[SIDE];
   for (uint32_t y = 0U; y < SIDE; ++y) {
-    rows[y] = zeros;
-    steps[y] = 0U;
-    if (lines[y] != NULL) {
-      rows[y] = &lines[y][(uint32_t)(left + (int32_t)before) * channels];
-      steps[y] = (channels < LANES) ? LANES : channels;
-    }
+    const bool is_outside = lines[y] == NULL;
+    rows[y] = is_outside ? zeros : &lines[y][(uint32_t)(left + (int32_t)before) * channels];
+    steps[y] = is_outside ? 0U : step;
   }
   strip->words = layer->weights;
   for (uint32_t c = 0U; c < channels; c += LANES) {
     const uint32_t others = channels - c;
-    interleave(rows, steps, turns, &words[before * pitch]);
+    interleave(rows, steps, c, turns, &words[before * pitch]);
     if (c == 0U) {
       /* What lies beside the image is the same for all channels. */
-      (void)memset(words, layer->zero_point, before * pitch * 4U);
-      (void)memset(&words[end * pitch], layer->zero_point, (columns - end) * pitch * 4U);
+      if (before != 0U) {
+        (void)memset(words, layer->zero_point, before * pitch * 4U);
+      }
+      if (end != columns) {
+        (void)memset(&words[end * pitch], layer->zero_point, (columns - end) * pitch * 4U);
+      }
     }
     strip->channels = (others < LANES) ? others : LANES;
-    make_channels(strip, layer->stride_width != 1U);
+    make_strip(layer, strip, pixels, words, &out[c]);
     strip->words = &strip->words[LANES * CHANNEL_WORDS];
-    strip->out = &strip->out[LANES];
-    for (uint32_t y = 0U; y < SIDE; ++y) {
-      rows[y] = (steps[y] != 0U) ? &rows[y][LANES] : zeros;
-    }
   }
 }
 
@@ -147,34 +174,28 @@ ENGINE_KERNEL
 void engine_depthwise_3x3_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                               int8_t *out, void *scratch) {
   const uint32_t channels = layer->channels;
-  const uint32_t stride = layer->stride_width;
   const uint32_t pitch = 4U * ((channels < LANES) ? channels : LANES);
+  /* As many as sixteen words have pixels of all channels. */
+  const uint32_t at_once = (channels < LANES) ? (PIXELS * (LANES / channels)) : PIXELS;
   int8_t *const zeros = scratch;
   uint32_t *const words = (uint32_t *)(void *)&zeros[LANES];
   const int8_t *lines[SIDE];
-  strip_t strip = {.zero_point = layer->out_zero_point, .one = 1, .step = 4U * pitch};
-  strip.strip = words;
-  for (uint32_t n = 0U; n < 4U; ++n) {
-    strip.columns[n] = n * pitch;
-    strip.others[n] = (n + 2U) * pitch;
-    strip.pixels[2U * n] = (uint16_t)n;
-    strip.pixels[(2U * n) + 1U] = (uint16_t)(n + 4U);
-    strip.places[2U * n] = (uint16_t)(n * channels);
-    strip.places[(2U * n) + 1U] = (uint16_t)((n + 4U) * channels);
-  }
-  (void)memset(zeros, layer->zero_point, LANES);
+  strip_t strip;
+  strip.zero_point = layer->out_zero_point;
+  strip.one = 1;
+  strip.step = 4U * pitch;
+  set_places(&strip, pitch, channels);
   for (uint32_t y = 0U; y < SIDE; ++y) {
     lines[y] = engine_tap_row(layer, in, row, y);
+    if (lines[y] == NULL) {
+      (void)memset(zeros, layer->zero_point, LANES);
+    }
   }
-  for (uint32_t column = 0U; column < layer->out_width; column += PIXELS) {
+  for (uint32_t column = 0U; column < layer->out_width; column += at_once) {
     const uint32_t rest = layer->out_width - column;
-    strip.count = (rest < PIXELS) ? rest : PIXELS;
-    /* The steps over four columns of the turn's windows, taken back, and a word on. */
-    const uint32_t steps = (strip.count > (PIXELS / 2U)) ? (2U * stride) - 1U : stride - 1U;
-    strip.back = 4U - (steps * strip.step);
-    strip.out = &out[column * channels];
-    make_pixels(layer, &strip, lines, zeros, (int32_t)(column * stride) - (int32_t)layer->pad_left,
-                words);
+    make_pixels(layer, &strip, lines, zeros,
+                (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left,
+                (rest < at_once) ? rest : at_once, words, &out[column * channels]);
   }
   mve_clamp_row(layer, out);
 }
