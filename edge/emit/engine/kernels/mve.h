@@ -10,6 +10,10 @@
 #pragma GCC optimize("O2", "omit-frame-pointer")
 #endif
 
+/* A function whose body is assembly alone: it saves what it uses. */
+#define MVE_NAKED __attribute__((naked, noinline))
+#define MVE_UNUSED __attribute__((unused))
+
 /* clang-format off */
 /* VQDMLAH by one goes from ties away from zero to ties upwards: it lowers a negative number by one.
  */
