@@ -8,7 +8,7 @@ from edge.engine.kernel import Kernel, as_words, padded, scratch_kernel
 
 MVE_CHANNELS = 4
 MVE_LANES = 16
-MVE_PIXELS = ((64, 8), (256, 4), (2**32, 2))
+MVE_PIXELS = ((32, 16), (128, 8), (512, 4), (2**32, 2))
 """The windows that `conv_mve` gathers at once, by the most taps that each may have."""
 
 

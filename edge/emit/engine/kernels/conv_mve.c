@@ -14,7 +14,7 @@ typedef struct {
   uint32_t to_step;      /* 8: from a turn's pixels to those of the next */
   int8_t *to;            /* 12 */
   uint32_t left;         /* 16: turns */
-  const int8_t *x;       /* 20 */
+  int32_t ahead;         /* 20: from a pair's last vectors to the next pair */
   uint32_t x_step;       /* 24: from pixel to pixel */
   const int8_t *weights; /* 28: of the block of channels */
   uint32_t vectors;      /* 32: of taps, but for the first and the last */
@@ -30,55 +30,65 @@ typedef struct {
 } row_t;
 
 /* clang-format off */
-/* Of four channels, the next sixteen taps of two pixels: those are in q0 and q1. */
-#define TAPS(mac)                                                                 \
-  "vldrb.8 q2, [r5], #16\n\t" mac " r0, q0, q2\n\t" mac " r8, q1, q2\n\t"          \
-  "vldrb.8 q3, [r5], #16\n\t" mac " r2, q0, q3\n\t" mac " r10, q1, q3\n\t"         \
-  "vldrb.8 q2, [r5], #16\n\t" mac " r4, q0, q2\n\t" mac " r12, q1, q2\n\t"         \
-  "vldrb.8 q3, [r5], #16\n\t" mac " r6, q0, q3\n\t" mac " lr, q1, q3\n\t"
-#define TWO_PIXELS "vldrb.8 q0, [r1], #16\n\tvldrb.8 q1, [r3], #16\n\t"
+/* Of four channels, sixteen taps of two pixels: those are in q0 and q1. */
+#define FOUR(mac, at0, at1, at2, at3)                                             \
+  "vldrb.8 q2, [r5" at0 "\n\t" mac " r0, q0, q2\n\t" mac " r8, q1, q2\n\t"         \
+  "vldrb.8 q3, [r5" at1 "\n\t" mac " r2, q0, q3\n\t" mac " r10, q1, q3\n\t"        \
+  "vldrb.8 q2, [r5" at2 "\n\t" mac " r4, q0, q2\n\t" mac " r12, q1, q2\n\t"        \
+  "vldrb.8 q3, [r5" at3 "\n\t" mac " r6, q0, q3\n\t" mac " lr, q1, q3\n\t"
+#define TAPS(mac) FOUR(mac, "], #16", "], #16", "], #16", "], #16")
+#define PIXELS "vldrb.8 q0, [r1], #16\n\tvldrb.8 q1, [r3], #16\n\t"
+#define LAST_OF_PIXELS "vpstt\n\tvldrbt.8 q0, [r1]\n\tvldrbt.8 q1, [r3]\n\t"
+
+/* Pairs of pixels, of four channels a turn of the outer loop. In assembly, as what follows, because
+ * gcc 12 moves vectors through memory. */
+#define DEFINE_PAIRS(name, dot, leave)                                            \
+  __attribute__((noinline)) static void name(row_t *row) {                        \
+    register row_t *const at __asm__("r11") = row;                                \
+    __asm__ volatile(                                                             \
+        "ldr r0, [r11, #60]\n\tvctp.8 r0\n\tvldrw.32 q5, [r11, #64]\n"            \
+        "1:\n\tldr r5, [r11, #52]\n\tvldrw.32 q4, [r5]\n\tvldrw.32 q6, [r5, #16]\n\t" \
+        "vldrw.32 q7, [r5, #32]\n\tadds r5, #48\n\tstr r5, [r11, #28]\n\t"        \
+        "add r0, r11, #36\n\tldm r0, {r2, r4, r6}\n\tstrd r6, r2, [r11, #12]\n\t" \
+        "mov r1, r4\n\tldr r3, [r11, #24]\n\tadd r3, r4\n"                        \
+        "2:\n\t" dot                                                              \
+        "vmov d0, r0, r2\n\tvmov d1, r4, r6\n\tvmov d2, r8, r10\n\tvmov d3, r12, lr\n\t" \
+        "ldm r11, {r0, r2, r4, r6, r8, r10}\n\tadd r1, r10\n\tadd r3, r10\n\t"    \
+        "vadd.i32 q0, q0, q4\n\tvadd.i32 q1, q1, q4\n\t"                          \
+        "vqrdmulh.s32 q0, q0, q6\n\tvqrdmulh.s32 q1, q1, q6\n\t"                  \
+        TIES("q0", "r2") TIES("q1", "r2")                                         \
+        "vrshl.s32 q0, q0, q7\n\tvrshl.s32 q1, q1, q7\n\t"                        \
+        "vqmovnb.s32 q0, q0\n\tvqmovnt.s32 q0, q1\n\tvqadd.s16 q0, q0, r0\n\t"    \
+        "vqmovnb.s16 q0, q0\n\tvstrb.16 q0, [r6, q5]\n\t"                         \
+        "adds r6, r4\n\tsubs r8, #1\n\tstrd r6, r8, [r11, #12]\n\tbne 2b\n\t"     \
+        leave NEXT_BLOCK                                                          \
+        :                                                                         \
+        : "r"(at)                                                                 \
+        : CLOBBERED);                                                             \
+  }
 
 /* To the next four channels; the last four may overlap those before. */
-#define NEXT_BLOCK(weights)                                                       \
-  "str " weights ", [r11, #52]\n\tldrd r0, r1, [r11, #44]\n\tldr r2, [r11, #56]\n\t" \
+#define NEXT_BLOCK                                                                \
+  "ldrd r0, r1, [r11, #44]\n\tldr r2, [r11, #56]\n\t"                             \
   "adds r0, #4\n\tcmp r0, r1\n\tit hi\n\tmovhi r0, r1\n\tstr r0, [r11, #44]\n\t"   \
-  "subs r2, #1\n\tstr r2, [r11, #56]\n\tbne 1b\n\t"
+  "subs r2, #1\n\tstrd r5, r2, [r11, #52]\n\tbne 1b\n\t"
 #define CLOBBERED                                                                 \
   "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r12", "lr", "q0", "q1", "q2", \
   "q3", "q4", "q5", "q6", "q7", "cc", "memory"
-/* clang-format on */
 
-/* Pairs of pixels, more than sixteen taps. In assembly, as what follows, because gcc 12 moves
- * vectors through memory. */
-__attribute__((noinline)) static void make_pairs(row_t *row) {
-  register row_t *const at __asm__("r11") = row;
-  __asm__ volatile(
-      "ldr r0, [r11, #60]\n\tvctp.8 r0\n\tvldrw.32 q5, [r11, #64]\n"
-      "1:\n\tldr r5, [r11, #52]\n\tvldrw.32 q4, [r5]\n\tvldrw.32 q6, [r5, #16]\n\t"
-      "vldrw.32 q7, [r5, #32]\n\tadds r5, #48\n\tstr r5, [r11, #28]\n\t"
-      "add r0, r11, #36\n\tldm r0, {r1, r3, r4}\n\tstrd r4, r1, [r11, #12]\n\t"
-      "str r3, [r11, #20]\n"
-      "2:\n\tldrd r1, r9, [r11, #20]\n\tadd r3, r1, r9\n\tadd r9, r3\n\t"
-      "str r9, [r11, #20]\n\tldrd r5, r9, [r11, #28]\n\t"
-      TWO_PIXELS TAPS("vmladav.s8")
-      /* An odd number of vectors starts in the middle of the loop. */
-      "lsrs r9, r9, #1\n\tbcs 4f\n\tsubs r9, #1\n\tbmi 5f\n"
-      "3:\n\t" TWO_PIXELS TAPS("vmladava.s8")
-      "4:\n\t" TWO_PIXELS TAPS("vmladava.s8") "subs r9, #1\n\tbpl 3b\n"
-      "5:\n\tvpstt\n\tvldrbt.8 q0, [r1]\n\tvldrbt.8 q1, [r3]\n\t" TAPS("vmladava.s8")
-      "vmov d0, r0, r2\n\tvmov d1, r4, r6\n\tvmov d2, r8, r10\n\tvmov d3, r12, lr\n\t"
-      "ldm r11, {r0, r1, r2, r3, r4}\n\t"
-      "vadd.i32 q0, q0, q4\n\tvadd.i32 q1, q1, q4\n\t"
-      "vqrdmulh.s32 q0, q0, q6\n\tvqrdmulh.s32 q1, q1, q6\n\t"
-      TIES("q0", "r1") TIES("q1", "r1") "vrshl.s32 q0, q0, q7\n\tvrshl.s32 q1, q1, q7\n\t"
-      "vqmovnb.s32 q0, q0\n\tvqmovnt.s32 q0, q1\n\tvqadd.s16 q0, q0, r0\n\t"
-      "vqmovnb.s16 q0, q0\n\tvstrb.16 q0, [r3, q5]\n\t"
-      "adds r3, r2\n\tsubs r4, #1\n\tstrd r3, r4, [r11, #12]\n\tbne 2b\n\t"
-      NEXT_BLOCK("r5")
-      :
-      : "r"(at)
-      : CLOBBERED);
-}
+/* Seventeen to 32 taps. */
+DEFINE_PAIRS(make_pairs_of_two,
+             PIXELS FOUR("vmladav.s8", "]", ", #16]", ", #32]", ", #48]")
+             LAST_OF_PIXELS FOUR("vmladava.s8", ", #64]", ", #80]", ", #96]", ", #112]"), "adds r5, #128\n\t")
+
+/* More taps. An odd number of vectors starts in the middle of the loop. */
+DEFINE_PAIRS(make_pairs,
+             "ldrd r5, r9, [r11, #28]\n\t" PIXELS TAPS("vmladav.s8")
+             "lsrs r9, r9, #1\n\tbcs 4f\n\tsubs r9, #1\n"
+             "3:\n\t" PIXELS TAPS("vmladava.s8")
+             "4:\n\t" PIXELS TAPS("vmladava.s8") "subs r9, #1\n\tbpl 3b\n\t"
+             LAST_OF_PIXELS TAPS("vmladava.s8"), "")
+/* clang-format on */
 
 /* Pixels of up to sixteen taps: the weights of four channels stay in q0 to q3. */
 __attribute__((noinline)) static void make_short(row_t *row) {
@@ -94,7 +104,7 @@ __attribute__((noinline)) static void make_short(row_t *row) {
       "vmladav.s8 r4, q4, q2\n\tvmladav.s8 r6, q4, q3\n\t"
       "vmov d8, r0, r2\n\tvmov d9, r4, r6\n\tvadd.i32 q4, q4, q5\n\t"
       "vqrdmulh.s32 q4, q4, q6\n\t" TIES("q4", "r9") "vrshl.s32 q4, q4, q7\n\t" SATURATE(
-          "q4", "r8") "vstrb.32 q4, [r3]\n\tadd r3, r10\n\tle lr, 2b\n\t" NEXT_BLOCK("r5")
+          "q4", "r8") "vstrb.32 q4, [r3]\n\tadd r3, r10\n\tle lr, 2b\n\t" NEXT_BLOCK
       :
       : "r"(at)
       : CLOBBERED);
@@ -113,7 +123,7 @@ __attribute__((noinline)) static void make_single(row_t *row) {
       "vldrb.8 q1, [r5], #16\n\tvmladava.s8 r6, q0, q1\n\tletp lr, 2b\n\t"
       "vmov d0, r0, r2\n\tvmov d1, r4, r6\n\tldrd r8, r9, [r11]\n\t"
       "vqrdmulh.s32 q0, q0, q6\n\t" TIES("q0", "r9") "vrshl.s32 q0, q0, q7\n\t" SATURATE(
-          "q0", "r8") "vstrb.32 q0, [r3]\n\t" NEXT_BLOCK("r5")
+          "q0", "r8") "vstrb.32 q0, [r3]\n\t" NEXT_BLOCK
       :
       : "r"(at)
       : CLOBBERED);
@@ -130,24 +140,13 @@ static inline int8_t *copy_bytes(int8_t *to, const int8_t *from, uint32_t bytes)
   return &to[bytes];
 }
 
-static inline int8_t *fill_bytes(int8_t *to, int8_t value, uint32_t bytes) {
-  int8_t *at = to;
-  __asm__ volatile(
-      "vdup.8 q0, %[value]\n\tdlstp.8 lr, %[bytes]\n"
-      "1:\n\tvstrb.8 q0, [%[at]], #16\n\tletp lr, 1b\n\t"
-      : [at] "+r"(at)
-      : [value] "r"(value), [bytes] "r"(bytes)
-      : "q0", "lr", "memory");
-  return &to[bytes];
-}
-
 /* One row of the window at the border of the image, or with gaps. */
 static int8_t *gather_border(const engine_layer_t *layer, const int8_t *line, int32_t left,
                              int8_t *to) {
   for (uint32_t t = 0U; t < layer->window_width; ++t) {
     const int32_t at = left + (int32_t)(t * layer->dilation_width);
     to = ((at < 0) || (at >= (int32_t)layer->width))
-             ? fill_bytes(to, layer->zero_point, layer->channels)
+             ? mve_fill(to, layer->zero_point, layer->channels)
              : copy_bytes(to, &line[(uint32_t)at * layer->channels], layer->channels);
   }
   return to;
@@ -180,7 +179,7 @@ static void gather(const engine_layer_t *layer, const int8_t *const lines[], int
                          ((left + (int32_t)layer->window_width) <= (int32_t)layer->width);
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     if (lines[y] == NULL) {
-      to = fill_bytes(to, layer->zero_point, bytes);
+      to = mve_fill(to, layer->zero_point, bytes);
     } else if (is_inside) {
       to = copy_bytes(to, &lines[y][(uint32_t)left * layer->channels], bytes);
     } else {
@@ -229,7 +228,7 @@ static void make_pixels(const engine_layer_t *layer, row_t *row, const int8_t *x
   if (pixels >= 2U) {
     row->to_step = 2U * channels;
     row->turns = pixels / 2U;
-    make_pairs(row);
+    ((row->vectors == 0U) ? make_pairs_of_two : make_pairs)(row);
   }
   if (odd != 0U) {
     row->first = &x[(pixels - 1U) * row->x_step];
@@ -264,11 +263,16 @@ void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint3
   const uint32_t channels = layer->out_channels;
   const int8_t **const lines = (const int8_t **)scratch;
   int8_t *const windows = (int8_t *)&lines[layer->window_height];
-  const bool is_few = taps <= 64U;
-  const uint32_t at_once = is_few ? 8U : ((taps <= 256U) ? 4U : 2U);
+  uint32_t at_once = 16U;
   const uint32_t vectors = (taps + LANES - 1U) / LANES;
   bool is_high = true;
-  row_t state = {.zero_point = layer->out_zero_point, .one = 1, .taps = taps};
+  row_t state;
+  for (uint32_t most = 32U; (at_once > 2U) && (taps > most); most *= 4U) {
+    at_once /= 2U;
+  }
+  state.zero_point = layer->out_zero_point;
+  state.one = 1;
+  state.taps = taps;
   state.rest = taps - ((vectors - 1U) * LANES);
   state.vectors = vectors - 2U;
   for (uint32_t c = 0U; c < CHANNELS; ++c) {
@@ -279,11 +283,12 @@ void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint3
     lines[y] = engine_tap_row(layer, in, row, y);
     is_high = is_high && (lines[y] != NULL);
   }
-  if ((taps == layer->channels) && (layer->pad_left == 0U)) {
-    state.x_step = (uint32_t)layer->stride_width * taps;
+  const bool is_pointwise = (taps == layer->channels) && (layer->pad_left == 0U);
+  state.x_step = is_pointwise ? (layer->stride_width * taps) : taps;
+  state.ahead = (int32_t)(2U * state.x_step) - (int32_t)((vectors - 1U) * LANES);
+  if (is_pointwise) {
     make_columns(layer, &state, lines[0], layer->out_width, out);
   } else {
-    state.x_step = taps;
     for (uint32_t column = 0U; column < layer->out_width; column += at_once) {
       const uint32_t others = layer->out_width - column;
       const uint32_t pixels = (others < at_once) ? others : at_once;

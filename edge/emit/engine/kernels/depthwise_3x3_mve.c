@@ -1,7 +1,6 @@
 /* DEPTHWISE_CONV_2D of 3x3, one or two columns apart, with Helium: a channel's window in one
  * vector, four or eight pixels a turn. */
 #include <stdbool.h>
-#include <string.h>
 
 #include "mve.h"
 
@@ -125,9 +124,7 @@ static void set_rows(const engine_layer_t *layer, strip_t *strip, const int8_t *
   strip->turns = (((end - before) * pitch) + LANES - 1U) / LANES;
   strip->beside = &strip->strip[end * pitch];
   strip->beside_words = (columns - end) * pitch;
-  if (before != 0U) {
-    (void)memset(strip->strip, layer->zero_point, before * pitch * 4U);
-  }
+  (void)mve_fill(strip->strip, layer->zero_point, before * pitch * 4U);
   for (uint32_t y = 0U; y < SIDE; ++y) {
     const bool is_outside = lines[y] == NULL;
     strip->rows[y] = is_outside ? zeros : &lines[y][first];
@@ -175,11 +172,9 @@ void engine_depthwise_3x3_mve(const engine_layer_t *layer, const engine_rows_t *
   strip.step = 4U * pitch;
   strip.beside_value = layer->zero_point;
   set_places(&strip, pitch, channels);
+  (void)mve_fill(zeros, layer->zero_point, LANES);
   for (uint32_t y = 0U; y < SIDE; ++y) {
     lines[y] = engine_tap_row(layer, in, row, y);
-    if (lines[y] == NULL) {
-      (void)memset(zeros, layer->zero_point, LANES);
-    }
   }
   for (uint32_t column = 0U; column < layer->out_width; column += at_once) {
     const uint32_t rest = layer->out_width - column;

@@ -1,6 +1,5 @@
 /* DEPTHWISE_CONV_2D with Helium: sixteen channels at a time. */
 #include <stdbool.h>
-#include <string.h>
 
 #include "mve.h"
 
@@ -70,7 +69,7 @@ void engine_depthwise_mve(const engine_layer_t *layer, const engine_rows_t *in, 
   const int8_t **const lines = scratch;
   const int8_t **const pixels = &lines[layer->window_height];
   int8_t *const zeros = (int8_t *)&pixels[taps];
-  (void)memset(zeros, layer->zero_point, channels + LANES);
+  (void)mve_fill(zeros, layer->zero_point, channels + LANES);
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     lines[y] = engine_tap_row(layer, in, row, y);
   }

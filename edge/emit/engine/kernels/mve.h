@@ -25,6 +25,18 @@
   "vqmovnb.s16 " q ", " q "\n\t"
 /* clang-format on */
 
+/* Returns where the filled bytes end. */
+static inline int8_t *mve_fill(void *to, int8_t value, uint32_t bytes) {
+  int8_t *at = to;
+  __asm__ volatile(
+      "vdup.8 q0, %[value]\n\twlstp.8 lr, %[bytes], 2f\n"
+      "1:\n\tvstrb.8 q0, [%[at]], #16\n\tletp lr, 1b\n2:\n\t"
+      : [at] "+r"(at)
+      : [value] "r"((int32_t)value), [bytes] "r"(bytes)
+      : "q0", "lr", "memory");
+  return &((int8_t *)to)[bytes];
+}
+
 /* A fused activation, where the kernel has saturated to int8 only. */
 static inline void mve_clamp_row(const engine_layer_t *layer, int8_t *out) {
   if ((layer->low > -128) || (layer->high < 127)) {
