@@ -140,9 +140,9 @@ static inline int8_t *copy_bytes(int8_t *to, const int8_t *from, uint32_t bytes)
   return &to[bytes];
 }
 
-/* One row of the window at the border of the image, or with gaps. */
-static int8_t *gather_border(const engine_layer_t *layer, const int8_t *line, int32_t left,
-                             int8_t *to) {
+/* A row of the window with gaps. */
+static int8_t *gather_apart(const engine_layer_t *layer, const int8_t *line, int32_t left,
+                            int8_t *to) {
   for (uint32_t t = 0U; t < layer->window_width; ++t) {
     const int32_t at = left + (int32_t)(t * layer->dilation_width);
     to = ((at < 0) || (at >= (int32_t)layer->width))
@@ -152,38 +152,62 @@ static int8_t *gather_border(const engine_layer_t *layer, const int8_t *line, in
   return to;
 }
 
-/* Rows of windows, of up to sixteen bytes and all in the image, of pixels side by side. */
-static void gather_short(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
-                         uint32_t pixels, int8_t *to) {
+/* A row of the window without gaps. */
+static inline int8_t *gather_line(const engine_layer_t *layer, const int8_t *line, int32_t left,
+                                  int8_t *to) {
+  const uint32_t channels = layer->channels;
+  const int32_t right = left + (int32_t)layer->window_width - (int32_t)layer->width;
+  const uint32_t before = (left < 0) ? (uint32_t)-left : 0U;
+  const uint32_t after = (right > 0) ? (uint32_t)right : 0U;
+  const uint32_t first = (uint32_t)(left + (int32_t)before);
+  const uint32_t inside = layer->window_width - before - after;
+  to = mve_fill(to, layer->zero_point, before * channels);
+  to = copy_bytes(to, &line[first * channels], inside * channels);
+  return mve_fill(to, layer->zero_point, after * channels);
+}
+
+/* The windows of pixels side by side, all in the image. */
+static void gather_inside(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
+                          uint32_t pixels, int8_t *to) {
   const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
   const uint32_t step = (uint32_t)layer->stride_width * layer->channels;
+  const uint32_t pitch = layer->window_height * bytes;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     const int8_t *from = &lines[y][(uint32_t)left * layer->channels];
     int8_t *at = &to[y * bytes];
-    __asm__ volatile(
-        "vctp.8 %[bytes]\n\tdls lr, %[pixels]\n"
-        "1:\n\tvpstt\n\tvldrbt.8 q0, [%[from]]\n\tvstrbt.8 q0, [%[at]]\n\t"
-        "add %[from], %[step]\n\tadd %[at], %[pitch]\n\tle lr, 1b\n\t"
-        : [from] "+r"(from), [at] "+r"(at)
-        : [bytes] "r"(bytes), [pixels] "r"(pixels), [step] "r"(step),
-          [pitch] "r"(layer->window_height * bytes)
-        : "q0", "lr", "memory");
+    if (bytes <= LANES) {
+      __asm__ volatile(
+          "vctp.8 %[bytes]\n\tdls lr, %[pixels]\n"
+          "1:\n\tvpstt\n\tvldrbt.8 q0, [%[from]]\n\tvstrbt.8 q0, [%[at]]\n\t"
+          "add %[from], %[step]\n\tadd %[at], %[pitch]\n\tle lr, 1b\n\t"
+          : [from] "+r"(from), [at] "+r"(at)
+          : [bytes] "r"(bytes), [pixels] "r"(pixels), [step] "r"(step), [pitch] "r"(pitch)
+          : "q0", "lr", "memory");
+    } else {
+      uint32_t rest = pixels;
+      const int8_t *x;
+      int8_t *copy;
+      __asm__ volatile(
+          "1:\n\tmov %[x], %[from]\n\tmov %[copy], %[at]\n\tdlstp.8 lr, %[bytes]\n"
+          "2:\n\tvldrb.8 q0, [%[x]], #16\n\tvstrb.8 q0, [%[copy]], #16\n\tletp lr, 2b\n\t"
+          "add %[from], %[step]\n\tadd %[at], %[pitch]\n\tsubs %[rest], #1\n\tbne 1b\n\t"
+          : [from] "+r"(from), [at] "+r"(at), [rest] "+r"(rest), [x] "=&r"(x), [copy] "=&r"(copy)
+          : [bytes] "r"(bytes), [step] "r"(step), [pitch] "r"(pitch)
+          : "q0", "lr", "cc", "memory");
+    }
   }
 }
 
 /* What the window sees at one pixel, in one piece. */
 static void gather(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
                    int8_t *to) {
-  const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
-  const bool is_inside = (left >= 0) && (layer->dilation_width == 1U) &&
-                         ((left + (int32_t)layer->window_width) <= (int32_t)layer->width);
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     if (lines[y] == NULL) {
-      to = mve_fill(to, layer->zero_point, bytes);
-    } else if (is_inside) {
-      to = copy_bytes(to, &lines[y][(uint32_t)left * layer->channels], bytes);
+      to = mve_fill(to, layer->zero_point, (uint32_t)layer->window_width * layer->channels);
+    } else if (layer->dilation_width == 1U) {
+      to = gather_line(layer, lines[y], left, to);
     } else {
-      to = gather_border(layer, lines[y], left, to);
+      to = gather_apart(layer, lines[y], left, to);
     }
   }
 }
@@ -191,19 +215,19 @@ static void gather(const engine_layer_t *layer, const int8_t *const lines[], int
 /* What the window sees at pixels side by side; `is_high` if no row is above or below the image. */
 static void gather_pixels(const engine_layer_t *layer, const int8_t *const lines[], bool is_high,
                           uint32_t column, uint32_t pixels, int8_t *to) {
-  const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
-  const bool is_short = is_high && (bytes <= LANES) && (layer->dilation_width == 1U);
+  const uint32_t taps = (uint32_t)layer->window_height * layer->window_width * layer->channels;
+  const bool is_whole = is_high && (layer->dilation_width == 1U);
   uint32_t p = 0U;
   while (p < pixels) {
     const int32_t left = (int32_t)((column + p) * layer->stride_width) - (int32_t)layer->pad_left;
     const int32_t room = (int32_t)layer->width - (int32_t)layer->window_width - left;
     uint32_t count = 1U;
-    if (is_short && (left >= 0) && (room >= 0)) {
+    if (is_whole && (left >= 0) && (room >= 0)) {
       const uint32_t inside = ((uint32_t)room / layer->stride_width) + 1U;
       count = (inside < (pixels - p)) ? inside : (pixels - p);
-      gather_short(layer, lines, left, count, &to[p * layer->window_height * bytes]);
+      gather_inside(layer, lines, left, count, &to[p * taps]);
     } else {
-      gather(layer, lines, left, &to[p * layer->window_height * bytes]);
+      gather(layer, lines, left, &to[p * taps]);
     }
     p += count;
   }
