@@ -13,7 +13,7 @@ MVE_PIXELS = ((32, 16), (128, 8), (512, 4), (2**32, 2))
 
 
 def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray, stride: int) -> Kernel:
-    """Channel by channel: its header, then a word for each column.
+    """Of each channel a zero and a word for each column, a zero, then the channels' headers.
 
     Args:
         kernel: The weights, int64 array of shape `(height, width, channels)`.
@@ -26,15 +26,13 @@ def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray, stride: int) -> K
     Example:
         >>> headers = np.array([[0, 2**30, 1]] * 4)
         >>> len(depthwise_3x3_mve(np.ones((3, 3, 4), int), headers, 1).weights)
-        25
+        29
     """
     headers[:, 2] *= -1
-    channels = len(headers)
     # (row, column, channel) -> rows of a column side by side, the fourth without a weight.
-    columns = np.pad(kernel.transpose(2, 1, 0), ((0, 0), (0, 0), (0, 1)))
-    packed = np.concatenate([headers, as_words(columns.reshape(channels, -1))], axis=1)
-    # The last vector's fourth word lies behind the last channel.
-    packed = np.append(packed.reshape(-1), 0)
+    columns = np.pad(kernel.transpose(2, 1, 0), ((0, 0), (1, 0), (0, 1)))
+    taps = as_words(columns.reshape(len(headers), -1))
+    packed = np.concatenate([taps.reshape(-1), [0], headers.reshape(-1)])
     # Windows of eight pixels and a column behind them, or of more of fewer channels, and what
     # stores of sixteen words exceed.
     strip = (7 * stride + 4) * MVE_LANES

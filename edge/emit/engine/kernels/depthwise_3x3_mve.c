@@ -8,8 +8,7 @@
 #define PIXELS 8U
 #define SIDE 3U
 
-/* weights: of each channel bias, multiplier, negative shift, and three words of weights, one for
- * each column. What the assembly needs; it reads it by its offsets. */
+/* What the assembly needs; it reads it by its offsets. */
 typedef struct {
   const int8_t *rows[SIDE]; /* 0: of sixteen channels */
   uint32_t steps[SIDE];     /* 12 */
@@ -19,7 +18,7 @@ typedef struct {
   int32_t one;              /* 44 */
   uint32_t step;            /* 48: bytes of four columns */
   uint32_t back;            /* 52: from the last windows to the next channel's first */
-  const uint32_t *words;    /* 56 */
+  const uint32_t *heads;    /* 56 */
   uint32_t turns;           /* 60: vectors of a row; none if the strip is filled */
   uint32_t *beside;         /* 64: columns beside the image */
   uint32_t beside_words;    /* 68 */
@@ -32,6 +31,7 @@ typedef struct {
   uint16_t pixels[8];       /* 120: even lanes are pixels 0 to 3, odd ones 4 to 7 */
   uint16_t places[8];       /* 136: of the pixels */
   uint32_t *strip;          /* 152: of a column the bytes of three rows are a word */
+  const uint32_t *taps;     /* 156 */
 } strip_t;
 
 /* clang-format off */
@@ -44,7 +44,8 @@ typedef struct {
   "vldrw.u32 q4, [r1, q7]\n\tvmladav.s8 r2, q4, q3\n\tvmov " to ", r0, r2\n\t"
 #define ON "add r1, r10\n\t"
 #define BACK "add r1, r11\n\t"
-#define SHIFTED "vldrw.32 q4, [r12, #-4]\n\tvmov.32 q4[0], r0\n\t"
+#define BOTH "vldrw.32 q4, [r7], #4\n\tvldrw.32 q3, [r7], #12\n\t"
+#define FIRST "vldrw.32 q3, [r7], #16\n\t"
 
 #define SCALE(q)                                                          \
   "vadd.i32 " q ", " q ", r4\n\tvqrdmulh.s32 " q ", " q ", r5\n\t"        \
@@ -55,7 +56,7 @@ typedef struct {
 #define DEFINE(name, windows, finish)                                     \
   MVE_NAKED static void name(strip_t *strip MVE_UNUSED) {                 \
     __asm__ volatile(                                                     \
-        "push {r4-r11, lr}\n\tvpush {d8-d15}\n\tmov r7, r0\n\t"           \
+        "push {r0, r4-r11, lr}\n\tvpush {d8-d15}\n\tmov r7, r0\n\t"           \
         "add r1, r7, #40\n\tldm r1, {r8, r9, r10, r11, r12}\n\t"          \
         "vldrw.32 q5, [r7, #88]\n\tvldrw.32 q7, [r7, #104]\n\t"           \
         "vldrw.32 q6, [r7, #120]\n\tldr r0, [r7, #84]\n\t"                \
@@ -74,25 +75,25 @@ typedef struct {
         "4:\n\tvstrw.32 q0, [r1], #16\n\tletp lr, 4b\n"                   \
         "5:\n\tmov r3, r4\n\tadds r4, #16\n\tmov r2, #16\n\tsubs r5, #16\n\t" \
         "it mi\n\taddmi r2, r5\n\tstrd r4, r5, [r7, #76]\n\t"             \
-        "ldr r1, [r7, #152]\n\tdls lr, r2\n"                              \
-        "6:\n\tldm r12!, {r4, r5, r6}\n\tmovs r0, #0\n\t"                 \
-        "vldrw.32 q3, [r12]\n\tvmov.32 q3[3], r0\n\t"                     \
-        windows "adds r12, #12\n\t" finish                                \
+        "ldrd r1, r7, [r7, #152]\n\tdls lr, r2\n"                            \
+        "6:\n\tldm r12!, {r4, r5, r6}\n\t"                                 \
+        windows finish                                \
         "vqadd.s16 q2, q2, r8\n\tvqmovnb.s16 q2, q2\n\t"                  \
         "vpst\n\tvstrbt.16 q2, [r3, q6]\n\tadds r3, #1\n\tle lr, 6b\n\t"  \
+        "ldr r0, [sp, #64]\n\tstr r7, [r0, #156]\n\tmov r7, r0\n\t"       \
         "ldr r0, [r7, #80]\n\tcmp r0, #0\n\tbgt 1b\n\t"                   \
-        "vpop {d8-d15}\n\tpop {r4-r11, pc}\n\t");                         \
+        "vpop {d8-d15}\n\tadd sp, #4\n\tpop {r4-r11, pc}\n\t");                         \
   }
 #define FOUR SCALE("q2") "vqmovnb.s32 q2, q2\n\t"
 #define EIGHT                                                             \
   SCALE("q2") SCALE("q1") "vqmovnb.s32 q2, q2\n\tvqmovnt.s32 q2, q1\n\t"
 
-DEFINE(make_four, SHIFTED TWO("d4", "q5") TWO("d5", "q7") BACK, FOUR)
+DEFINE(make_four, BOTH TWO("d4", "q5") TWO("d5", "q7") BACK, FOUR)
 DEFINE(make_eight,
-       SHIFTED TWO("d4", "q5") TWO("d5", "q7") ON TWO("d2", "q5") TWO("d3", "q7") BACK, EIGHT)
-DEFINE(make_four_apart, ONE_AND_ONE("d4") ON ONE_AND_ONE("d5") BACK, FOUR)
+       BOTH TWO("d4", "q5") TWO("d5", "q7") ON TWO("d2", "q5") TWO("d3", "q7") BACK, EIGHT)
+DEFINE(make_four_apart, FIRST ONE_AND_ONE("d4") ON ONE_AND_ONE("d5") BACK, FOUR)
 DEFINE(make_eight_apart,
-       ONE_AND_ONE("d4") ON ONE_AND_ONE("d5") ON ONE_AND_ONE("d2") ON ONE_AND_ONE("d3") BACK,
+       FIRST ONE_AND_ONE("d4") ON ONE_AND_ONE("d5") ON ONE_AND_ONE("d2") ON ONE_AND_ONE("d3") BACK,
        EIGHT)
 /* clang-format on */
 
@@ -141,7 +142,9 @@ static void make_pixels(const engine_layer_t *layer, strip_t *strip, uint32_t pi
     const bool is_half = rest <= (PIXELS / 2U);
     /* The steps over four columns of a turn's windows, taken back, and a word on. */
     strip->back = 4U - (strip->step * (is_half ? (stride - 1U) : ((2U * stride) - 1U)));
-    strip->words = layer->weights;
+    /* Two windows of four columns take the zero before the weights, too. */
+    strip->taps = &layer->weights[(stride == 1U) ? 0U : 1U];
+    strip->heads = &layer->weights[(4U * layer->channels) + 1U];
     strip->out = &out[p * layer->channels];
     strip->channels = layer->channels;
     strip->count = (rest < PIXELS) ? rest : PIXELS;
@@ -156,6 +159,8 @@ static void make_pixels(const engine_layer_t *layer, strip_t *strip, uint32_t pi
   }
 }
 
+/* weights: of each channel a zero and three words of weights, one for each column; a zero; of each
+ * channel bias, multiplier, negative shift. */
 ENGINE_KERNEL
 void engine_depthwise_3x3_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                               int8_t *out, void *scratch) {
