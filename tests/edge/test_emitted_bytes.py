@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "f899af15993cbf6e",
-    "engine: dsp": "58c2edf30c2220ea",
-    "engine: mve": "0dafa67cee8b4e02",
+    "engine: portable": "67ba828c3c5fbd79",
+    "engine: dsp": "2063003b9c61fe8f",
+    "engine: mve": "4ad24b1b62409558",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "542dfd3ea7e0b9c6",
 }
