@@ -143,6 +143,19 @@ def _add_random_layer(builder: GraphBuilder, rng: np.random.Generator, dead_shar
         builder.requantize()
 
 
+def audio_graph(length: int, channels: int = 4) -> Graph:
+    """A network of one dimension, whose rows are single pixels."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, length, 1, channels),
+        draw_quantization=values.quantization,
+        draw_weights=values.weights,
+    )
+    for stride in (1, 2, 2, 2):
+        made.conv(channels, (5, 1), (stride, 1))
+    return made.graph()
+
+
 def _shapes_only(side: int) -> GraphBuilder:
     """A builder whose weights are zeros: a memory plan reads shapes only."""
     one = Quantization((1.0,), (0,), 0)

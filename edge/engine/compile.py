@@ -10,6 +10,7 @@ import numpy as np
 from edge.engine.layers import network_of
 from edge.engine.network import Network
 from edge.engine.packing import Kernel, kernel_for
+from edge.engine.program import LEVELS
 from edge.engine.schedule import Scheduler
 from edge.engine.stream_plan import StreamPlan
 from edge.tflite.graph import Graph
@@ -45,7 +46,7 @@ class Engine:
     def state_bytes(self) -> int:
         """The RAM that one state takes on a 32-bit core, in bytes."""
         tensors = len(self.plan.stores)
-        counters = 4 + 2 * tensors + 2 * tensors + 2
+        counters = 4 + 2 * tensors + 2 * tensors + 2 + LEVELS
         return self.plan.memory_bytes + (counters + 3) // 4 * 4
 
 

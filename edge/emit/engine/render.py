@@ -13,7 +13,7 @@ from edge.emit.c_text import DEFAULT_NAME, named, template
 from edge.emit.real_numbers import real_numbers
 from edge.engine.compile import Engine
 from edge.engine.network import Layer, Network
-from edge.engine.stream_plan import Await, Make, StreamPlan
+from edge.engine.program import Program, program_of
 from edge.tflite.requantization import activation_range, zero_point_of
 
 KERNEL_FOLDER = pathlib.Path(__file__).parent / "kernels"
@@ -176,7 +176,7 @@ def _choice(engine: Engine, name: str) -> dict[str, object]:
 def _values(engine: Engine, name: str) -> dict[str, object]:
     network, plan, graph = engine.network, engine.plan, engine.network.graph
     numbers = {tensor: n for n, tensor in enumerate(plan.stores)}
-    keep = 0x80 if max(len(network.layers), len(numbers)) < 126 else 0x8000
+    program = program_of(plan)
     calls = sorted({(kernel.name, kernel.arguments) for kernel in engine.kernels})
     scratch = {
         index: at
@@ -224,23 +224,16 @@ def _values(engine: Engine, name: str) -> dict[str, object]:
             }
             for layer, kernel in zip(network.layers, engine.kernels, strict=True)
         ],
-        "keep": keep,
-        "await": 2 * keep - 2,
-        "end": 2 * keep - 1,
-        "step_type": "uint8_t" if keep == 0x80 else "uint16_t",
-        "program": _lines(_program(plan, numbers, keep), STEPS_PER_LINE),
+        "program": program,
+        "step_type": "uint8_t" if program.is_in_bytes else "uint16_t",
+        "program_lines": _program_lines(program),
     }
 
 
-def _program(plan: StreamPlan, numbers: Mapping[int, int], keep: int) -> list[str]:
-    """The first wait is the caller's first row: it is left out."""
-    steps = []
-    for step in plan.steps[1:]:
-        if isinstance(step, Make):
-            steps.append(f"{step.layer},")
-        else:
-            steps.append("AWAIT," if isinstance(step, Await) else f"{keep + numbers[step.tensor]},")
-    return [*steps, "END,"]
+def _program_lines(program: Program) -> list[str]:
+    named_numbers = {program.wait: "AWAIT", program.end: "END"}
+    numbers = [f"{named_numbers.get(number, number)}," for number in program.numbers]
+    return _lines(numbers, STEPS_PER_LINE)
 
 
 def _shape(network: Network, layer: Layer) -> list[int]:
