@@ -88,9 +88,12 @@ def jobs_of(network: Network) -> Iterator[tuple[str, str, Callable[[Graph], Row]
     """What is to be run of a network: the runtime, the core, and how."""
     for core in network.cores:
         yield "engine", core, lambda graph, core=core: engine_row(graph, core)
-    yield "engine, whole frame", PEERS_CORE, lambda graph: engine_row(graph, PEERS_CORE, True)
+    if network.task == "VWW":
+        yield "engine, whole frame", PEERS_CORE, lambda graph: engine_row(graph, PEERS_CORE, True)
     if "TFLM_DIR" in os.environ:
-        yield "TFLM + CMSIS-NN", PEERS_CORE, tflm_row
+        yield "TFLM + CMSIS-NN", PEERS_CORE, lambda graph: tflm_row(graph, "libtflm_cmsis_nn.a")
+        if network.task == "VWW":
+            yield "TFLM, reference", PEERS_CORE, lambda graph: tflm_row(graph, "libtflm.a")
     if importlib.util.find_spec("bakenn") is not None:
         for name, has_cmsis_nn in (("bakenn", False), ("bakenn + CMSIS-NN", True)):
             yield name, PEERS_CORE, lambda graph, has=has_cmsis_nn: bakenn_row(graph, has)
@@ -125,12 +128,12 @@ def engine_row(graph: Graph, core: str, is_frame: bool = False) -> Row:
     return row | {"plan": engine.plan.memory_bytes}
 
 
-def tflm_row(graph: Graph) -> Row:
-    """Runs TFLite Micro with the kernels of CMSIS-NN."""
+def tflm_row(graph: Graph, library: str) -> Row:
+    """Runs TFLite Micro with one of its sets of kernels."""
     inputs = inputs_for(graph, INPUTS)
-    run = peers.run_tflm(graph, find_board(CORES[PEERS_CORE]), inputs, "libtflm_cmsis_nn.a")
+    run = peers.run_tflm(graph, find_board(CORES[PEERS_CORE]), inputs, library)
     if run is None:
-        raise EdgeError("TFLM_DIR has no libtflm_cmsis_nn.a")
+        raise EdgeError(f"TFLM_DIR has no {library}")
     return peer_row(graph, inputs, run)
 
 
@@ -170,8 +173,8 @@ def digest(runtime: str) -> str:
                 found.update(path.read_bytes())
     for name in ("networks.py", "peers.py"):
         found.update((ROOT / "benchmarks" / name).read_bytes())
-    library = pathlib.Path(os.environ.get("TFLM_DIR", "/nowhere")) / "libtflm_cmsis_nn.a"
-    if runtime.startswith("TFLM") and library.is_file():
+    tflm = pathlib.Path(os.environ.get("TFLM_DIR", "/nowhere"))
+    for library in sorted(tflm.glob("lib*.a")) if runtime.startswith("TFLM") else []:
         found.update(str(library.stat().st_mtime).encode())
     return found.hexdigest()[:16]
 

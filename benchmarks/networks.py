@@ -13,6 +13,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import edge
+from edge.converter.model_source import read_model
 from edge.tflite.graph import Graph
 from edge.tflite.reader import read_graph
 
@@ -57,14 +58,7 @@ def networks() -> list[Network]:
         Network("TFLM's person_detect", file("public/tflm_person_detect.tflite")),
         Network("TFLM's micro_speech", file("public/tflm_micro_speech.tflite")),
         Network("MobileNetV2 0.35 96", made(mobilenet_v2)),
-        Network(
-            "FOMO face detection",
-            file(
-                Network("FOMO", file("public/openmv_fomo_face_detection.tflite"), "", ("M4",)),
-            ),
-            "",
-            ("M4",),
-        ),
+        Network("FOMO", file("public/openmv_fomo_face_detection.tflite"), "", ("M4",)),
         Network("MCUNet VWW", file("public/mcunet_vww.tflite"), "", ("M4",)),
         Network("MobileNetV1 0.25 128", made(mobilenet_v1, 128), "", ("M4",)),
         Network("MobileNetV1 0.25 224", made(mobilenet_v1, 224), "", ("M4",)),
@@ -77,7 +71,7 @@ def file(name: str) -> Callable[[], Graph | None]:
     @functools.cache
     def load() -> Graph | None:
         path = SHARED / "models" / name
-        return read_graph(path) if path.is_file() else None
+        return read_model(path) if path.is_file() else None
 
     return load
 
