@@ -29,7 +29,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import peers
 import tables
-from networks import CORES, Network, inputs_for, networks
+from networks import CORES, TWIN, Network, inputs_for, networks
 
 from edge.catalog.boards import find_board
 from edge.deploy.verify_engine import emulate_firmware, linked
@@ -94,9 +94,8 @@ def jobs_of(network: Network) -> Iterator[tuple[str, str, Callable[[Graph], Row]
         yield "TFLM + CMSIS-NN", PEERS_CORE, lambda graph: tflm_row(graph, "libtflm_cmsis_nn.a")
         if network.task == "VWW":
             yield "TFLM, reference", PEERS_CORE, lambda graph: tflm_row(graph, "libtflm.a")
-    if importlib.util.find_spec("bakenn") is not None:
-        for name, has_cmsis_nn in (("bakenn", False), ("bakenn + CMSIS-NN", True)):
-            yield name, PEERS_CORE, lambda graph, has=has_cmsis_nn: bakenn_row(graph, has)
+    if network.name == TWIN and importlib.util.find_spec("bakenn") is not None:
+        yield "bakenn + CMSIS-NN", PEERS_CORE, bakenn_row
 
 
 def attempt(run: Callable[[Graph], Row], graph: Graph) -> Row:
@@ -130,6 +129,10 @@ def engine_row(graph: Graph, core: str, is_frame: bool = False) -> Row:
 
 def tflm_row(graph: Graph, library: str) -> Row:
     """Runs TFLite Micro with one of its sets of kernels."""
+    if graph.file_dtypes[0] != "int8":
+        raise EdgeError(
+            f"the file's input is {graph.file_dtypes[0]}, which the engine's copy lacks"
+        )
     inputs = inputs_for(graph, INPUTS)
     run = peers.run_tflm(graph, find_board(CORES[PEERS_CORE]), inputs, library)
     if run is None:
@@ -137,11 +140,10 @@ def tflm_row(graph: Graph, library: str) -> Row:
     return peer_row(graph, inputs, run)
 
 
-def bakenn_row(graph: Graph, has_cmsis_nn: bool) -> Row:
-    """Runs what bakenn makes."""
+def bakenn_row(graph: Graph) -> Row:
+    """Runs what bakenn makes, with the kernels of CMSIS-NN."""
     inputs = inputs_for(graph, INPUTS)
-    board = find_board(CORES[PEERS_CORE])
-    return peer_row(graph, inputs, peers.run_bakenn(graph, board, inputs, has_cmsis_nn))
+    return peer_row(graph, inputs, peers.run_bakenn(graph, find_board(CORES[PEERS_CORE]), inputs))
 
 
 def peer_row(graph: Graph, inputs: np.ndarray, run: peers.PeerRun) -> Row:

@@ -41,27 +41,24 @@ class PeerRun:
     cost: Cost
 
 
-def run_bakenn(graph: Graph, board: Board, inputs: np.ndarray, has_cmsis_nn: bool) -> PeerRun:
-    """A model compiled by bakenn, with its portable kernels or with CMSIS-NN's.
+def run_bakenn(graph: Graph, board: Board, inputs: np.ndarray) -> PeerRun:
+    """A model compiled by bakenn, with the kernels of CMSIS-NN.
 
     Args:
         graph: A model that bakenn accepts.
         board: A board that QEMU knows.
         inputs: int8 array, (count, *input shape without the batch).
-        has_cmsis_nn: Which kernels.
 
     Returns:
         The `PeerRun`.
     """
     import bakenn
 
-    options = bakenn.CBackendOptions()
-    if has_cmsis_nn:
-        options = bakenn.CBackendOptions(
-            kernel_policy=bakenn.KernelPolicy.STATIC_PRIORITY,
-            enable_cmsis_nn=True,
-            target=bakenn.CORTEX_M4,
-        )
+    options = bakenn.CBackendOptions(
+        kernel_policy=bakenn.KernelPolicy.STATIC_PRIORITY,
+        enable_cmsis_nn=True,
+        target=bakenn.CORTEX_M4,
+    )
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = pathlib.Path(name)
         (folder / "model.tflite").write_bytes(graph.content)
@@ -72,7 +69,7 @@ def run_bakenn(graph: Graph, board: Board, inputs: np.ndarray, has_cmsis_nn: boo
         peer = folder / "peer"
         includes = [peer, *peer.glob("third_party/*/Include")]
         sources = [HERE / "bakenn_model.c", *sorted(peer.rglob("*.c"))]
-        flags = ["-DBAKENN_CMSIS_NN_BUILTIN_MEMORY"] if has_cmsis_nn else []
+        flags = ["-DBAKENN_CMSIS_NN_BUILTIN_MEMORY"]
         return _run(graph, board, inputs, folder, arena_bytes, includes, sources, flags)
 
 

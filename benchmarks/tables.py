@@ -39,9 +39,12 @@ def network_table(network: Network, rows: Sequence[Row]) -> Table:
     names = ("equal", "instructions", "a MAC", "M cycles", "RAM", "code", "weights")
     columns = (Column(name, justify="right") for name in names)
     table = Table("runs on", "core", *columns, title=f"{network.name}, {rows[0]['macs']:,} MACs")
+    failed = [
+        f"{row['runtime']}, {row['core']}: {row['failed']}" for row in rows if "failed" in row
+    ]
+    table.caption = "\n".join(f"not run on {reason}" for reason in failed) or None
     for row in rows:
         if "failed" in row:
-            table.add_row(row["runtime"], row["core"], "", row["failed"])
             continue
         table.add_row(
             row["runtime"],
@@ -59,7 +62,13 @@ def network_table(network: Network, rows: Sequence[Row]) -> Table:
 
 def megacycles(row: Row) -> str:
     """Both ends of the estimate."""
-    return f"{row['low'] / 1e6:.3g} - {row['high'] / 1e6:.3g}" if "low" in row else ""
+    return f"{short(row['low'])} - {short(row['high'])}" if "low" in row else ""
+
+
+def short(count: int) -> str:
+    """Millions, to three digits and no more than three decimals."""
+    millions = count / 1e6
+    return f"{millions:.{3 if millions < 1 else 2 if millions < 100 else 0}f}"
 
 
 def cycles_table(chosen: Sequence[Network], rows: Sequence[Row]) -> Table:
@@ -75,7 +84,7 @@ def cycles_table(chosen: Sequence[Network], rows: Sequence[Row]) -> Table:
                 others = ""
                 if (network.task, core) in MEGACYCLES:
                     others = f"{published(network.task, core)} ({SYSTEMS[core]})"
-                count = f"{row['instructions'] / 1e6:.3g} M"
+                count = f"{short(row['instructions'])} M"
                 table.add_row(network.name, core, count, megacycles(row), others)
     return table
 
