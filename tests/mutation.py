@@ -200,7 +200,7 @@ BREAKS = [
     Break("edge/emit/engine/kernels/depthwise.c", "|| (at >=", "|| (at >", HOST),
     Break("edge/emit/engine/kernels/engine.h", "(scaled >> 31)", "0", FIXED_POINT),
     Break("edge/emit/engine/kernels/engine.h", "(1L << 14)", "(1L << 13)", FIXED_POINT),
-    Break("edge/emit/engine/kernels/engine.h", " - ((product < 0) ? 1 : 0)", "", TIES),
+    Break("edge/emit/engine/kernels/conv.c", " - ((product < 0) ? 1 : 0)", "", TIES),
     Break("edge/emit/engine/kernels/softmax.c", "- headroom) + 23U", "- headroom) + 22U", HOST),
     # Outputs anywhere, and sums at the limits of 32 bits.
     Break(

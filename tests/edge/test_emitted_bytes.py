@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "f899af15993cbf6e",
-    "engine: dsp": "58c2edf30c2220ea",
-    "engine: mve": "0dafa67cee8b4e02",
+    "engine: portable": "a29a9c0fa11dffd2",
+    "engine: dsp": "5b41ee2b8ec06bb0",
+    "engine: mve": "f2b32fd9ec62285b",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "542dfd3ea7e0b9c6",
 }

@@ -148,15 +148,6 @@ static inline int8_t engine_saturated_output(int32_t value, int32_t zero_point) 
 #endif
 }
 
-/* FULLY_CONNECTED rounds once, ties away from zero, unlike a convolution: so does LiteRT. */
-static inline int8_t engine_dense_output(const engine_layer_t *layer, int32_t sum,
-                                         uint32_t multiplier, uint32_t right) {
-  const uint32_t shift = (uint32_t)(31 + (int32_t)right);
-  const int64_t product = (int64_t)sum * (int32_t)multiplier;
-  const int64_t scaled = product + (1LL << (shift - 1U)) - ((product < 0) ? 1 : 0);
-  return engine_output(layer, (int32_t)(scaled >> shift));
-}
-
 void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
                  void *scratch);
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
