@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "a29a9c0fa11dffd2",
-    "engine: dsp": "5b41ee2b8ec06bb0",
-    "engine: mve": "f2b32fd9ec62285b",
+    "engine: portable": "7559ae956ea2d8e3",
+    "engine: dsp": "e619641fe26151bb",
+    "engine: mve": "69482406df3a8d20",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "542dfd3ea7e0b9c6",
 }

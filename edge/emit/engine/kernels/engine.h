@@ -174,6 +174,8 @@ void engine_max_pool(const engine_layer_t *layer, const engine_rows_t *in, uint3
 void engine_mean(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
 void engine_add(const engine_layer_t *layer, const engine_rows_t *in, const engine_rows_t *other,
                 uint32_t row, int8_t *out);
+void engine_add_dsp(const engine_layer_t *layer, const engine_rows_t *in,
+                    const engine_rows_t *other, uint32_t row, int8_t *out);
 void engine_add_mve(const engine_layer_t *layer, const engine_rows_t *in,
                     const engine_rows_t *other, uint32_t row, int8_t *out);
 void engine_pad(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out);

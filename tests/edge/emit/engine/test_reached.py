@@ -39,8 +39,8 @@ SEEDS = {"portable": (), "dsp": (3, 5), "mve": (2, 10)}
 UNREACHED = {("pool.c", "  return sum;")}
 """The compiler keeps it for a window without rows, which no graph has: others return elsewhere."""
 
-WITHOUT_A_CASE = {"mean", "pad"}
-"""Kernels of which CMSIS-NN has no case that the engine runs."""
+WITHOUT_A_CASE = {"portable": set(), "dsp": {"add"}, "mve": set()}
+"""Beside MEAN and PAD, kernels of which CMSIS-NN has no case that the engine runs."""
 
 
 def of_core(names, instructions):
@@ -161,5 +161,7 @@ def test_networks_of_our_own_reach_every_line_of_every_kernel(arm_compiler, qemu
 @pytest.mark.skipif(not NAMES, reason=f"no cases of CMSIS-NN: {FOLDER} is absent")
 @pytest.mark.parametrize("board_id", BOARDS)
 def test_cases_of_cmsis_nn_reach_every_kernel_they_have(arm_compiler, qemu, board_id):
-    reached_by, _, _ = run_all(cases_of_cmsis_nn(), find_board(board_id))
-    assert {kernel for kernel, names in reached_by.items() if not names} == WITHOUT_A_CASE
+    board = find_board(board_id)
+    reached_by, _, _ = run_all(cases_of_cmsis_nn(), board)
+    left = {kernel for kernel, names in reached_by.items() if not names}
+    assert left == {"mean", "pad"} | WITHOUT_A_CASE[instruction_set(board)]
