@@ -69,7 +69,7 @@ def kernel_for(network: Network, layer: Layer, instructions: str) -> Kernel:
         >>> from edge.engine.layers import network_of
         >>> network = network_of(graph)
         >>> kernel_for(network, network.layers[0], "dsp").name
-        'conv_dsp'
+        'conv_4_dsp'
     """
     return KERNELS[layer.op.opcode](network, layer, instructions)
 
@@ -148,7 +148,7 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
         return scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
     if instructions == "mve":
         return conv_mve(kernel, headers)
-    return conv_dsp(kernel, headers)
+    return conv_dsp(network, layer, kernel, headers)
 
 
 def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:

@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "7559ae956ea2d8e3",
-    "engine: dsp": "e619641fe26151bb",
-    "engine: mve": "69482406df3a8d20",
+    "engine: portable": "d251831da80591bb",
+    "engine: dsp": "c76ac7b2d015d061",
+    "engine: mve": "4633ca18842e4301",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "542dfd3ea7e0b9c6",
 }

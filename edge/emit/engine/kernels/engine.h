@@ -152,10 +152,22 @@ void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t 
                  void *scratch);
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                       int8_t *out, void *scratch);
-void engine_conv_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                     int8_t *out, void *scratch);
-void engine_conv_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                            int8_t *out, void *scratch);
+void engine_conv_4_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                       int8_t *out, void *scratch);
+void engine_conv_3_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                       int8_t *out, void *scratch);
+void engine_conv_2_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                       int8_t *out, void *scratch);
+void engine_conv_1_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                       int8_t *out, void *scratch);
+void engine_conv_4_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                              int8_t *out, void *scratch);
+void engine_conv_3_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                              int8_t *out, void *scratch);
+void engine_conv_2_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                              int8_t *out, void *scratch);
+void engine_conv_1_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                              int8_t *out, void *scratch);
 void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch);
 void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,

@@ -102,6 +102,19 @@ def raised_mean():
     return made.graph()
 
 
+def rows_of_each_width():
+    """Rows of eight pixels, of five and of one, by convolutions with and without zeros."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 3, 8, 3), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    for less in (3, 4, 0):
+        made.conv(7, (3, 3))
+        made.conv(20, (1, 2), dead_share=0.9)
+        made.conv(5, (1, 1 + less), padding="VALID")
+    return made.graph()
+
+
 def own(graph):
     shape = (2, *graph.input.shape[1:])
     inputs = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
@@ -111,6 +124,8 @@ def own(graph):
 def own_cases(instructions):
     yield "one of each", own(one_of_each())
     yield "raised mean", own(raised_mean())
+    if instructions == "dsp":
+        yield "rows of each width", own(rows_of_each_width())
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
