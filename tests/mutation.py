@@ -80,6 +80,7 @@ OUTPUTS = (
 LIMITS = ("tests/edge/emit/engine/test_limits.py",)
 LAYERS = ("tests/edge/engine/test_network.py", *STREAM, *HOST)
 QEMU = ("tests/edge/firmware/test_emulate.py::test_firmware_computes_the_bytes_of_the_reference",)
+ALIGNED = ("tests/edge/emit/engine/test_aligned.py::test_rows_of_the_input_may_lie_anywhere",)
 PIPELINES = ("tests/edge/firmware/test_pipelines.py",)
 CYCLES = ("tests/edge/firmware/test_cycles.py::test_a_loops_end_is_mispredicted_at_worst",)
 
@@ -200,7 +201,7 @@ BREAKS = [
     Break("edge/emit/engine/kernels/depthwise.c", "|| (at >=", "|| (at >", HOST),
     Break("edge/emit/engine/kernels/engine.h", "(scaled >> 31)", "0", FIXED_POINT),
     Break("edge/emit/engine/kernels/engine.h", "(1L << 14)", "(1L << 13)", FIXED_POINT),
-    Break("edge/emit/engine/kernels/engine.h", " - ((product < 0) ? 1 : 0)", "", TIES),
+    Break("edge/emit/engine/kernels/conv.c", " - ((product < 0) ? 1 : 0)", "", TIES),
     Break("edge/emit/engine/kernels/softmax.c", "- headroom) + 23U", "- headroom) + 22U", HOST),
     # Outputs anywhere, and sums at the limits of 32 bits.
     Break(
@@ -221,6 +222,14 @@ BREAKS = [
         LIMITS,
     ),
     Break("edge/emit/engine/kernels/depthwise_dsp.c", "&& (at < (", "&& (at <= (", QEMU),
+    Break("edge/emit/engine/kernels/dsp.h", "(address) % 4U", "(address) % 2U", ALIGNED),
+    Break(
+        "edge/emit/engine/kernels/dsp.h",
+        "bytes(&from[words], step, 1U",
+        "bytes(&from[words], step, 2U",
+        ALIGNED,
+    ),
+    Break("edge/emit/engine/kernels/engine.h", "(bytes & ~3U) : 0U", "bytes : 0U", ALIGNED),
     Break("edge/emit/engine/kernels/dsp.h", '", #8, r"', '", #7, r"', QEMU),
     # Cycles of a block.
     Break("edge/firmware/single_issue.py", "1 + instruction.count + stall", "2 + stall", PIPELINES),

@@ -211,14 +211,11 @@
 typedef const uint32_t *make_tile_t(int8_t *out, const int8_t *out_end, uint32_t stride,
                                     const uint32_t *x, const uint32_t *weights,
                                     const uint32_t *last, int32_t zero_point);
-typedef uint32_t *unpack_t(const int8_t *const *rows, uint32_t *x, uint32_t step,
-                           uint32_t words_end, uint32_t words, uint32_t rest,
-                           const int8_t *const *rows_end);
 
 /* What a number of pixels needs. Only the tiles that a program's layers take are linked. */
 typedef struct {
   uint32_t pixels;
-  unpack_t *unpack;
+  dsp_unpack_t *unpack;
   make_tile_t *make;
 } tile_t;
 
@@ -274,9 +271,9 @@ static void collect_taps(const engine_layer_t *layer, const int8_t *line, int32_
   const int32_t last = (end < (int32_t)layer->width) ? end : (int32_t)layer->width;
   (void)memset(to, layer->zero_point, taps * layer->channels);
   if ((line != NULL) && (first < last)) {
-    (void)memcpy(&to[(uint32_t)(first - at) * layer->channels],
-                 &line[(uint32_t)first * layer->channels],
-                 (uint32_t)(last - first) * layer->channels);
+    engine_copy(&to[(uint32_t)(first - at) * layer->channels],
+                &line[(uint32_t)first * layer->channels],
+                (uint32_t)(last - first) * layer->channels);
   }
 }
 
@@ -310,7 +307,7 @@ __attribute__((noinline)) static void gather(const engine_layer_t *layer, const 
     } else {
       collect_taps(layer, lines[y], left, seen, run);
     }
-    x = tile->unpack(&whole, x, step, words, words, bytes - words, &whole + 1);
+    x = DSP_UNPACK(tile, &whole, x, step, words, words, bytes - words, &whole + 1);
   }
 }
 
@@ -343,7 +340,7 @@ static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint3
     const int32_t right = left + (int32_t)(((pixels - 1U) * stride) + layer->window_width);
     if (is_whole && (left >= 0) && (right <= (int32_t)layer->width)) {
       const uint32_t offset = (uint32_t)left * layer->channels;
-      (void)tile->unpack(lines, x, step, offset + words, words, bytes - words, end);
+      (void)DSP_UNPACK(tile, lines, x, step, offset + words, words, bytes - words, end);
     } else {
       gather(layer, tile, lines, left, x, run);
     }
