@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
 	qemu-system-arm cmake make gcc g++ libc6-dev gcc-riscv64-unknown-elf gcc-xtensa-lx106 \
-	chromium chromium-driver
+	clang lld chromium chromium-driver
 
 C_SOURCES := $(shell find edge tests benchmarks -name '*.[ch]' -o -name '*.cc' -o -name '*.cpp')
 
@@ -70,6 +70,7 @@ tools:
 		|| ! command -v chromedriver >/dev/null || ! command -v g++ >/dev/null \
 		|| ! command -v riscv64-unknown-elf-gcc >/dev/null \
 		|| ! command -v xtensa-lx106-elf-gcc >/dev/null \
+		|| ! command -v clang >/dev/null || ! command -v ld.lld >/dev/null \
 		|| ! echo '#include <stdio.h>' | gcc -fsyntax-only -x c - 2>/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && \

@@ -38,7 +38,8 @@ class Board:
         vendor: The maker of the board.
         mcu: The part number of the microcontroller.
         core: The name of the core for gcc's `-mcpu`.
-        fpu: The name of the floating-point unit for gcc's `-mfpu`, or `"none"`.
+        fpu: The floating-point unit for `-mfpu`; `"auto"` if it is the core's only one,
+            `"none"` if it has none.
         dsp: Whether the core has the DSP extension.
         mve: Whether the core has Helium, the M-profile vector extension.
         clock_hz: The highest core clock, in Hz.
@@ -139,7 +140,7 @@ def find_board(name: str | Board) -> Board:
 
 
 def core_flags(board: Board) -> list[str]:
-    """Returns the options of gcc that choose a board's core.
+    """Returns the options of gcc and clang that choose a board's core.
 
     Args:
         board: The board to compile for.
@@ -154,7 +155,9 @@ def core_flags(board: Board) -> list[str]:
     flags = [f"-mcpu={board.core}", "-mthumb"]
     if board.fpu == "none":
         return [*flags, "-mfloat-abi=soft"]
-    return [*flags, "-mfloat-abi=hard", f"-mfpu={board.fpu}"]
+    flags.append("-mfloat-abi=hard")
+    # Left out, it is the core's own, to gcc and to clang, which knows no `auto`.
+    return flags if board.fpu == "auto" else [*flags, f"-mfpu={board.fpu}"]
 
 
 def _plain(name: str) -> str:

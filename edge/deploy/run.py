@@ -10,7 +10,7 @@ import numpy as np
 from edge.catalog.boards import Board, find_board
 from edge.converter.model_source import read_model
 from edge.deploy.verify import random_inputs
-from edge.deploy.verify_engine import emulate_engine
+from edge.deploy.verify_engine import emulate_firmware, linked
 from edge.engine.compile import compile_engine
 from edge.engine.packing import instruction_set
 from edge.firmware.cycles import Cycles, estimate_cycles
@@ -105,13 +105,17 @@ def run(
         inputs = random_inputs(graph, count, seed)
     expected = run_litert(graph, inputs)
     engine = compile_engine(graph, instruction_set(target))
-    emulation, code_bytes = emulate_engine(engine, target, inputs, is_frame=is_frame)
+    with linked(engine, target, is_frame=is_frame) as firmware:
+        emulation = emulate_firmware(engine, target, firmware, inputs)
+        # The trace follows a firmware that takes rows.
+        elf = None if is_frame else firmware.elf
+        cycles = estimate_cycles(engine, asked, seed=seed, elf=elf)
     return Run(
         board=target,
         outputs=emulation.outputs,
         expected=expected,
         instructions=emulation.instructions,
         ram_bytes=emulation.ram_bytes,
-        code_bytes=code_bytes,
-        cycles=estimate_cycles(engine, asked, seed=seed),
+        code_bytes=firmware.code_bytes,
+        cycles=cycles,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from edge.deploy.build import fitting
 from edge.deploy.verify import random_inputs
 from edge.engine.compile import Engine, compile_engine, compile_engines
 from edge.engine.packing import instruction_set
+from edge.firmware.build import Firmware
 from edge.firmware.emulate import Emulation, emulate
 from edge.firmware.host import run_on_host
 from edge.firmware.image import build_image
@@ -184,14 +186,66 @@ def emulate_engine(
         >>> emulate_engine(engine, board, inputs)[0].outputs
         array([[ 113, -113]], dtype=int8)
     """
-    assert board.qemu_machine is not None, "the caller picks a board that QEMU knows"
-    graph = engine.network.graph
+    with linked(engine, board, is_frame=is_frame) as firmware:
+        return emulate_firmware(engine, board, firmware, inputs), firmware.code_bytes
+
+
+@contextlib.contextmanager
+def linked(engine: Engine, board: Board, *, is_frame: bool = False) -> Iterator[Firmware]:
+    """Builds a firmware of an engine, which is there until the block ends.
+
+    Args:
+        engine: The model's engine, for the board's instruction set.
+        board: The board.
+        is_frame: Whether a whole image is kept in RAM, in place of one row.
+
+    Yields:
+        The `Firmware`.
+
+    Raises:
+        DoesNotFitError: If the board's flash or RAM is too small.
+        EdgeError: If the firmware cannot be built.
+
+    Example:
+        >>> from edge.engine.compile import compile_engine
+        >>> with linked(compile_engine(graph, "dsp"), find_board("mps2-an386")) as firmware:
+        ...     firmware.elf.name
+        'firmware.elf'
+    """
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
-        with fitting(board, graph):
+        with fitting(board, engine.network.graph):
             firmware = build_image(engine, board, pathlib.Path(name), is_frame=is_frame)
-        outputs = graph.output.element_count
-        emulation = emulate(firmware.elf, board.qemu_machine, inputs, outputs)
-        return emulation, firmware.code_bytes
+        yield firmware
+
+
+def emulate_firmware(
+    engine: Engine, board: Board, firmware: Firmware, inputs: np.ndarray
+) -> Emulation:
+    """Runs a firmware of an engine on QEMU.
+
+    Args:
+        engine: The model's engine.
+        board: The board that it was built for, which QEMU knows.
+        firmware: The firmware.
+        inputs: int8 array, (count, *input shape without the batch).
+
+    Returns:
+        The `Emulation`.
+
+    Raises:
+        EdgeError: If the firmware does not run to its end.
+
+    Example:
+        >>> from edge.engine.compile import compile_engine
+        >>> engine, board = compile_engine(graph, "dsp"), find_board("mps2-an386")
+        >>> with linked(engine, board) as firmware:
+        ...     inputs = np.zeros((1, 8, 8, 3), "int8")
+        ...     emulate_firmware(engine, board, firmware, inputs).outputs
+        array([[ 113, -113]], dtype=int8)
+    """
+    assert board.qemu_machine is not None, "the caller picks a board that QEMU knows"
+    outputs = engine.network.graph.output.element_count
+    return emulate(firmware.elf, board.qemu_machine, inputs, outputs)
 
 
 def _runner(name: str, expected: np.ndarray, actual: np.ndarray) -> Runner:

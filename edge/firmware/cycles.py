@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 
@@ -124,13 +125,16 @@ class Cycles:
         return self.total.loads * 4 * board.flash_wait_states // board.flash_line_bytes
 
 
-def estimate_cycles(engine: Engine, board: Board, *, seed: int = 0) -> Cycles:
+def estimate_cycles(
+    engine: Engine, board: Board, *, seed: int = 0, elf: pathlib.Path | None = None
+) -> Cycles:
     """Estimates the cycles of one inference.
 
     Args:
         engine: The model's engine, for the board's instruction set.
         board: The board; one with the same core is emulated if QEMU does not know it.
         seed: The seed of the random image.
+        elf: The engine's firmware for the emulated board, taking rows; built here if None.
 
     Returns:
         The `Cycles`, the same in every run.
@@ -153,8 +157,8 @@ def estimate_cycles(engine: Engine, board: Board, *, seed: int = 0) -> Cycles:
     image = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = pathlib.Path(name)
-        elf = build_image(engine, target, folder).elf
-        elf = elf.rename(folder / elf.name)
+        elf = build_image(engine, target, folder).elf if elf is None else elf
+        elf = pathlib.Path(shutil.copy(elf, folder / "firmware.elf"))
         (folder / "inputs.bin").write_bytes(image.tobytes())
         names = functions(elf)
         traced = trace(folder, target.qemu_machine, _without(names, CHECK))

@@ -32,7 +32,8 @@ def from_tflite(path: str | os.PathLike) -> keras.Model:
 
     Returns:
         A `MobileNetV1` whose kernels are the file's numbers; its batch normalizations hold the
-        biases.
+        biases. They are not trainable: the file has no statistics of batches, and those of a few
+        batches in their place would ruin the network. Kernels and classifier train.
 
     Raises:
         ValueError: If the file is no .tflite, or its layers are not those of MobileNetV1.
@@ -75,6 +76,9 @@ def from_tflite(path: str | os.PathLike) -> keras.Model:
     )
     stages = [_folded(k) for k in kernels[:-1]]
     assign_weights(model, TrainedWeights(where, stages, last.kernel, last.bias))
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
     return model
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import keras
 
-from keras_mobilenet.quantization.float_graph import read_float_graph
+from keras_mobilenet.quantization.float_graph import FloatGraph, read_float_graph
 from keras_mobilenet.quantization.graph_surgery import replace_with_quantized, retrace
 from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.scheme import Role, role_of
 from keras_mobilenet.quantization.transform import RANGES, is_quantized, model_ranges
+
+AUTO = "auto"
 
 
 class QuantizationAwareTraining(keras.callbacks.Callback):
@@ -32,7 +35,8 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             the moving average of batch extremes throughout, as in TF-MOT.
         freeze_bn_after: The number of epochs (steps, with `start_step`) after the start at which
             batch normalization changes over to its moving statistics, which inference uses. None
-            means never.
+            means never. `"auto"` means from the start on for the layers that were trained before
+            `fit`, whose statistics a few batches of other data would ruin, and never for others.
         freeze_ranges_after: The number of epochs (or steps) after the start from which on the
             ranges stay as they are. None means never.
         exclude: The names of layers that stay float, to find out which layer loses accuracy.
@@ -63,7 +67,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         *,
         start_step: int | None = None,
         ranges: str = "lsq",
-        freeze_bn_after: int | None = None,
+        freeze_bn_after: int | str | None = AUTO,
         freeze_ranges_after: int | None = None,
         exclude: Collection[str] = (),
     ):
@@ -80,8 +84,11 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         self.freeze_bn_after = freeze_bn_after
         self.freeze_ranges_after = freeze_ranges_after
         self.exclude = tuple(exclude)
+        self._pretrained: frozenset[str] = frozenset()
         for name in ("start_epoch", "start_step", "freeze_bn_after", "freeze_ranges_after"):
             given = start_epoch if name == "start_epoch" else getattr(self, name)
+            if name == "freeze_bn_after" and given == AUTO:
+                continue
             is_whole = isinstance(given, int) and not isinstance(given, bool)
             if given is not None and (not is_whole or given < 0):
                 raise ValueError(f"{name} must be a non-negative integer, got {given!r}.")
@@ -91,7 +98,10 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         if is_quantized(self.model):
             return
         # Found now, not after the float epochs.
-        read_float_graph(self.model, self.exclude)
+        graph = read_float_graph(self.model, self.exclude)
+        self._pretrained = frozenset(
+            norm.path for norm in batch_norms(graph) if has_trained_statistics(norm)
+        )
         params = self.params or {}
         epochs, steps = params.get("epochs"), params.get("steps")
         if self.start_step is None:
@@ -123,10 +133,9 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         if not is_quantized(self.model):
             replace_with_quantized(self.model, ranges=self.ranges, exclude=self.exclude)
         has_changed = False
-        if self.freeze_bn_after is not None and since_start >= self.freeze_bn_after:
-            for layer in self.model.layers:
-                if isinstance(layer, QuantizedConvolution) and not layer.is_batch_norm_frozen:
-                    layer.is_batch_norm_frozen = has_changed = True
+        for layer in self.model.layers:
+            if isinstance(layer, QuantizedConvolution) and self._is_due(layer, since_start):
+                layer.is_batch_norm_frozen = has_changed = True
         if self.freeze_ranges_after is not None and since_start >= self.freeze_ranges_after:
             for _, tensor_range in model_ranges(self.model):
                 if not tensor_range.is_frozen:
@@ -135,3 +144,57 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         if has_changed:
             # Frozen or not is decided when the step is traced.
             retrace(self.model)
+
+    def _is_due(self, layer: QuantizedConvolution, since_start: int) -> bool:
+        """Whether a layer's batch normalization changes over to its moving statistics."""
+        if layer.batch_norm is None or layer.is_batch_norm_frozen or self.freeze_bn_after is None:
+            return False
+        if self.freeze_bn_after == AUTO:
+            return layer.batch_norm.path in self._pretrained
+        return since_start >= int(self.freeze_bn_after)
+
+
+def batch_norms(graph: FloatGraph) -> Iterator[keras.layers.BatchNormalization]:
+    """Lists the batch normalizations that convolutions take into themselves.
+
+    Args:
+        graph: The float graph.
+
+    Yields:
+        The layers, those inside of a `SeparableBlock` too.
+
+    Example:
+        >>> inputs = keras.Input((8, 8, 3))
+        >>> x = keras.layers.Conv2D(4, 3)(inputs)
+        >>> model = keras.Model(inputs, keras.layers.BatchNormalization(name="norm")(x))
+        >>> [norm.name for norm in batch_norms(read_float_graph(model))]
+        ['norm']
+    """
+    for group in graph.groups:
+        for layer in group.layers:
+            stages = layer.fusable_stages() if role_of(layer) is Role.BLOCK else [(layer,)]
+            for stage in stages:
+                yield from (x for x in stage if isinstance(x, keras.layers.BatchNormalization))
+
+
+def has_trained_statistics(norm: keras.layers.BatchNormalization) -> bool:
+    """Tells whether a batch normalization is no more as it was made.
+
+    Args:
+        norm: The layer, built.
+
+    Returns:
+        Whether its moving statistics, or its scale and offset, are not those at the beginning.
+
+    Example:
+        >>> norm = keras.layers.BatchNormalization()
+        >>> norm.build((None, 4))
+        >>> has_trained_statistics(norm)
+        False
+    """
+    ones = [norm.moving_variance, *([norm.gamma] if norm.scale else [])]
+    zeros = [norm.moving_mean, *([norm.beta] if norm.center else [])]
+    at_first = [(variable, 1.0) for variable in ones] + [(variable, 0.0) for variable in zeros]
+    return any(
+        bool((keras.ops.convert_to_numpy(variable) != value).any()) for variable, value in at_first
+    )

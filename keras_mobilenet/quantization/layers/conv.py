@@ -28,6 +28,7 @@ class QuantizedConvolution(KernelLayer):
         convolution: The `Conv2D` or `DepthwiseConv2D`; its weights are shared, not copied.
         batch_norm: The `BatchNormalization` to fold, or None.
         activation: `"linear"`, `"relu"` or `"relu6"`.
+        is_batch_norm_frozen: Whether training uses the moving statistics.
         **kwargs: The arguments of every Keras layer, and `learns_step`.
 
     Call arguments:
@@ -45,18 +46,18 @@ class QuantizedConvolution(KernelLayer):
     Source: arXiv 1806.08342, section 3.2 (folding); TFLite 8-bit quantization specification.
     """
 
-    is_batch_norm_frozen = False
-
     def __init__(
         self,
         convolution: layers.Layer,
         batch_norm: layers.BatchNormalization | None = None,
         activation: str = "linear",
+        is_batch_norm_frozen: bool = False,
         **kwargs,
     ):
         super().__init__(activation, **kwargs)
         self.convolution = convolution
         self.batch_norm = batch_norm
+        self.is_batch_norm_frozen = is_batch_norm_frozen
 
     @property
     def is_depthwise(self) -> bool:
@@ -152,6 +153,7 @@ class QuantizedConvolution(KernelLayer):
         return super().get_config() | {
             "convolution": _serialize(self.convolution),
             "batch_norm": None if self.batch_norm is None else _serialize(self.batch_norm),
+            "is_batch_norm_frozen": self.is_batch_norm_frozen,
         }
 
     @classmethod

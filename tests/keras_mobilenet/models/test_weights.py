@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_mobilenet
 from edge.debugger.align import align_operators
 from edge.debugger.kernels import folded_kernel, int8_kernel
 from edge.tflite.reader import read_graph
@@ -80,6 +81,24 @@ def test_googles_uint8_model_keeps_its_accuracy(google, photographs):
     )
     assert abs(int8.mean() - theirs.mean()) <= POINTS
     assert abs(int8.mean() - ours.mean()) <= POINTS
+
+
+@pytest.mark.exhaustive
+def test_a_few_steps_of_training_keep_the_accuracy(google, photographs):
+    """Float and int8 epochs with the defaults, each half of the photographs judged by the other."""
+    pixels, labels = photographs[0](128), photographs[1]
+    inputs = (pixels.astype(np.float32) - 128) / 128
+    model = from_tflite(google)
+    is_right = model.predict(inputs, verbose=0).argmax(axis=1) == labels
+    answers = np.empty(len(inputs), int)
+    for half in (np.arange(len(inputs)) % 2 == 0, np.arange(len(inputs)) % 2 == 1):
+        model = from_tflite(google)
+        loss = "sparse_categorical_crossentropy"
+        model.compile(keras.optimizers.Adam(1e-5), loss, jit_compile=False)
+        callback = keras_mobilenet.QuantizationAwareTraining(start_epoch=1)
+        model.fit(inputs[half], labels[half], 25, 3, verbose=0, callbacks=[callback])
+        answers[~half] = int8_scores(model, None, inputs[~half]).argmax(axis=1)
+    assert (answers == labels).mean() >= is_right.mean() - POINTS
 
 
 def test_our_own_int8_model_comes_back(trained, trained_tflite, digits, tmp_path):

@@ -32,8 +32,13 @@ def data():
 
 
 def compiled():
+    """Two blocks of a MobileNet: what the callback does does not depend on their number."""
     keras.utils.set_random_seed(0)
-    model = keras_mobilenet.MobileNetV1((32, 32, 1), 0.1, classes=2)
+    image = keras.Input((32, 32, 1))
+    x = keras_mobilenet.SeparableBlock(8, strides=2)(image)
+    x = keras_mobilenet.SeparableBlock(16, strides=2)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(2, activation="softmax")(x))
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
@@ -110,6 +115,28 @@ def test_batch_norm_and_ranges_freeze_at_their_epochs():
     assert limits[1] == limits[2] == limits[3]
 
 
+def test_statistics_of_an_earlier_training_stay_and_new_ones_follow(tmp_path):
+    """A few batches of other data would ruin a network that came trained."""
+    model = compiled()
+    norms = [layer for layer in model._flatten_layers() if is_batch_norm(layer)]
+    norms[0].moving_variance.assign(norms[0].moving_variance * 4)
+    before = [np.array(norm.moving_mean) for norm in norms]
+    model.fit(*data(), verbose=0, callbacks=[keras_mobilenet.QuantizationAwareTraining()])
+    moved = [
+        bool((norm.moving_mean != mean).numpy().any())
+        for norm, mean in zip(norms, before, strict=True)
+    ]
+    assert moved == [False, *[True] * (len(norms) - 1)]
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    frozen = [getattr(layer, "is_batch_norm_frozen", None) for layer in again.layers]
+    assert frozen.count(True) == 1, "resumed, it goes on as it was"
+
+
+def is_batch_norm(layer):
+    return isinstance(layer, keras.layers.BatchNormalization)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -117,6 +144,7 @@ def test_batch_norm_and_ranges_freeze_at_their_epochs():
         ({"start_step": -2}, "start_step must be"),
         ({"ranges": "minmax"}, "ranges must be one of"),
         ({"freeze_bn_after": -1}, "freeze_bn_after must be"),
+        ({"freeze_bn_after": "later"}, "freeze_bn_after must be"),
         ({"exclude": "conv1"}, "list of layer names"),
     ],
 )
