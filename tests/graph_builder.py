@@ -85,9 +85,9 @@ class GraphBuilder:
         inputs, options = [self.last, other], {"activation": activation}
         self._append("ADD", inputs, self.shape, options, quantization, name)
 
-    def requantize(self):
+    def requantize(self, *, quantization=None):
         """Adds a QUANTIZE from int8 to int8."""
-        self._append("QUANTIZE", [self.last], self.shape, {})
+        self._append("QUANTIZE", [self.last], self.shape, {}, quantization)
 
     def pad(self, rows, columns):
         """Adds a PAD by (before, after) rows and columns."""
