@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "641cf7e06e393bf2",
-    "engine: dsp": "59b26aa8898eb65a",
-    "engine: mve": "41771eecd3baf567",
+    "engine: portable": "50cf0d06c7a33e86",
+    "engine: dsp": "7eac59c8744cac86",
+    "engine: mve": "85417243d220bc3f",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "542dfd3ea7e0b9c6",
 }
