@@ -11,8 +11,8 @@ import functools
 import numpy as np
 from graph_builder import GraphBuilder
 
-from edge.tflite.graph_writer import graph_bytes
 from edge.tflite.graph import Graph, Quantization
+from edge.tflite.graph_writer import graph_bytes
 
 # Graphs.
 

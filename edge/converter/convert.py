@@ -90,6 +90,7 @@ def _require_convertible(model: Any) -> None:
 
 def _require_trained_ranges(model: Any) -> None:
     """Refuses a quantization-aware model that is not trained, or float in part."""
+    from keras_mobilenet.quantization.scheme import UnsupportedLayerError
     from keras_mobilenet.quantization.transform import excluded_layers, untrained_ranges
 
     untrained = untrained_ranges(model)
@@ -98,7 +99,10 @@ def _require_trained_ranges(model: Any) -> None:
             f"Model {model.name!r} is quantization-aware but no training step has set the ranges "
             f"of {', '.join(untrained[:3])}; run model.fit first."
         )
-    excluded = excluded_layers(model)
+    try:
+        excluded = excluded_layers(model)
+    except UnsupportedLayerError as error:
+        raise ConversionError(str(error)) from error
     if excluded:
         raise ConversionError(
             f"Model {model.name!r} was trained with {', '.join(excluded)} left float, and the chip "

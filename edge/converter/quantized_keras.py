@@ -63,8 +63,15 @@ def quantized_tflite(model: Any) -> bytes:
             places[call.result] = builder.activation("input", shape, _trained(call.layer))
         else:
             raise _no_operator(call.layer)
-    tensors, operators = tuple(builder.tensors), tuple(builder.operators)
-    return graph_bytes(Graph(tensors, operators, (0,), (places[result],), b""))
+    return graph_bytes(
+        Graph(
+            tensors=tuple(builder.tensors),
+            operators=tuple(builder.operators),
+            inputs=(0,),
+            outputs=(places[result],),
+            content=b"",
+        )
+    )
 
 
 def _is_absorbed(layer: Any, readers: list[Any]) -> bool:
@@ -131,7 +138,16 @@ class _Builder:
     ) -> int:
         index = len(self.tensors)
         sides = tuple(int(side) for side in shape)
-        self.tensors.append(Tensor(index, name, sides, dtype, quantization, data))
+        self.tensors.append(
+            Tensor(
+                index=index,
+                name=name,
+                shape=sides,
+                dtype=dtype,
+                quantization=quantization,
+                data=data,
+            )
+        )
         return index
 
     def operator(
@@ -148,7 +164,15 @@ class _Builder:
         shape = (1, *layer.output.shape[1:])
         output = self.activation(layer.name, shape, quantization)
         index = len(self.operators)
-        self.operators.append(Operator(index, opcode, tuple(inputs), (output,), options))
+        self.operators.append(
+            Operator(
+                index=index,
+                opcode=opcode,
+                inputs=tuple(inputs),
+                outputs=(output,),
+                options=options,
+            )
+        )
         return output
 
     def scale(self, tensor: int) -> float:
@@ -200,9 +224,7 @@ def _convolution(builder: _Builder, layer: Any, inputs: list[int]) -> int:
 def _dense(builder: _Builder, layer: Any, inputs: list[int]) -> int:
     options = {"activation": FUSED[layer.activation]}
     weights = _weights(builder, layer, inputs[0], 0)
-    return builder.operator(
-        "FULLY_CONNECTED", layer, [*inputs, *weights], options, _trained(layer)
-    )
+    return builder.operator("FULLY_CONNECTED", layer, [*inputs, *weights], options, _trained(layer))
 
 
 def _add(builder: _Builder, layer: Any, inputs: list[int]) -> int:

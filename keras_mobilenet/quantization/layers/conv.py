@@ -117,12 +117,15 @@ class QuantizedConvolution(KernelLayer):
         if self.batch_norm is not None:
             kernel, bias = self._folded(kernel, bias)
         quantized, scale = fake_quant_kernel(kernel, self.is_depthwise)
-        weights = self.rounded_weights(quantized, scale, bias)
         if not self.is_depthwise:
-            return weights
+            return self.rounded_weights(quantized, scale, bias)
         # Of each input channel come its outputs, side by side.
-        flat = np.moveaxis(weights.kernel, 0, -1)
-        return dataclasses.replace(weights, kernel=flat.reshape(1, *flat.shape[:2], -1))
+        height, width, channels, multiplier = quantized.shape
+        flat = ops.reshape(quantized, (height, width, 1, channels * multiplier))
+        weights = self.rounded_weights(flat, scale, bias)
+        return dataclasses.replace(
+            weights, kernel=np.moveaxis(weights.kernel, 0, -1)[..., 0, :][None]
+        )
 
     def _folded(self, kernel, bias):
         # In double precision: a graph optimizer that reorders the factors must not move a weight

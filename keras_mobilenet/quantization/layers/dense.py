@@ -63,7 +63,9 @@ class QuantizedDense(KernelLayer):
             The `Int8Weights`, with one scale.
         """
         quantized, scale = fake_quant_matrix(ops.convert_to_tensor(self.dense.kernel))
-        return self.rounded_weights(quantized, scale, self.dense.bias if self.dense.use_bias else None)
+        return self.rounded_weights(
+            quantized, scale, self.dense.bias if self.dense.use_bias else None
+        )
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape of the output, batch first."""

@@ -13,8 +13,8 @@ from edge.engine.layers import UnsupportedOperatorError, network_of
 from edge.engine.packing import INSTRUCTION_SETS, instruction_set
 from edge.firmware.host import run_on_host
 from edge.runtimes.interpreters import run_litert
-from edge.tflite.graph_writer import graph_bytes
 from edge.tflite.graph import Quantization
+from edge.tflite.graph_writer import graph_bytes
 from edge.tflite.reader import read_graph
 from edge.tflite.reference import run_reference
 
