@@ -37,7 +37,6 @@ from edge.tflite.requantization import (
 )
 
 INSTRUCTION_SETS = ("portable", "dsp", "mve")
-MVE_WIDTH = 5
 MVE_PIXELS_MADE = 8
 
 
@@ -75,7 +74,7 @@ def kernel_for(network: Network, layer: Layer, instructions: str) -> Kernel:
         >>> from edge.engine.layers import network_of
         >>> network = network_of(graph)
         >>> kernel_for(network, network.layers[0], "dsp").name
-        'conv_dsp'
+        'conv_4_dsp'
     """
     return KERNELS[layer.op.opcode](network, layer, instructions)
 
@@ -154,7 +153,7 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
         return scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
     if instructions == "mve":
         return conv_mve(kernel, headers)
-    return conv_dsp(kernel, headers)
+    return conv_dsp(network, layer, kernel, headers)
 
 
 def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
@@ -171,15 +170,19 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     # The kernel reads past the last channel: in the state's memory, not in the caller's row.
     is_read_apart = layer.inputs[0] != network.input
     if instructions == "mve" and is_plain and is_read_apart and kernel.min(initial=0) > -128:
-        # The strips of eight pixels pay where few of them are left over.
-        is_wide = layer.stride[1] == 1 and network.rows[layer.output].width >= MVE_WIDTH
         # Offsets from pixel to pixel are of sixteen bits.
+<<<<<<< HEAD
         is_wide = is_wide and channels * MVE_PIXELS_MADE < 2**16
         return (depthwise_3x3_mve if is_3x3 and is_wide else depthwise_mve)(kernel, headers)
     # Beyond the last of four channels it reads what is behind them, as above.
     is_any = is_plain and (is_read_apart or channels % 4 == 0)
     if instructions == "dsp" and is_any and not is_3x3:
         return depthwise_any_dsp(kernel, headers)
+=======
+        if is_3x3 and channels * MVE_PIXELS_MADE < 2**16:
+            return depthwise_3x3_mve(kernel, headers, layer.stride[1])
+        return depthwise_mve(kernel, headers)
+>>>>>>> main
     if instructions == "portable" or not (is_plain and is_3x3):
         packed = np.concatenate([headers.reshape(-1), as_words(flat.T.reshape(1, -1))[0]])
         # Pointers to the window's rows and to its taps, and a pixel of the zero point.

@@ -7,19 +7,20 @@ import numpy as np
 from edge.engine.kernel import WHOLE, Kernel, as_words, padded, scratch_kernel
 from edge.engine.network import Layer, Network
 
-TILE_PIXELS = 4
 STRIP_PIXELS = 64
 BLOCK_WORDS = 4
 DENSE_OUTPUTS = 4
 FOUR_CHANNELS = 4
 
 
-def conv_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+def conv_dsp(network: Network, layer: Layer, kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     """Two channels at a time: biases, taps in turns of eight, scales.
 
     Blocks of two channels by eight taps that are all zero are left out where that makes less.
 
     Args:
+        network: The network.
+        layer: The layer.
         kernel: The weights, int64 array of shape `(channels, height, width, input channels)`.
         headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
 
@@ -27,10 +28,12 @@ def conv_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
         The `Kernel`.
 
     Example:
-        >>> conv_dsp(np.ones((2, 1, 1, 8), int), np.array([[0, 2**30, 1]] * 2)).name
-        'conv_dsp'
+        >>> from edge.engine.layers import network_of
+        >>> network = network_of(graph)
+        >>> rows = np.ones((2, 1, 1, 8), int), np.array([[0, 2**30, 1]] * 2)
+        >>> conv_dsp(network, network.layers[0], *rows).name
+        'conv_4_dsp'
     """
-    run_bytes = kernel.shape[2] * kernel.shape[3]
     runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
     # The loop takes eight taps a turn, and two channels at a time.
     filled = padded(runs.reshape(len(runs), -1), 2, 8)
@@ -38,13 +41,34 @@ def conv_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     body = as_words(pairs.reshape(len(pairs), -1))
     biases = padded(headers[:, :1], 2, 1).reshape(-1, 2)
     scales = padded(_dsp_scales(headers), 2, 1).reshape(-1, 4)
-    scratch = 4 * kernel.shape[1] + TILE_PIXELS * (filled.shape[1] * 2 + run_bytes)
+    tile, pixels = _tiles(network.rows[layer.output].width)
+    run = _run_pixels(layer, pixels) * kernel.shape[3]
+    scratch = 4 * kernel.shape[1] + pixels * filled.shape[1] * 2 + run
     dense = np.concatenate([biases, body, scales], axis=1).reshape(-1)
     sparse = _without_zero_blocks(biases, body, scales)
-    # The sparse loop takes three instructions more for each block: only fewer words pay.
+    # The sparse loop takes some instructions more for each block: only fewer words pay.
     if len(sparse) < len(dense):
-        return scratch_kernel("conv_sparse_dsp", "conv_sparse_dsp.c", sparse, scratch)
-    return scratch_kernel("conv_dsp", "conv_dsp.c", dense, scratch)
+        return scratch_kernel(f"conv_{tile}_sparse_dsp", "conv_sparse_dsp.c", sparse, scratch)
+    return scratch_kernel(f"conv_{tile}_dsp", "conv_dsp.c", dense, scratch)
+
+
+def _tiles(width: int) -> tuple[int, int]:
+    """What the kernel for a row of some width is named after, and the pixels of its widest tile.
+
+    Tiles of three cost hardly more for each pixel than those of four, others do.
+    """
+    if width % 4 == 0:
+        return 4, 4
+    if width == 1:
+        return 1, 1
+    return (2, 3) if width in (2, 5) else (3, 4)
+
+
+def _run_pixels(layer: Layer, pixels: int) -> int:
+    """The pixels of the input that a tile's pixels see of a row, gaps left out."""
+    width, stride = layer.window[1], layer.stride[1]
+    has_gaps = layer.dilation[1] > 1 or stride > width
+    return pixels * width if has_gaps else (pixels - 1) * stride + width
 
 
 def fully_connected_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
@@ -182,13 +206,14 @@ def add_dsp(inputs: list[tuple[int, int, int]], last: tuple[int, int], default: 
 
 
 def _without_zero_blocks(biases: np.ndarray, body: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Of two channels by eight taps each: how many are left, then the number and words of each."""
+    """Of two channels by eight taps each: how far the last one is behind the biases, in bytes, then
+    the biases, and the number and words of each that is left."""
     parts = []
     for bias, packed, scale in zip(biases, body, scales, strict=True):
         blocks = packed.reshape(-1, BLOCK_WORDS)
         left = np.flatnonzero(blocks.any(axis=1))
         numbered = np.concatenate([left[:, None], blocks[left]], axis=1)
-        parts += [[len(left)], bias, numbered.reshape(-1), scale]
+        parts += [[20 * len(left) - 16], bias, numbered.reshape(-1), scale]
     return np.concatenate(parts)
 
 

@@ -224,7 +224,7 @@ void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, 
   const uint32_t absent = ((top == NULL) ? TOP_FLAG : 0U) | ((bottom == NULL) ? BOTTOM_FLAG : 0U);
   const int8_t *const first = (top == NULL) ? middle : top;
   const int8_t *const third = (bottom == NULL) ? middle : bottom;
-  const uint32_t zero_point = (uint16_t)layer->zero_point;
+  const uint32_t zero_point = (uint32_t)layer->zero_point & 0xFFFFU;
   for (uint32_t start = 0U; start < layer->out_width; start += STRIP_PIXELS) {
     const uint32_t rest = layer->out_width - start;
     const uint32_t pixels = (rest < STRIP_PIXELS) ? rest : STRIP_PIXELS;

@@ -94,18 +94,55 @@ static const uint32_t *add_words(const uint32_t *block, const int8_t *x, const i
   return block;
 }
 
+/* One rounding, ties away from zero: of a negative product one less is shifted. */
+static int8_t finish(const uint32_t *scale, int32_t sum, int32_t zero_point) {
+  const int64_t product = (int64_t)sum * (int32_t)scale[0];
+  const int32_t high = (int32_t)((product + (product >> 63)) >> 32);
+  int32_t result;
+  __asm__("smmlsr %0, %1, %2, %3\n\tssat %0, #8, %0"
+          : "=&r"(result)
+          : "r"(high), "r"(scale[1]), "r"(zero_point));
+  return (int8_t)result;
+}
+
+/* Four taps each, byte by byte. Returns where the next weights are. */
+static const uint32_t *add_bytes(const uint32_t *weights, const int8_t *x, const int8_t *end,
+                                 int32_t sums[OUTPUTS]) {
+  for (; x != end; x = &x[4]) {
+    for (uint32_t n = 0U; n < 4U; ++n) {
+      const uint32_t two = dsp_low((uint32_t)x[n / 2U], (uint32_t)x[(n / 2U) + 2U]);
+      int32_t *const to = &sums[2U * (n % 2U)];
+      to[1] = dsp_add_products(to[1], weights[n], two);
+      to[0] = dsp_add_products(to[0], dsp_odd(weights[n]), two);
+    }
+    weights = &weights[4];
+  }
+  return weights;
+}
+
+/* What `make_fours` makes, of an input that does not lie on words. */
+static const uint32_t *make_fours_of_bytes(const uint32_t *weights, const dense_t *dense,
+                                           int8_t *out) {
+  for (; out != dense->out_end; out = &out[OUTPUTS]) {
+    int32_t sums[OUTPUTS] = {(int32_t)weights[0], (int32_t)(weights[1] - dense->raised),
+                             (int32_t)weights[2], (int32_t)(weights[3] - dense->raised)};
+    weights = add_bytes(&weights[OUTPUTS], dense->x, dense->end, sums);
+    weights = add_bytes(weights, dense->rest, dense->rest_end, sums);
+    for (uint32_t n = 0U; n < OUTPUTS; ++n) {
+      const uint32_t above = ((n % 2U) == 0U) ? 0U : ((uint32_t)sums[n - 1U] << 8);
+      out[n] = finish(weights, (int32_t)((uint32_t)sums[n] - above), dense->zero_point);
+      weights = &weights[2];
+    }
+  }
+  return weights;
+}
+
 /* One more output, whose weights are as the model has them. */
 static const uint32_t *make_one(const uint32_t *block, const dense_t *dense, int8_t *out) {
   int32_t sum = (int32_t)block[0];
   block = add_words(&block[1], dense->x, dense->end, &sum);
   block = add_words(block, dense->rest, dense->rest_end, &sum);
-  const int64_t product = (int64_t)sum * (int32_t)block[0];
-  const int32_t high = (int32_t)((product + (product >> 63)) >> 32);
-  int32_t result;
-  __asm__("smmlsr %0, %1, %2, %3\n\tssat %0, #8, %0"
-          : "=&r"(result)
-          : "r"(high), "r"(block[1]), "r"(dense->zero_point));
-  *out = (int8_t)result;
+  *out = finish(block, sum, dense->zero_point);
   return &block[2];
 }
 
@@ -127,13 +164,14 @@ void engine_fully_connected_dsp(const engine_layer_t *layer, const engine_rows_t
   const int8_t *const end = &source[taps & ~(TURN_TAPS - 1U)];
   const uint32_t *block = layer->weights;
   int8_t rest[TURN_TAPS] = {0};
-  (void)memcpy(rest, end, taps % TURN_TAPS);
+  engine_copy(rest, end, taps % TURN_TAPS);
   const int8_t *const rest_end = &rest[((taps % TURN_TAPS) + 3U) & ~3U];
   uint32_t c = layer->out_channels & ~(OUTPUTS - 1U);
   dense_t dense = {source, end, 0U, rest, rest_end, layer->out_zero_point, &out[c]};
   if (c != 0U) {
     dense.raised = (uint32_t)(sum_of(source, end) + sum_of(rest, rest_end)) * 128U;
-    block = make_fours(block, &dense, out);
+    block = DSP_HAS_WORDS((uintptr_t)source) ? make_fours(block, &dense, out)
+                                             : make_fours_of_bytes(block, &dense, out);
   }
   for (; c < layer->out_channels; ++c) {
     block = make_one(block, &dense, &out[c]);

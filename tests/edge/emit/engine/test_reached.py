@@ -4,6 +4,7 @@ QEMU says what was executed. Networks of our own reach everything; of CMSIS-NN's
 the engine runs have neither a MEAN nor a PAD nor a fused activation.
 """
 
+import functools
 import re
 
 import numpy as np
@@ -25,7 +26,8 @@ from graph_builder import GraphBuilder
 from networks import RandomValues, random_graph
 
 from edge.catalog.boards import find_board
-from edge.emit.engine.render import KERNEL_FOLDER
+from edge.emit.engine.render import KERNEL_FOLDER, render_engines
+from edge.engine.compile import compile_engines
 from edge.engine.packing import INSTRUCTION_SETS, instruction_set
 from edge.tflite.graph import Quantization
 from edge.tflite.reference import run_reference
@@ -55,7 +57,16 @@ def kernels_of(instructions):
 
 
 def text_of(file, number):
-    return (KERNEL_FOLDER / file).read_text().splitlines()[number - 1]
+    """A line as it is compiled: `engine.h` has others than in its folder."""
+    return texts()[file].splitlines()[number - 1]
+
+
+@functools.cache
+def texts():
+    engines = compile_engines(one_of_each(), INSTRUCTION_SETS)
+    return render_engines(engines) | {
+        path.name: path.read_text() for path in KERNEL_FOLDER.glob("*.c")
+    }
 
 
 def one_of_each():
@@ -84,6 +95,8 @@ def one_of_each():
     made.add(before, quantization=Quantization((scale * 2 / 0.75 / 2**20,), (3,), 0))
     made.requantize()
     made.add(before)
+    # To a finer scale: shifted to the left.
+    made.requantize(quantization=Quantization((made.quantization.scales[0] / 3,), (3,), 0))
     made.mean()
     made.dense(6, quantization=Quantization((1e-5,), (3,), 0))
     made.dense(22)
@@ -102,6 +115,7 @@ def raised_mean():
     return made.graph()
 
 
+<<<<<<< HEAD
 def depthwise_of_few_channels():
     """An odd number of taps in all directions, and channels that are no fours."""
     values = RandomValues(np.random.default_rng(0))
@@ -110,6 +124,34 @@ def depthwise_of_few_channels():
     )
     made.requantize()
     made.depthwise(1, (5, 3), (1, 2), activation="RELU6")
+=======
+def rows_of_each_width():
+    """Rows of eight pixels, of five and of one, by convolutions with and without zeros."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 3, 8, 3), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    for less in (3, 4, 0):
+        made.conv(7, (3, 3))
+        made.conv(20, (1, 2), dead_share=0.9)
+        made.conv(5, (1, 1 + less), padding="VALID")
+    return made.graph()
+
+
+def of_vectors():
+    """What the kernels for vectors do apart: many taps, few channels, gaps, odd numbers."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 9, 11, 5), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    made.conv(20, (3, 3), activation="RELU6")
+    made.depthwise(1, (5, 3), activation="RELU6")
+    made.depthwise(1, (3, 3), (1, 2), activation="RELU6")
+    made.depthwise(1, (3, 3), (1, 2))
+    made.conv(3, (2, 2))
+    made.conv(18, (3, 3), dilation=(1, 2))
+    made.conv(6, (1, 1))
+>>>>>>> main
     return made.graph()
 
 
@@ -122,7 +164,13 @@ def own(graph):
 def own_cases(instructions):
     yield "one of each", own(one_of_each())
     yield "raised mean", own(raised_mean())
+<<<<<<< HEAD
     yield "few channels", own(depthwise_of_few_channels())
+=======
+    if instructions == "dsp":
+        yield "rows of each width", own(rows_of_each_width())
+    yield "of vectors", own(of_vectors())
+>>>>>>> main
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
