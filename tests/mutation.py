@@ -226,7 +226,11 @@ BREAKS = [
         "total + bias_of(graph, op)",
         LIMITS,
     ),
-    Break("edge/emit/engine/kernels/depthwise_dsp.c", "&& (at < (", "&& (at <= (", QEMU),
+    Break(
+        "edge/emit/engine/kernels/depthwise_dsp.c", "(end > (int32_t)", "(end >= (int32_t)", QEMU
+    ),
+    Break("edge/engine/packing_dsp.py", "2 ** (32 - last[1])", "2 ** (31 - last[1])", PAIRS),
+    Break("edge/engine/packing_dsp.py", "256 * high + low + 128", "256 * high + low + 127", QEMU),
     Break("edge/emit/engine/kernels/dsp.h", "(address) % 4U", "(address) % 2U", ALIGNED),
     Break(
         "edge/emit/engine/kernels/dsp.h",

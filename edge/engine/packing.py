@@ -171,18 +171,13 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     is_read_apart = layer.inputs[0] != network.input
     if instructions == "mve" and is_plain and is_read_apart and kernel.min(initial=0) > -128:
         # Offsets from pixel to pixel are of sixteen bits.
-<<<<<<< HEAD
-        is_wide = is_wide and channels * MVE_PIXELS_MADE < 2**16
-        return (depthwise_3x3_mve if is_3x3 and is_wide else depthwise_mve)(kernel, headers)
+        if is_3x3 and channels * MVE_PIXELS_MADE < 2**16:
+            return depthwise_3x3_mve(kernel, headers, layer.stride[1])
+        return depthwise_mve(kernel, headers)
     # Beyond the last of four channels it reads what is behind them, as above.
     is_any = is_plain and (is_read_apart or channels % 4 == 0)
     if instructions == "dsp" and is_any and not is_3x3:
         return depthwise_any_dsp(kernel, headers)
-=======
-        if is_3x3 and channels * MVE_PIXELS_MADE < 2**16:
-            return depthwise_3x3_mve(kernel, headers, layer.stride[1])
-        return depthwise_mve(kernel, headers)
->>>>>>> main
     if instructions == "portable" or not (is_plain and is_3x3):
         packed = np.concatenate([headers.reshape(-1), as_words(flat.T.reshape(1, -1))[0]])
         # Pointers to the window's rows and to its taps, and a pixel of the zero point.

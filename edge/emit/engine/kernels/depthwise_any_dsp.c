@@ -13,6 +13,7 @@ typedef struct {
   const int8_t **taps;
   const int8_t **end;
   int32_t zero_point;
+  uintptr_t addresses; /* of the rows and of the channels, one OR the other */
 } pixel_t;
 
 /* clang-format off */
@@ -62,6 +63,42 @@ DSP_NAKED static const uint32_t *make_fours(DSP_UNUSED const pixel_t *pixel,
 }
 /* clang-format on */
 
+/* What `make_fours` makes, of channels that do not lie on words. */
+static const uint32_t *make_fours_of_bytes(const pixel_t *pixel, const uint32_t *weights,
+                                           uint32_t channel, uint32_t end, int8_t *out) {
+  for (; channel < end; channel += CHANNELS) {
+    int32_t sums[CHANNELS] = {(int32_t)weights[0], (int32_t)weights[1], (int32_t)weights[2],
+                              (int32_t)weights[3]};
+    weights = &weights[CHANNELS];
+    for (const int8_t **tap = pixel->taps; tap != pixel->end; tap = &tap[2]) {
+      for (uint32_t n = 0U; n < CHANNELS; ++n) {
+        const uint32_t two = weights[n / 2U] >> (8U * (n % 2U));
+        const uint32_t x = dsp_low((uint32_t)tap[0][channel + n], (uint32_t)tap[1][channel + n]);
+        sums[n] = dsp_add_products(sums[n], x, dsp_even(two));
+      }
+      weights = &weights[2];
+    }
+    for (uint32_t n = 0U; n < CHANNELS; ++n) {
+      int32_t sum = sums[n];
+      __asm__(
+          "smmlar %0, %0, %1, %0\n\tadd %0, %0, %0, asr #31\n\t"
+          "smmlsr %0, %0, %2, %3\n\tssat %0, #8, %0"
+          : "+r"(sum)
+          : "r"(weights[0]), "r"(weights[1]), "r"(pixel->zero_point));
+      out[n] = (int8_t)sum;
+      weights = &weights[2];
+    }
+    out = &out[CHANNELS];
+  }
+  return weights;
+}
+
+static const uint32_t *make_channels(const pixel_t *pixel, const uint32_t *weights,
+                                     uint32_t channel, uint32_t end, int8_t *out) {
+  return DSP_HAS_WORDS(pixel->addresses) ? make_fours(pixel, weights, channel, end, out)
+                                         : make_fours_of_bytes(pixel, weights, channel, end, out);
+}
+
 /* All channels of a pixel, whose taps are `offset` behind those that were found; what lies behind
  * the last channel is made, but goes nowhere. */
 static void make_pixel(const engine_layer_t *layer, const pixel_t *pixel, uint32_t offset,
@@ -70,11 +107,11 @@ static void make_pixel(const engine_layer_t *layer, const pixel_t *pixel, uint32
   const uint32_t whole = channels & ~(CHANNELS - 1U);
   const uint32_t *weights = layer->weights;
   if (whole != 0U) {
-    weights = make_fours(pixel, weights, offset, offset + whole, out);
+    weights = make_channels(pixel, weights, offset, offset + whole, out);
   }
   if (whole != channels) {
     int8_t last[CHANNELS];
-    (void)make_fours(pixel, weights, offset + whole, offset + channels, last);
+    (void)make_channels(pixel, weights, offset + whole, offset + channels, last);
     for (uint32_t c = whole; c < channels; ++c) {
       out[c] = last[c - whole];
     }
@@ -103,13 +140,14 @@ void engine_depthwise_any_dsp(const engine_layer_t *layer, const engine_rows_t *
   const int8_t **const lines = scratch;
   const int8_t **const taps = &lines[layer->window_height];
   const uint32_t count = (uint32_t)layer->window_height * layer->window_width;
-  const pixel_t pixel = {taps, &taps[(count + 1U) & ~1U], layer->out_zero_point};
+  pixel_t pixel = {taps, &taps[(count + 1U) & ~1U], layer->out_zero_point, layer->channels};
   int8_t *const padding = (int8_t *)pixel.end;
   (void)memset(padding, layer->zero_point, layer->channels);
   bool has_all_rows = true;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     lines[y] = engine_tap_row(layer, in, row, y);
     has_all_rows = has_all_rows && (lines[y] != NULL);
+    pixel.addresses |= (uintptr_t)lines[y];
   }
   if ((count % 2U) != 0U) {
     /* Beside the last tap there is one whose weights are zero. */

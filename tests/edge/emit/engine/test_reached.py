@@ -115,7 +115,6 @@ def raised_mean():
     return made.graph()
 
 
-<<<<<<< HEAD
 def depthwise_of_few_channels():
     """An odd number of taps in all directions, and channels that are no fours."""
     values = RandomValues(np.random.default_rng(0))
@@ -124,7 +123,9 @@ def depthwise_of_few_channels():
     )
     made.requantize()
     made.depthwise(1, (5, 3), (1, 2), activation="RELU6")
-=======
+    return made.graph()
+
+
 def rows_of_each_width():
     """Rows of eight pixels, of five and of one, by convolutions with and without zeros."""
     values = RandomValues(np.random.default_rng(0))
@@ -151,7 +152,6 @@ def of_vectors():
     made.conv(3, (2, 2))
     made.conv(18, (3, 3), dilation=(1, 2))
     made.conv(6, (1, 1))
->>>>>>> main
     return made.graph()
 
 
@@ -164,13 +164,10 @@ def own(graph):
 def own_cases(instructions):
     yield "one of each", own(one_of_each())
     yield "raised mean", own(raised_mean())
-<<<<<<< HEAD
-    yield "few channels", own(depthwise_of_few_channels())
-=======
     if instructions == "dsp":
+        yield "few channels", own(depthwise_of_few_channels())
         yield "rows of each width", own(rows_of_each_width())
     yield "of vectors", own(of_vectors())
->>>>>>> main
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
