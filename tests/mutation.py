@@ -228,7 +228,10 @@ BREAKS = [
         LIMITS,
     ),
     Break(
-        "edge/emit/engine/kernels/depthwise_dsp.c", "(end > (int32_t)", "(end >= (int32_t)", QEMU
+        "edge/emit/engine/kernels/depthwise_dsp.c",
+        "(end > (int32_t)layer->width)",
+        "(end >= (int32_t)layer->width)",
+        QEMU,
     ),
     Break("edge/engine/packing_dsp.py", "2 ** (32 - last[1])", "2 ** (31 - last[1])", CORES),
     Break("edge/engine/packing_dsp.py", "256 * high + low + 128", "256 * high + low + 127", QEMU),
