@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "d251831da80591bb",
-    "engine: dsp": "c76ac7b2d015d061",
-    "engine: mve": "4633ca18842e4301",
+    "engine: portable": "d71e513217c86a67",
+    "engine: dsp": "332302a9761cf94c",
+    "engine: mve": "2c22a08b333bc429",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "542dfd3ea7e0b9c6",
 }

@@ -136,7 +136,8 @@
 #endif
 
 /* The scales of the first channel are in r1 and r2, of the second in r3 and lr: as DSP_MULTIPLY and
- * DSP_SHIFT have them. */
+ * DSP_SHIFT have them, but most shifts are one less than a negative power of two, which rounds ties
+ * away from zero; where it cannot, the first shift is even. */
 #define MULTIPLY_A(sum) "smmlar r" #sum ", r" #sum ", r1, r" #sum "\n\t"
 #define SHIFT_A(sum) "smmlsr r" #sum ", r" #sum ", r2, r12\n\t"
 #define MULTIPLY_B(sum) "smmlar r" #sum ", r" #sum ", r3, r" #sum "\n\t"
@@ -145,9 +146,7 @@
 #define EACH_3(do, a, b, c, d) do(a) do(b) do(c)
 #define EACH_2(do, a, b, c, d) do(a) do(b)
 #define EACH_1(do, a, b, c, d) do(a)
-#define SCALE(each, multiply, shift, a, b, c, d)                                   \
-  each(multiply, a, b, c, d) each(DSP_AWAY, a, b, c, d) each(shift, a, b, c, d)    \
-  each(DSP_SATURATE, a, b, c, d)
+#define BOTH(n, do_a, do_b) EACH_##n(do_a, 4, 5, 6, 7) EACH_##n(do_b, 8, 9, 10, 11)
 /* r1 is before the first pixel's output, lr the stride. */
 #define STORE_4                                                                    \
   "strb r4, [r1, #1]!\n\tadd r3, r1, lr, lsl #1\n\tstrb r5, [r1, lr]\n\t"           \
@@ -164,11 +163,12 @@
   __asm__("sub r0, r0, #1\n\tsub r1, r1, #1\n\tpush {r0-r11, lr}\n\t"              \
           "ldr r0, " WEIGHTS "\n\t" ENTER(n) "1:\n\t" SUMS(n)                      \
           "ldr r12, " ZERO_POINT "\n\tldm r0!, {r1, r2, r3, lr}\n\t"               \
-          SCALE(EACH_##n, MULTIPLY_A, SHIFT_A, 4, 5, 6, 7)                         \
-          SCALE(EACH_##n, MULTIPLY_B, SHIFT_B, 8, 9, 10, 11)                       \
+          BOTH(n, MULTIPLY_A, MULTIPLY_B) "tst r2, #1\n\tbeq 8f\n7:\n\t"            \
+          BOTH(n, SHIFT_A, SHIFT_B) BOTH(n, DSP_SATURATE, DSP_SATURATE)            \
           "ldm sp, {r1, r2, lr}\n\t" STORE_##n                                     \
           "str r1, " OUT "\n\tcmp r1, r2\n\tbne 1b\n\t"                            \
-          "add sp, sp, #16\n\tpop {r4-r11, pc}\n\t.balign 4")
+          "add sp, sp, #16\n\tpop {r4-r11, pc}\n"                                  \
+          "8:\n\t" BOTH(n, DSP_AWAY, DSP_AWAY) "b 7b\n\t.balign 4")
 
 /* Row by row, bytes of pixels become words of two halfwords, side by side for the pixels: of four bytes the
  * first and the third, then the second and the fourth; of what is left over, two by two. The pixels
