@@ -7,8 +7,7 @@ import numpy as np
 from edge.engine.kernel import WHOLE, Kernel, as_words, padded, scratch_kernel
 from edge.engine.network import Layer, Network
 
-STRIP_PAIRS = 17
-PAIR_BYTES = 48
+STRIP_PIXELS = 64
 BLOCK_WORDS = 4
 DENSE_OUTPUTS = 4
 
@@ -71,28 +70,40 @@ def _run_pixels(layer: Layer, pixels: int) -> int:
     return pixels * width if has_gaps else (pixels - 1) * stride + width
 
 
-def fully_connected_dsp(headers: np.ndarray, body: np.ndarray) -> Kernel:
-    """Of four outputs a word each, in turn; what is left over follows output by output.
+def fully_connected_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Of four outputs what their sums start at, weights and scales; then output by output.
+
+    Two outputs a and b share a halfword of weights, 256 a + b + 128, and start at a's bias and at
+    256 times that and b's. Four taps are two words of a and b, then two of the others: taps 0 and
+    2, then 1 and 3, as SXTB16 unpacks the input.
 
     Args:
+        kernel: The weights, int64 array of shape `(outputs, taps)`.
         headers: Bias, multiplier and shift to the right, int64 array of shape `(outputs, 3)`.
-        body: The weights as words, int64 array of shape `(outputs, words)`.
 
     Returns:
         The `Kernel`.
 
     Example:
-        >>> fully_connected_dsp(np.zeros((4, 3), int), np.array([[1, 2]] * 4)).weights[12:].tolist()
-        [1, 1, 1, 1, 2, 2, 2, 2]
+        >>> packed = fully_connected_dsp(np.ones((4, 4), int), np.array([[1, 2**30, 9]] * 4))
+        >>> [hex(word) for word in packed.weights[:6]]
+        ['0x1', '0x101', '0x1', '0x101', '0x1810181', '0x1810181']
     """
-    fours = len(body) // DENSE_OUTPUTS * DENSE_OUTPUTS
-    parts = []
-    for start in range(0, fours, DENSE_OUTPUTS):
-        block = slice(start, start + DENSE_OUTPUTS)
-        parts += [headers[block].T.reshape(-1), body[block].T.reshape(-1)]
-    rest = np.concatenate([headers[fours:], body[fours:]], axis=1)
-    packed = np.concatenate([*parts, rest.reshape(-1)])
-    return Kernel("fully_connected_dsp", "fully_connected_dsp.c", WHOLE, packed)
+    fours = len(kernel) // DENSE_OUTPUTS * DENSE_OUTPUTS
+    scales = np.stack([headers[:, 1], -(2 ** (33 - headers[:, 2]))], axis=1)
+    # Fours of outputs, their pairs, a and b, fours of taps, halves, taps of a half.
+    quads = -(-kernel.shape[1] // 4)
+    filled = padded(kernel[:fours], 1, 4).reshape(-1, 2, 2, quads, 2, 2)
+    high, low = filled[:, :, 0], filled[:, :, 1]
+    halves = (256 * high + low + 128).transpose(0, 2, 4, 1, 3)
+    body = halves.astype("<i2", order="C").view("<i4").astype(np.int64)
+    first, second = headers[:fours, 0].reshape(-1, 2).T
+    starts = np.stack([first, 256 * first + second], axis=1).reshape(-1, DENSE_OUTPUTS)
+    starts = starts.astype(np.int32).astype(np.int64)
+    blocks = [starts, body.reshape(-1, 4 * quads), scales[:fours].reshape(-1, 8)]
+    rest = [headers[fours:, :1], as_words(kernel[fours:]), scales[fours:]]
+    packed = [np.concatenate(part, axis=1).reshape(-1) for part in (blocks, rest)]
+    return Kernel("fully_connected_dsp", "fully_connected_dsp.c", WHOLE, np.concatenate(packed))
 
 
 def depthwise_dsp(
@@ -126,10 +137,41 @@ def depthwise_dsp(
     body = as_words(np.stack(order, axis=1))
     scales = _dsp_scales(headers)[:, :1]
     packed = np.concatenate([headers[:, :1], body, scales], axis=1)
-    width = network.rows[layer.output].width
-    steps = width if layer.stride[1] == 2 else (width + 1) // 2
-    scratch = len(taps) + min(steps + 1, STRIP_PAIRS) * PAIR_BYTES
+    scratch = 4 * min(network.rows[layer.output].width, STRIP_PIXELS)
     return scratch_kernel("depthwise_dsp", "depthwise_dsp.c", packed.reshape(-1), scratch)
+
+
+def add_dsp(inputs: list[tuple[int, int, int]], last: tuple[int, int], default: Kernel) -> Kernel:
+    """Which input is of the larger scale, and how the other one and the sum are scaled.
+
+    The input of the larger scale is halved, which is exact; the portable kernel is for sums that
+    are not shifted to the right, and for scales too far from each other.
+
+    Args:
+        inputs: Zero point, multiplier and shift to the right of both.
+        last: Multiplier and shift to the right of the sum.
+        default: The portable kernel.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> inputs = [(3, 2**30, 2), (4, 2**30, 0)]
+        >>> portable = Kernel("add", "elementwise.c", WHOLE, np.zeros(0, int))
+        >>> add_dsp(inputs, (2**30, 19), portable).weights.tolist()[:2]
+        [1, -2147483648]
+    """
+    half = (2**30, 0)
+    is_second_wide = inputs[0][1:] != half
+    scaled, wide = inputs if is_second_wide else inputs[::-1]
+    shifts = max(scaled[2], 1), last[1]
+    if wide[1:] != half or min(shifts) < 1 or max(shifts) > 31 or not (scaled[1] and last[1]):
+        return default
+    # A half is the product with all of it, shifted: the shift is at least by one.
+    multiplier = 0 if scaled[1:] == half else 2 * scaled[1] - 2**32
+    numbers = [int(is_second_wide), 2 * last[0] - 2**32, -(2 ** (32 - last[1]))]
+    numbers += [scaled[0] << 20, multiplier, -(2 ** (32 - shifts[0])), -wide[0] << 19]
+    return Kernel("add_dsp", "add_dsp.c", default.arguments, np.array(numbers, np.int64))
 
 
 def _without_zero_blocks(biases: np.ndarray, body: np.ndarray, scales: np.ndarray) -> np.ndarray:

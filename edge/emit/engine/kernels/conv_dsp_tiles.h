@@ -51,7 +51,7 @@
 
 /* Before the first weights come the biases. What moves its base goes last: behind it, a load may take
  * two cycles. */
-#define BIASES "ldr r1, " X "\n\tldr r8, [r0, #4]\n\tldr r2, [r0, #8]\n\t"
+#define BIASES "ldr.w r1, " X "\n\tldr r8, [r0, #4]\n\tldr.w r2, [r0, #8]\n\t"
 #define FIRST_BIAS(bytes) "ldr r4, [r0], #" bytes "\n\t"
 
 /* By the number of pixels: four taps, the first four, and four that say whether they are the last
@@ -72,9 +72,9 @@
 
 /* Of fewer pixels there are registers for the weights of four taps. */
 #define FETCH "ldrd r2, r3, [r0], #8\n\t"
-#define FETCH_FIRST BIASES "ldr r3, [r0, #12]\n\t" FIRST_BIAS("16")
+#define FETCH_FIRST BIASES "ldr.w r3, [r0, #12]\n\t" FIRST_BIAS("16")
 #define FETCH_LAST(last)                                                           \
-  "ldr.w " last ", " LAST "\n\tldr r3, [r0, #4]\n\tldr r2, [r0], #8\n\t"               \
+  "ldr.w " last ", " LAST "\n\tldr.w r3, [r0, #4]\n\tldr r2, [r0], #8\n\t"               \
   "cmp.w r1, " last "\n\t"
 
 #define X_3 "ldm r1!, {r7, r12, lr}\n\t"
@@ -161,7 +161,7 @@
 #define STORE_1 "strb r4, [r1, #1]!\n\tstrb r8, [r1, #1]!\n\t"
 #define TILE(n)                                                                    \
   __asm__("sub r0, r0, #1\n\tsub r1, r1, #1\n\tpush {r0-r11, lr}\n\t"              \
-          "ldr r0, " WEIGHTS "\n\t" ENTER(n) "1:\n\t" SUMS(n)                      \
+          "ldr r0, " WEIGHTS "\n\t" ENTER(n) ".balign 4\n1:\n\t" SUMS(n)                      \
           "ldr r12, " ZERO_POINT "\n\tldm r0!, {r1, r2, r3, lr}\n\t"               \
           BOTH(n, MULTIPLY_A, MULTIPLY_B) "tst r2, #1\n\tbeq 8f\n7:\n\t"            \
           BOTH(n, SHIFT_A, SHIFT_B) BOTH(n, DSP_SATURATE, DSP_SATURATE)            \
@@ -211,14 +211,11 @@
 typedef const uint32_t *make_tile_t(int8_t *out, const int8_t *out_end, uint32_t stride,
                                     const uint32_t *x, const uint32_t *weights,
                                     const uint32_t *last, int32_t zero_point);
-typedef uint32_t *unpack_t(const int8_t *const *rows, uint32_t *x, uint32_t step,
-                           uint32_t words_end, uint32_t words, uint32_t rest,
-                           const int8_t *const *rows_end);
 
 /* What a number of pixels needs. Only the tiles that a program's layers take are linked. */
 typedef struct {
   uint32_t pixels;
-  unpack_t *unpack;
+  dsp_unpack_t *unpack;
   make_tile_t *make;
 } tile_t;
 
@@ -274,9 +271,9 @@ static void collect_taps(const engine_layer_t *layer, const int8_t *line, int32_
   const int32_t last = (end < (int32_t)layer->width) ? end : (int32_t)layer->width;
   (void)memset(to, layer->zero_point, taps * layer->channels);
   if ((line != NULL) && (first < last)) {
-    (void)memcpy(&to[(uint32_t)(first - at) * layer->channels],
-                 &line[(uint32_t)first * layer->channels],
-                 (uint32_t)(last - first) * layer->channels);
+    engine_copy(&to[(uint32_t)(first - at) * layer->channels],
+                &line[(uint32_t)first * layer->channels],
+                (uint32_t)(last - first) * layer->channels);
   }
 }
 
@@ -310,7 +307,7 @@ __attribute__((noinline)) static void gather(const engine_layer_t *layer, const 
     } else {
       collect_taps(layer, lines[y], left, seen, run);
     }
-    x = tile->unpack(&whole, x, step, words, words, bytes - words, &whole + 1);
+    x = DSP_UNPACK(tile, &whole, x, step, words, words, bytes - words, &whole + 1);
   }
 }
 
@@ -343,7 +340,7 @@ static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint3
     const int32_t right = left + (int32_t)(((pixels - 1U) * stride) + layer->window_width);
     if (is_whole && (left >= 0) && (right <= (int32_t)layer->width)) {
       const uint32_t offset = (uint32_t)left * layer->channels;
-      (void)tile->unpack(lines, x, step, offset + words, words, bytes - words, end);
+      (void)DSP_UNPACK(tile, lines, x, step, offset + words, words, bytes - words, end);
     } else {
       gather(layer, tile, lines, left, x, run);
     }

@@ -4,6 +4,7 @@ QEMU says what was executed. Networks of our own reach everything; of CMSIS-NN's
 the engine runs have neither a MEAN nor a PAD nor a fused activation.
 """
 
+import functools
 import re
 
 import numpy as np
@@ -25,7 +26,8 @@ from graph_builder import GraphBuilder
 from networks import RandomValues, random_graph
 
 from edge.catalog.boards import find_board
-from edge.emit.engine.render import KERNEL_FOLDER
+from edge.emit.engine.render import KERNEL_FOLDER, render_engines
+from edge.engine.compile import compile_engines
 from edge.engine.packing import INSTRUCTION_SETS, instruction_set
 from edge.tflite.graph import Quantization
 from edge.tflite.reference import run_reference
@@ -39,8 +41,8 @@ SEEDS = {"portable": (), "dsp": (3, 5), "mve": (2, 10)}
 UNREACHED = {("pool.c", "  return sum;")}
 """The compiler keeps it for a window without rows, which no graph has: others return elsewhere."""
 
-WITHOUT_A_CASE = {"mean", "pad"}
-"""Kernels of which CMSIS-NN has no case that the engine runs."""
+WITHOUT_A_CASE = {"portable": set(), "dsp": {"add"}, "mve": set()}
+"""Beside MEAN and PAD, kernels of which CMSIS-NN has no case that the engine runs."""
 
 
 def of_core(names, instructions):
@@ -55,7 +57,16 @@ def kernels_of(instructions):
 
 
 def text_of(file, number):
-    return (KERNEL_FOLDER / file).read_text().splitlines()[number - 1]
+    """A line as it is compiled: `engine.h` has others than in its folder."""
+    return texts()[file].splitlines()[number - 1]
+
+
+@functools.cache
+def texts():
+    engines = compile_engines(one_of_each(), INSTRUCTION_SETS)
+    return render_engines(engines) | {
+        path.name: path.read_text() for path in KERNEL_FOLDER.glob("*.c")
+    }
 
 
 def one_of_each():
@@ -84,6 +95,8 @@ def one_of_each():
     made.add(before, quantization=Quantization((scale * 2 / 0.75 / 2**20,), (3,), 0))
     made.requantize()
     made.add(before)
+    # To a finer scale: shifted to the left.
+    made.requantize(quantization=Quantization((made.quantization.scales[0] / 3,), (3,), 0))
     made.mean()
     made.dense(6, quantization=Quantization((1e-5,), (3,), 0))
     made.dense(22)
@@ -115,6 +128,22 @@ def rows_of_each_width():
     return made.graph()
 
 
+def of_vectors():
+    """What the kernels for vectors do apart: many taps, few channels, gaps, odd numbers."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 9, 11, 5), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    made.conv(20, (3, 3), activation="RELU6")
+    made.depthwise(1, (5, 3), activation="RELU6")
+    made.depthwise(1, (3, 3), (1, 2), activation="RELU6")
+    made.depthwise(1, (3, 3), (1, 2))
+    made.conv(3, (2, 2))
+    made.conv(18, (3, 3), dilation=(1, 2))
+    made.conv(6, (1, 1))
+    return made.graph()
+
+
 def own(graph):
     shape = (2, *graph.input.shape[1:])
     inputs = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
@@ -126,6 +155,7 @@ def own_cases(instructions):
     yield "raised mean", own(raised_mean())
     if instructions == "dsp":
         yield "rows of each width", own(rows_of_each_width())
+    yield "of vectors", own(of_vectors())
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
@@ -176,5 +206,7 @@ def test_networks_of_our_own_reach_every_line_of_every_kernel(arm_compiler, qemu
 @pytest.mark.skipif(not NAMES, reason=f"no cases of CMSIS-NN: {FOLDER} is absent")
 @pytest.mark.parametrize("board_id", BOARDS)
 def test_cases_of_cmsis_nn_reach_every_kernel_they_have(arm_compiler, qemu, board_id):
-    reached_by, _, _ = run_all(cases_of_cmsis_nn(), find_board(board_id))
-    assert {kernel for kernel, names in reached_by.items() if not names} == WITHOUT_A_CASE
+    board = find_board(board_id)
+    reached_by, _, _ = run_all(cases_of_cmsis_nn(), board)
+    left = {kernel for kernel, names in reached_by.items() if not names}
+    assert left == {"mean", "pad"} | WITHOUT_A_CASE[instruction_set(board)]
