@@ -123,8 +123,8 @@
 /* Weights come in turns of eight taps; two turns are unrolled, and an odd number of them enters in
  * the middle: what bit of the distance to the last four taps tells, by the number of pixels. */
 #define ENTER_(bit, even, odd)                                                     \
-  "ldr r2, " LAST "\n\tsub r2, r2, r3\n\tadr r3, " odd "\n\ttst r2, #" bit "\n\t"      \
-  "beq 6f\n\tadr r3, " even "\n6:\n\torr r3, r3, #1\n\tstr r3, " ENTRY "\n\t"
+  "ldr r2, " LAST "\n\tsubs r2, r2, r3\n\tadr r3, " odd "\n\ttst r2, #" bit "\n\t"      \
+  "beq 6f\n\tadr r3, " even "\n6:\n\tadds r3, #1\n\tstr r3, " ENTRY "\n\t"
 #define ENTER_4 ENTER_("64", "3f", "5f")
 #define ENTER_3 ENTER_("16", "5f", "3f")
 #define ENTER_2 ENTER_("32", "3f", "5f")
@@ -160,7 +160,7 @@
   "strb r8, [r1, #1]!\n\tstrb r9, [r1, lr]\n\t"
 #define STORE_1 "strb r4, [r1, #1]!\n\tstrb r8, [r1, #1]!\n\t"
 #define TILE(n)                                                                    \
-  __asm__("sub r0, r0, #1\n\tsub r1, r1, #1\n\tpush {r0-r11, lr}\n\t"              \
+  __asm__("subs r0, #1\n\tsubs r1, #1\n\tpush {r0-r11, lr}\n\t"              \
           "ldr r0, " WEIGHTS "\n\t" ENTER(n) ".balign 4\n1:\n\t" SUMS(n)                      \
           "ldr r12, " ZERO_POINT "\n\tldm r0!, {r1, r2, r3, lr}\n\t"               \
           BOTH(n, MULTIPLY_A, MULTIPLY_B) "tst r2, #1\n\tbeq 8f\n7:\n\t"            \
@@ -179,9 +179,9 @@
 #define WORDS "[sp, #52]"
 #define REST "[sp, #56]"
 #define ROWS_END "[sp, #60]"
-#define FROM_4 "add r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\tadd r2, r3, r2, lsl #1\n\t"
-#define FROM_3 "add r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\t"
-#define FROM_2 "add r3, r0, r2\n\t"
+#define FROM_4 "adds r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\tadd r2, r3, r2, lsl #1\n\t"
+#define FROM_3 "adds r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\t"
+#define FROM_2 "adds r3, r0, r2\n\t"
 #define FROM_1
 #define PIXELS_4(do) do(4, 8, "r0") do(5, 9, "r3") do(6, 10, "r12") do(7, 11, "r2")
 #define PIXELS_3(do) do(4, 7, "r0") do(5, 8, "r3") do(6, 9, "r12")
@@ -198,7 +198,7 @@
   __asm__("push {r0-r11, lr}\n"                                                    \
           "1:\n\tldr r4, " ROW "\n\tldr r2, " STEP "\n\tldr r3, " WORDS_END "\n\t"    \
           "ldr r5, " WORDS "\n\tldr r0, [r4], #4\n\tstr r4, " ROW "\n\t"            \
-          "rsbs lr, r5, #0\n\tadd r0, r0, r3\n\t" FROM_##n "beq 3f\n"              \
+          "add r0, r3\n\t" FROM_##n "rsbs lr, r5, #0\n\tbeq 3f\n"                  \
           "2:\n\t" PIXELS_##n(LOAD_WORD) PIXELS_##n(UNPACK_ODD)                     \
           PIXELS_##n(UNPACK_EVEN) "stm r1!, {" words "}\n\tadds lr, lr, #4\n\tbne 2b\n" \
           "3:\n\tldr lr, " REST "\n\tlsls lr, lr, #31\n\tbcc 4f\n\t"                 \
