@@ -263,49 +263,55 @@ static void all_channels(const engine_layer_t *layer, const tile_t *tile, const 
   }
 }
 
-/* Taps of a row from a column on; outside of the image there is the zero point. */
-static void collect_taps(const engine_layer_t *layer, const int8_t *line, int32_t at, uint32_t taps,
-                         int8_t *to) {
-  const int32_t end = at + (int32_t)taps;
-  const int32_t first = (at > 0) ? at : 0;
-  const int32_t last = (end < (int32_t)layer->width) ? end : (int32_t)layer->width;
-  (void)memset(to, layer->zero_point, taps * layer->channels);
-  if ((line != NULL) && (first < last)) {
-    engine_copy(&to[(uint32_t)(first - at) * layer->channels],
-                &line[(uint32_t)first * layer->channels],
-                (uint32_t)(last - first) * layer->channels);
-  }
-}
-
 /* Windows that have gaps, or of pixels that have gaps between them: one behind another. */
-static void collect_windows(const engine_layer_t *layer, const int8_t *line, int32_t left,
-                            uint32_t pixels, int8_t *to) {
+__attribute__((noinline)) static void collect_windows(const engine_layer_t *layer,
+                                                      const int8_t *line, int32_t left,
+                                                      uint32_t pixels, int8_t *to) {
+  const uint32_t channels = layer->channels;
   for (uint32_t p = 0U; p < pixels; ++p) {
+    int32_t column = left + (int32_t)(p * layer->stride_width);
     for (uint32_t t = 0U; t < layer->window_width; ++t) {
-      const uint32_t column = (p * layer->stride_width) + (t * layer->dilation_width);
-      collect_taps(layer, line, left + (int32_t)column, 1U, to);
-      to = &to[layer->channels];
+      (void)memset(to, layer->zero_point, channels);
+      if ((line != NULL) && (column >= 0) && (column < (int32_t)layer->width)) {
+        engine_copy(to, &line[(uint32_t)column * channels], channels);
+      }
+      to = &to[channels];
+      column += (int32_t)layer->dilation_width;
     }
   }
 }
 
 /* What the windows of a tile's pixels see, put together in `run` row by row: they reach over the
- * border of the image, or have gaps. */
+ * border of the image, where the zero point is, or have gaps. */
 __attribute__((noinline)) static void gather(const engine_layer_t *layer, const tile_t *tile,
                                              const int8_t *const lines[], int32_t left, uint32_t *x,
                                              int8_t *run) {
   const uint32_t width = layer->window_width;
-  const uint32_t bytes = width * layer->channels;
+  const uint32_t channels = layer->channels;
+  const uint32_t bytes = width * channels;
   const uint32_t words = bytes & ~3U;
   const bool has_gaps = (layer->dilation_width > 1U) || (layer->stride_width > width);
   const uint32_t seen = ((tile->pixels - 1U) * layer->stride_width) + width;
-  const uint32_t step = has_gaps ? bytes : ((uint32_t)layer->stride_width * layer->channels);
+  const uint32_t step = has_gaps ? bytes : (layer->stride_width * channels);
+  const int32_t right = left + (int32_t)seen;
+  const int32_t first = (left > 0) ? left : 0;
+  const int32_t last = (right < (int32_t)layer->width) ? right : (int32_t)layer->width;
   const int8_t *const whole = run;
+  bool is_blank = false;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    const int8_t *const line = lines[y];
     if (has_gaps) {
-      collect_windows(layer, lines[y], left, tile->pixels, run);
+      collect_windows(layer, line, left, tile->pixels, run);
     } else {
-      collect_taps(layer, lines[y], left, seen, run);
+      /* What is outside stays from row to row. */
+      if ((line == NULL) || !is_blank) {
+        (void)memset(run, layer->zero_point, seen * channels);
+        is_blank = true;
+      }
+      if ((line != NULL) && (first < last)) {
+        engine_copy(&run[(uint32_t)(first - left) * channels], &line[(uint32_t)first * channels],
+                    (uint32_t)(last - first) * channels);
+      }
     }
     x = DSP_UNPACK(tile, &whole, x, step, words, words, bytes - words, &whole + 1);
   }
@@ -332,10 +338,9 @@ static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint3
   }
   int32_t left = -(int32_t)layer->pad_left;
   uint32_t rest = layer->out_width;
-  uint32_t narrow_ones = (wide->pixels - (rest % wide->pixels)) % wide->pixels;
   int8_t *to = out;
   while (rest != 0U) {
-    const tile_t *const tile = (narrow_ones != 0U) ? narrow : wide;
+    const tile_t *const tile = ((rest % wide->pixels) != 0U) ? narrow : wide;
     const uint32_t pixels = tile->pixels;
     const int32_t right = left + (int32_t)(((pixels - 1U) * stride) + layer->window_width);
     if (is_whole && (left >= 0) && (right <= (int32_t)layer->width)) {
@@ -348,7 +353,6 @@ static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint3
     left += (int32_t)(pixels * stride);
     to = &to[pixels * layer->out_channels];
     rest -= pixels;
-    narrow_ones -= (narrow_ones != 0U) ? 1U : 0U;
   }
   engine_clamp_row(layer, out);
 }
