@@ -25,15 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-<<<<<<< HEAD
     "engine: portable": "bcdbf1097079620f",
     "engine: dsp": "20f9f6e9e9f7efc8",
     "engine: mve": "937cf02d4a72f4f1",
-=======
-    "engine: portable": "7952f9a2048f2fab",
-    "engine: dsp": "f0fd1fa2bec4c904",
-    "engine: mve": "9c0e9c0a7898b57f",
->>>>>>> main
     "tflm: nucleo-f446re": "00add5d0a67fcca1",
     "tflm: mps3-an547": "be8af4f3635897ba",
 }
