@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "bcdbf1097079620f",
-    "engine: dsp": "20f9f6e9e9f7efc8",
-    "engine: mve": "937cf02d4a72f4f1",
+    "engine: portable": "5416547835f96266",
+    "engine: dsp": "0958bfed363ea1cc",
+    "engine: mve": "ba962306423eebcd",
     "tflm: nucleo-f446re": "00add5d0a67fcca1",
     "tflm: mps3-an547": "be8af4f3635897ba",
 }
