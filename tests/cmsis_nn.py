@@ -29,7 +29,7 @@ REFUSED = {
 """Cases that the engine has no kernel for, and what it says."""
 EQUAL = [name for name in NAMES if name not in REFUSED]
 
-SPARSE = ["conv_5", "conv_1_x_n_7", "kernel1x1_int4_2"]
+SPARSE = ["conv_2", "conv_4", "conv_5", "conv_1_x_n_7", "kernel1x1_int4_2"]
 """Cases whose convolution the sparse kernel takes, once channels of zeros stand beside it."""
 
 

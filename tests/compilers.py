@@ -7,12 +7,10 @@ import pathlib
 import re
 import subprocess
 
-import numpy as np
+from cmsis_nn import Case
 
 from edge.catalog.boards import Board, core_flags
-from edge.engine.compile import Engine
 from edge.firmware.emulate import Emulation, emulate
-from edge.firmware.render import render_firmware
 
 GCC = "arm-none-eabi-gcc"
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wstrict-prototypes")
@@ -21,15 +19,14 @@ LIBRARIES = ("libc_nano.a", "libgcc.a")
 
 
 def run_built(
-    engine: Engine,
+    files: dict[str, str],
     board: Board,
-    inputs: np.ndarray,
+    case: Case,
     folder: pathlib.Path,
     compiler: str,
     options: tuple[str, ...],
 ) -> Emulation:
-    """Compiles and links an engine's firmware in an empty folder, and runs it on images."""
-    files = render_firmware(engine, board)
+    """Compiles and links a firmware in an empty folder, and runs it on a case's images."""
     for file, text in files.items():
         (folder / file).write_text(text, "utf-8")
     sources = sorted(file for file in files if file.endswith(".c"))
@@ -48,8 +45,8 @@ def run_built(
         linker = [GCC, *flags, *own, "--specs=nano.specs", "-nostartfiles"]
         passed = "-Wl," + ",".join(layout)
         _run(*linker, passed, *objects, "-o", "firmware.elf", cwd=folder)
-    output_bytes = engine.network.rows[engine.network.output].bytes
-    return emulate(folder / "firmware.elf", str(board.qemu_machine), inputs, output_bytes)
+    output_bytes = case.expected[0].size
+    return emulate(folder / "firmware.elf", str(board.qemu_machine), case.inputs, output_bytes)
 
 
 def driver(compiler: str, board: Board) -> list[str]:

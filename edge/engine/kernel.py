@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -143,7 +144,7 @@ def as_words(table: np.ndarray) -> np.ndarray:
     return padded(table, 1, 4).astype(np.int8, order="C").view("<i4").astype(np.int64)
 
 
-def words(numbers: list[int] | np.ndarray) -> np.ndarray:
+def words(numbers: Sequence[int] | np.ndarray) -> np.ndarray:
     """Numbers as the words that a kernel reads.
 
     Args:

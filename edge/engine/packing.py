@@ -18,7 +18,7 @@ from edge.engine.kernel import (
     words,
 )
 from edge.engine.network import Layer, Network
-from edge.engine.packing_dsp import conv_dsp, depthwise_dsp, fully_connected_dsp
+from edge.engine.packing_dsp import add_dsp, conv_dsp, depthwise_dsp, fully_connected_dsp
 from edge.engine.packing_mve import conv_mve, depthwise_3x3_mve, depthwise_mve, in_fours
 from edge.tflite.fixed_point import exp_table
 from edge.tflite.operators import kernel_of
@@ -68,7 +68,7 @@ def kernel_for(network: Network, layer: Layer, instructions: str) -> Kernel:
         >>> from edge.engine.layers import network_of
         >>> network = network_of(graph)
         >>> kernel_for(network, network.layers[0], "dsp").name
-        'conv_dsp'
+        'conv_4_dsp'
     """
     return KERNELS[layer.op.opcode](network, layer, instructions)
 
@@ -81,8 +81,10 @@ def _add(network: Network, layer: Layer, instructions: str) -> Kernel:
     if instructions == "mve" and max(shifts[:2]) <= 0 and min(shifts) > -31 and last[1] < 0:
         numbers = [points[0], *first, points[1], *second, *last]
         return Kernel("add_mve", "add_mve.c", "&in, &other, row, out", words(numbers))
-    numbers = [points[0], *_right(first), points[1], *_right(second), *_right(last)]
-    return Kernel("add", "elementwise.c", "&in, &other, row, out", words(numbers))
+    right = [(points[0], *_right(first)), (points[1], *_right(second))]
+    numbers = [*right[0], *right[1], *_right(last)]
+    portable = Kernel("add", "elementwise.c", "&in, &other, row, out", words(numbers))
+    return add_dsp(right, _right(last), portable) if instructions == "dsp" else portable
 
 
 def _average_pool(network: Network, layer: Layer, instructions: str) -> Kernel:
@@ -100,7 +102,7 @@ def _fully_connected(network: Network, layer: Layer, instructions: str) -> Kerne
     if instructions == "mve":
         packed = in_fours(kernel.reshape(len(kernel), -1), headers)
         return Kernel("fully_connected_mve", "fully_connected_mve.c", WHOLE, packed)
-    return fully_connected_dsp(headers, body)
+    return fully_connected_dsp(kernel.reshape(len(kernel), -1), headers)
 
 
 def _max_pool(network: Network, layer: Layer, instructions: str) -> Kernel:
@@ -108,7 +110,9 @@ def _max_pool(network: Network, layer: Layer, instructions: str) -> Kernel:
 
 
 def _mean(network: Network, layer: Layer, instructions: str) -> Kernel:
-    return Kernel("mean", "pool.c", WHOLE, words(_right(mean_multiplier(network.graph, layer.op))))
+    return Kernel(
+        "mean", "pool.c", WHOLE, words([*_right(mean_multiplier(network.graph, layer.op))])
+    )
 
 
 def _pad(network: Network, layer: Layer, instructions: str) -> Kernel:
@@ -143,7 +147,7 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
         return scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
     if instructions == "mve":
         return conv_mve(kernel, headers)
-    return conv_dsp(kernel, headers)
+    return conv_dsp(network, layer, kernel, headers)
 
 
 def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
@@ -164,7 +168,7 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
         if is_3x3 and channels * MVE_PIXELS_MADE < 2**16:
             return depthwise_3x3_mve(kernel, headers, layer.stride[1])
         return depthwise_mve(kernel, headers)
-    if instructions == "portable" or not (is_plain and is_3x3 and channels % 4 == 0):
+    if instructions == "portable" or not (is_plain and is_3x3):
         packed = np.concatenate([headers.reshape(-1), as_words(flat.T.reshape(1, -1))[0]])
         # Pointers to the window's rows and to its taps, and a pixel of the zero point.
         scratch = 8 * len(kernel) + 8 * flat.shape[1] + channels
@@ -172,8 +176,8 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     return depthwise_dsp(network, layer, kernel, headers)
 
 
-def _right(pair: tuple[int, int]) -> list[int]:
-    return [pair[0], -pair[1]]
+def _right(pair: tuple[int, int]) -> tuple[int, int]:
+    return pair[0], -pair[1]
 
 
 PackLayer = Callable[[Network, Layer, str], Kernel]

@@ -7,19 +7,19 @@ import numpy as np
 from edge.engine.kernel import WHOLE, Kernel, as_words, padded, scratch_kernel
 from edge.engine.network import Layer, Network
 
-TILE_PIXELS = 4
-STRIP_PAIRS = 17
-PAIR_BYTES = 48
+STRIP_PIXELS = 64
 BLOCK_WORDS = 4
 DENSE_OUTPUTS = 4
 
 
-def conv_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+def conv_dsp(network: Network, layer: Layer, kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     """Two channels at a time: biases, taps in turns of eight, scales.
 
     Blocks of two channels by eight taps that are all zero are left out where that makes less.
 
     Args:
+        network: The network.
+        layer: The layer.
         kernel: The weights, int64 array of shape `(channels, height, width, input channels)`.
         headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
 
@@ -27,10 +27,12 @@ def conv_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
         The `Kernel`.
 
     Example:
-        >>> conv_dsp(np.ones((2, 1, 1, 8), int), np.array([[0, 2**30, 1]] * 2)).name
-        'conv_dsp'
+        >>> from edge.engine.layers import network_of
+        >>> network = network_of(graph)
+        >>> rows = np.ones((2, 1, 1, 8), int), np.array([[0, 2**30, 1]] * 2)
+        >>> conv_dsp(network, network.layers[0], *rows).name
+        'conv_4_dsp'
     """
-    run_bytes = kernel.shape[2] * kernel.shape[3]
     runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
     # The loop takes eight taps a turn, and two channels at a time.
     filled = padded(runs.reshape(len(runs), -1), 2, 8)
@@ -38,37 +40,70 @@ def conv_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     body = as_words(pairs.reshape(len(pairs), -1))
     biases = padded(headers[:, :1], 2, 1).reshape(-1, 2)
     scales = padded(_dsp_scales(headers), 2, 1).reshape(-1, 4)
-    scratch = 4 * kernel.shape[1] + TILE_PIXELS * (filled.shape[1] * 2 + run_bytes)
+    tile, pixels = _tiles(network.rows[layer.output].width)
+    run = _run_pixels(layer, pixels) * kernel.shape[3]
+    scratch = 4 * kernel.shape[1] + pixels * filled.shape[1] * 2 + run
     dense = np.concatenate([biases, body, scales], axis=1).reshape(-1)
     sparse = _without_zero_blocks(biases, body, scales)
-    # The sparse loop takes three instructions more for each block: only fewer words pay.
+    # The sparse loop takes some instructions more for each block: only fewer words pay.
     if len(sparse) < len(dense):
-        return scratch_kernel("conv_sparse_dsp", "conv_sparse_dsp.c", sparse, scratch)
-    return scratch_kernel("conv_dsp", "conv_dsp.c", dense, scratch)
+        return scratch_kernel(f"conv_{tile}_sparse_dsp", "conv_sparse_dsp.c", sparse, scratch)
+    return scratch_kernel(f"conv_{tile}_dsp", "conv_dsp.c", dense, scratch)
 
 
-def fully_connected_dsp(headers: np.ndarray, body: np.ndarray) -> Kernel:
-    """Of four outputs a word each, in turn; what is left over follows output by output.
+def _tiles(width: int) -> tuple[int, int]:
+    """What the kernel for a row of some width is named after, and the pixels of its widest tile.
+
+    Tiles of three cost hardly more for each pixel than those of four, others do.
+    """
+    if width % 4 == 0:
+        return 4, 4
+    if width == 1:
+        return 1, 1
+    return (2, 3) if width in (2, 5) else (3, 4)
+
+
+def _run_pixels(layer: Layer, pixels: int) -> int:
+    """The pixels of the input that a tile's pixels see of a row, gaps left out."""
+    width, stride = layer.window[1], layer.stride[1]
+    has_gaps = layer.dilation[1] > 1 or stride > width
+    return pixels * width if has_gaps else (pixels - 1) * stride + width
+
+
+def fully_connected_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Of four outputs what their sums start at, weights and scales; then output by output.
+
+    Two outputs a and b share a halfword of weights, 256 a + b + 128, and start at a's bias and at
+    256 times that and b's. Four taps are two words of a and b, then two of the others: taps 0 and
+    2, then 1 and 3, as SXTB16 unpacks the input.
 
     Args:
+        kernel: The weights, int64 array of shape `(outputs, taps)`.
         headers: Bias, multiplier and shift to the right, int64 array of shape `(outputs, 3)`.
-        body: The weights as words, int64 array of shape `(outputs, words)`.
 
     Returns:
         The `Kernel`.
 
     Example:
-        >>> fully_connected_dsp(np.zeros((4, 3), int), np.array([[1, 2]] * 4)).weights[12:].tolist()
-        [1, 1, 1, 1, 2, 2, 2, 2]
+        >>> packed = fully_connected_dsp(np.ones((4, 4), int), np.array([[1, 2**30, 9]] * 4))
+        >>> [hex(word) for word in packed.weights[:6]]
+        ['0x1', '0x101', '0x1', '0x101', '0x1810181', '0x1810181']
     """
-    fours = len(body) // DENSE_OUTPUTS * DENSE_OUTPUTS
-    parts = []
-    for start in range(0, fours, DENSE_OUTPUTS):
-        block = slice(start, start + DENSE_OUTPUTS)
-        parts += [headers[block].T.reshape(-1), body[block].T.reshape(-1)]
-    rest = np.concatenate([headers[fours:], body[fours:]], axis=1)
-    packed = np.concatenate([*parts, rest.reshape(-1)])
-    return Kernel("fully_connected_dsp", "fully_connected_dsp.c", WHOLE, packed)
+    fours = len(kernel) // DENSE_OUTPUTS * DENSE_OUTPUTS
+    scales = np.stack([headers[:, 1], -(2 ** (33 - headers[:, 2]))], axis=1)
+    # Fours of outputs, their pairs, a and b, fours of taps, halves, taps of a half.
+    quads = -(-kernel.shape[1] // 4)
+    filled = padded(kernel[:fours], 1, 4).reshape(-1, 2, 2, quads, 2, 2)
+    high, low = filled[:, :, 0], filled[:, :, 1]
+    halves = (256 * high + low + 128).transpose(0, 2, 4, 1, 3)
+    body = halves.astype("<i2", order="C").view("<i4").astype(np.int64)
+    first, second = headers[:fours, 0].reshape(-1, 2).T
+    starts = np.stack([first, 256 * first + second], axis=1).reshape(-1, DENSE_OUTPUTS)
+    starts = starts.astype(np.int32).astype(np.int64)
+    blocks = [starts, body.reshape(-1, 4 * quads), scales[:fours].reshape(-1, 8)]
+    rest = [headers[fours:, :1], as_words(kernel[fours:]), scales[fours:]]
+    packed = [np.concatenate(part, axis=1).reshape(-1) for part in (blocks, rest)]
+    return Kernel("fully_connected_dsp", "fully_connected_dsp.c", WHOLE, np.concatenate(packed))
 
 
 def depthwise_dsp(
@@ -102,20 +137,52 @@ def depthwise_dsp(
     body = as_words(np.stack(order, axis=1))
     scales = _dsp_scales(headers)[:, :1]
     packed = np.concatenate([headers[:, :1], body, scales], axis=1)
-    width = network.rows[layer.output].width
-    steps = width if layer.stride[1] == 2 else (width + 1) // 2
-    scratch = len(taps) + min(steps + 1, STRIP_PAIRS) * PAIR_BYTES
+    scratch = 4 * min(network.rows[layer.output].width, STRIP_PIXELS)
     return scratch_kernel("depthwise_dsp", "depthwise_dsp.c", packed.reshape(-1), scratch)
 
 
+def add_dsp(inputs: list[tuple[int, int, int]], last: tuple[int, int], default: Kernel) -> Kernel:
+    """Which input is of the larger scale, and how the other one and the sum are scaled.
+
+    The input of the larger scale is halved, which is exact; the portable kernel is for sums that
+    are not shifted to the right, and for scales too far from each other.
+
+    Args:
+        inputs: Zero point, multiplier and shift to the right of both.
+        last: Multiplier and shift to the right of the sum.
+        default: The portable kernel.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> inputs = [(3, 2**30, 2), (4, 2**30, 0)]
+        >>> portable = Kernel("add", "elementwise.c", WHOLE, np.zeros(0, int))
+        >>> add_dsp(inputs, (2**30, 19), portable).weights.tolist()[:2]
+        [1, -2147483648]
+    """
+    half = (2**30, 0)
+    is_second_wide = inputs[0][1:] != half
+    scaled, wide = inputs if is_second_wide else inputs[::-1]
+    shifts = max(scaled[2], 1), last[1]
+    if wide[1:] != half or min(shifts) < 1 or max(shifts) > 31 or not (scaled[1] and last[1]):
+        return default
+    # A half is the product with all of it, shifted: the shift is at least by one.
+    multiplier = 0 if scaled[1:] == half else 2 * scaled[1] - 2**32
+    numbers = [int(is_second_wide), 2 * last[0] - 2**32, -(2 ** (32 - last[1]))]
+    numbers += [scaled[0] << 20, multiplier, -(2 ** (32 - shifts[0])), -wide[0] << 19]
+    return Kernel("add_dsp", "add_dsp.c", default.arguments, np.array(numbers, np.int64))
+
+
 def _without_zero_blocks(biases: np.ndarray, body: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Of two channels by eight taps each: how many are left, then the number and words of each."""
+    """Of two channels by eight taps each: how far the last one is behind the biases, in bytes, then
+    the biases, and the number and words of each that is left."""
     parts = []
     for bias, packed, scale in zip(biases, body, scales, strict=True):
         blocks = packed.reshape(-1, BLOCK_WORDS)
         left = np.flatnonzero(blocks.any(axis=1))
         numbered = np.concatenate([left[:, None], blocks[left]], axis=1)
-        parts += [[len(left)], bias, numbered.reshape(-1), scale]
+        parts += [[20 * len(left) - 16], bias, numbered.reshape(-1), scale]
     return np.concatenate(parts)
 
 

@@ -179,6 +179,15 @@ void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t 
   engine_clamp_row(layer, out);
 }
 
+/* FULLY_CONNECTED rounds once, ties away from zero, unlike a convolution: so does LiteRT. */
+static int8_t dense_output(const engine_layer_t *layer, int32_t sum, uint32_t multiplier,
+                           uint32_t right) {
+  const uint32_t shift = (uint32_t)(31 + (int32_t)right);
+  const int64_t product = (int64_t)sum * (int32_t)multiplier;
+  const int64_t scaled = product + (1LL << (shift - 1U)) - ((product < 0) ? 1 : 0);
+  return engine_output(layer, (int32_t)(scaled >> shift));
+}
+
 ENGINE_KERNEL
 void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out) {
   const int8_t *const source = engine_row(in, 0U);
@@ -191,8 +200,8 @@ void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in
     int32_t sums[2] = {(int32_t)block[0], (int32_t)other[0]};
     add_two(source, (const int8_t *)&block[HEADER_WORDS], (const int8_t *)&other[HEADER_WORDS],
             taps, sums);
-    out[c] = engine_dense_output(layer, sums[0], block[1], block[2]);
-    out[c + has_second] = engine_dense_output(layer, sums[1], other[1], other[2]);
+    out[c] = dense_output(layer, sums[0], block[1], block[2]);
+    out[c + has_second] = dense_output(layer, sums[1], other[1], other[2]);
     block = &other[words];
   }
 }

@@ -12,218 +12,255 @@
 #include "dsp.h"
 #include "engine.h"
 
-#define TILE_PIXELS 4U
+#define MOST_PIXELS 4U
 
 #ifdef CONV_SPARSE
-#define ENGINE_CONV engine_conv_sparse_dsp
+#define CONV_4 engine_conv_4_sparse_dsp
+#define CONV_3 engine_conv_3_sparse_dsp
+#define CONV_2 engine_conv_2_sparse_dsp
+#define CONV_1 engine_conv_1_sparse_dsp
 #else
-#define ENGINE_CONV engine_conv_dsp
+#define CONV_4 engine_conv_4_dsp
+#define CONV_3 engine_conv_3_dsp
+#define CONV_2 engine_conv_2_dsp
+#define CONV_1 engine_conv_1_dsp
 #endif
 
-/* The sums of up to four pixels: r4 to r7 of the first channel, r8 to r11 of the second. r0 walks
- * over the weights, r1 over the taps: of each two taps a word for each of four pixels. */
+/* The sums of up to four pixels: r4 to r7 of the first channel, r8 to r11 of the second; what fewer
+ * pixels leave holds operands. r0 walks over the weights, r1 over the taps: of each two taps a word
+ * for each pixel. Loads stand side by side, where a Cortex-M4 makes all but the first in a cycle.
+ */
 /* clang-format off */
-#define FETCH_WEIGHTS              \
-  "ldr r2, [r0], #4\n\t"           \
-  "sxtb16 r3, r2, ror #8\n\t"      \
-  "sxtb16 r2, r2\n\t"
-#define ADD(from, to, x)                           \
-  "smlad r" #to ", r2, " x ", r" #from "\n\t"
-#define ADD_BOTH(pixel_a, pixel_b, x) ADD(pixel_a, pixel_a, x) \
-  "smlad r" #pixel_b ", r3, " x ", r" #pixel_b "\n\t"
+#define UNPACK(even, odd)                          \
+  "sxtb16 " odd ", " even ", ror #8\n\tsxtb16 " even ", " even "\n\t"
+#define ADD_BOTH(a, b, even, odd, x)               \
+  "smlad r" #a ", " even ", " x ", r" #a "\n\t"    \
+  "smlad r" #b ", " odd ", " x ", r" #b "\n\t"
 /* Starts a pixel's sums: the biases are in the first one's. */
-#define START(a, b, x)                             \
-  "smlad r" #a ", r2, " x ", r4\n\t"               \
-  "smlad r" #b ", r3, " x ", r8\n\t"
+#define START(a, b, even, odd, x)                  \
+  "smlad r" #a ", " even ", " x ", r4\n\t"         \
+  "smlad r" #b ", " odd ", " x ", r8\n\t"
 
-/* By the number of pixels: two taps, and the first two taps. */
-#define TAPS_4 FETCH_WEIGHTS                                                 \
-  "ldrd r12, lr, [r1, #8]\n\t" ADD_BOTH(6, 10, "r12") ADD_BOTH(7, 11, "lr") \
-  "ldrd r12, lr, [r1], #16\n\t" ADD_BOTH(4, 8, "r12") ADD_BOTH(5, 9, "lr")
-#define FIRST_4 FETCH_WEIGHTS                                                \
-  "ldrd r12, lr, [r1, #8]\n\t" START(6, 10, "r12") START(7, 11, "lr")       \
-  "ldrd r12, lr, [r1], #16\n\t" START(5, 9, "lr") START(4, 8, "r12")
-#define TAPS_3 FETCH_WEIGHTS                                                 \
-  "ldr r12, [r1, #8]\n\t" ADD_BOTH(6, 10, "r12")                            \
-  "ldrd r12, lr, [r1], #16\n\t" ADD_BOTH(4, 8, "r12") ADD_BOTH(5, 9, "lr")
-#define FIRST_3 FETCH_WEIGHTS                                                \
-  "ldr r12, [r1, #8]\n\t" START(6, 10, "r12")                               \
-  "ldrd r12, lr, [r1], #16\n\t" START(5, 9, "lr") START(4, 8, "r12")
-#define TAPS_2 FETCH_WEIGHTS                                                 \
-  "ldrd r12, lr, [r1], #16\n\t" ADD_BOTH(4, 8, "r12") ADD_BOTH(5, 9, "lr")
-#define FIRST_2 FETCH_WEIGHTS                                                \
-  "ldrd r12, lr, [r1], #16\n\t" START(5, 9, "lr") START(4, 8, "r12")
-#define TAPS_1 FETCH_WEIGHTS "ldr r12, [r1], #16\n\t" ADD_BOTH(4, 8, "r12")
-#define FIRST_1 TAPS_1
-
-/* What tile() below has on the stack. */
-#define ENTRY "[sp]"
-#define X "[sp, #4]"
-#define OUT "[sp, #8]"
-#define OUT_END "[sp, #12]"
-#define END "[sp, #52]"
-#define STRIDE "[sp, #56]"
+/* What a tile below has on the stack. */
+#define OUT "[sp]" /* then comes the end of it, and its stride */
+#define X "[sp, #12]"
+#define WEIGHTS "[sp, #52]"
+#define ENTRY WEIGHTS
+#define LAST "[sp, #56]"
 #define ZERO_POINT "[sp, #60]"
 
-/* Weights come in turns of eight taps; for four pixels two turns are unrolled, and an odd number of
- * them enters in the middle. */
+/* Before the first weights come the biases. What moves its base goes last: behind it, a load may take
+ * two cycles. */
+#define BIASES "ldr r1, " X "\n\tldr r8, [r0, #4]\n\tldr r2, [r0, #8]\n\t"
+#define FIRST_BIAS(bytes) "ldr r4, [r0], #" bytes "\n\t"
+
+/* By the number of pixels: four taps, the first four, and four that say whether they are the last
+ * four. */
+#define LOWER_4(add) add(4, 8, "r2", "r3", "r12") add(5, 9, "r2", "r3", "lr")
+#define UPPER_4(add) add(6, 10, "r2", "r3", "r12") add(7, 11, "r2", "r3", "lr")
+#define PAIR_4(compare)                                                            \
+  "ldr r12, [r1, #8]\n\tldr lr, [r1, #12]\n\t" compare "ldr r2, [r0], #4\n\t"
+#define SUM_4                                                                      \
+  UNPACK("r2", "r3") UPPER_4(ADD_BOTH) "ldrd r12, lr, [r1], #16\n\t" LOWER_4(ADD_BOTH)
+#define TAPS_4 PAIR_4("") SUM_4 PAIR_4("") SUM_4
+#define FIRST_4                                                                    \
+  BIASES "ldr r12, [r1, #8]\n\tldr lr, [r1, #12]\n\t" FIRST_BIAS("12")                 \
+  UNPACK("r2", "r3") UPPER_4(START) "ldrd r12, lr, [r1], #16\n\t"                  \
+  START(5, 9, "r2", "r3", "lr") START(4, 8, "r2", "r3", "r12") PAIR_4("") SUM_4
+#define LAST_4                                                                     \
+  PAIR_4("ldr.w r3, " LAST "\n\t") "cmp.w r1, r3\n\t" SUM_4 PAIR_4("") SUM_4
+
+/* Of fewer pixels there are registers for the weights of four taps. */
+#define FETCH "ldrd r2, r3, [r0], #8\n\t"
+#define FETCH_FIRST BIASES "ldr r3, [r0, #12]\n\t" FIRST_BIAS("16")
+#define FETCH_LAST(last)                                                           \
+  "ldr.w " last ", " LAST "\n\tldr r3, [r0, #4]\n\tldr r2, [r0], #8\n\t"               \
+  "cmp.w r1, " last "\n\t"
+
+#define X_3 "ldm r1!, {r7, r12, lr}\n\t"
+#define SUM_3(add, even)                                                           \
+  UNPACK(even, "r11") add(6, 10, even, "r11", "lr") add(5, 9, even, "r11", "r12")  \
+  add(4, 8, even, "r11", "r7")
+#define FOUR_3(add) X_3 SUM_3(add, "r2") X_3 SUM_3(ADD_BOTH, "r3")
+#define TAPS_3 FETCH FOUR_3(ADD_BOTH)
+#define FIRST_3 FETCH_FIRST FOUR_3(START)
+#define LAST_3 FETCH_LAST("r11") FOUR_3(ADD_BOTH)
+
+#define SUM_2(add, even, first, second)                                            \
+  UNPACK(even, "r10") add(5, 9, even, "r10", second) add(4, 8, even, "r10", first)
+#define FOUR_2(add)                                                                \
+  "ldm r1!, {r6, r7, r12, lr}\n\t" SUM_2(add, "r2", "r6", "r7")                    \
+  SUM_2(ADD_BOTH, "r3", "r12", "lr")
+#define TAPS_2 FETCH FOUR_2(ADD_BOTH)
+#define FIRST_2 FETCH_FIRST FOUR_2(START)
+#define LAST_2 FETCH_LAST("r10") FOUR_2(ADD_BOTH)
+
+#define SUM_1(even, x) UNPACK(even, "r10") ADD_BOTH(4, 8, even, "r10", x)
+#define FOUR_1 "ldrd r12, lr, [r1], #8\n\t" SUM_1("r2", "r12") SUM_1("r3", "lr")
+#define TAPS_1 FETCH FOUR_1
+#define FIRST_1 FETCH_FIRST FOUR_1
+#define LAST_1 FETCH_LAST("r10") FOUR_1
+
 #ifdef CONV_SPARSE
 #define COPY(a, b) "mov r" #a ", r4\n\tmov r" #b ", r8\n\t"
 #define COPY_4 COPY(7, 11) COPY_3
 #define COPY_3 COPY(6, 10) COPY_2
 #define COPY_2 COPY(5, 9)
 #define COPY_1
-#define START_TILE(n)
+/* Adds to r1 where block r2 is among the taps. */
+#define FIND_4 "add r1, r1, r2, lsl #6\n\t"
+#define FIND_3 "add r2, r2, r2, lsl #1\n\tadd r1, r1, r2, lsl #4\n\t"
+#define FIND_2 "add r1, r1, r2, lsl #5\n\t"
+#define FIND_1 "add r1, r1, r2, lsl #4\n\t"
+#define ENTER(n)
+/* Before the biases stands how far behind them the last block is. */
 #define SUMS(n)                                                                    \
-  "ldm r0!, {r2, r4, r8}\n\tadd r3, r2, r2, lsl #2\n\tadd r3, r0, r3, lsl #2\n\t"  \
-  "str r3, " END "\n\t" COPY_##n "cmp r2, #0\n\tbeq 4f\n"                                    \
-  "2:\n\tldr r2, [r0], #4\n\tldr r1, " X "\n\tadd r1, r1, r2, lsl #6\n\t"         \
-  TAPS_##n TAPS_##n TAPS_##n TAPS_##n                                              \
-  "ldr r2, " END "\n\tcmp r0, r2\n\tbne 2b\n4:\n\t"
+  "ldm r0!, {r2, r4, r8}\n\tadd r3, r0, r2\n\tstr r3, " LAST "\n\t" COPY_##n           \
+  "cmp r2, #0\n\tblt 4f\n\t.balign 4\n"                                            \
+  "2:\n\tldr.w r3, " LAST "\n\tldr.w r1, " X "\n\tldr r2, [r0], #4\n\t" FIND_##n          \
+  "cmp.w r0, r3\n\t" TAPS_##n TAPS_##n "bne 2b\n4:\n\t"
 #else
-#define START_TILE(n) START_TILE_##n
-#define START_TILE_1
-#define START_TILE_2
-#define START_TILE_3
-#define START_TILE_4                                                               \
-  "ldr r2, " END "\n\tsub r2, r2, r1\n\tadr r3, 3f\n\ttst r2, #64\n\tbeq 6f\n\t"     \
-  "adr r3, 5f\n6:\n\torr r3, r3, #1\n\tstr r3, " ENTRY "\n"
-#define TURNS(n)                                                                   \
-  "b 3f\n2:\n\t" TAPS_##n "3:\n\t" TAPS_##n TAPS_##n TAPS_##n
-#define TURNS_1 TURNS(1)
-#define TURNS_2 TURNS(2)
-#define TURNS_3 TURNS(3)
-#define TURNS_4                                                                    \
-  "ldr pc, " ENTRY "\n2:\n\t" TAPS_4 "3:\n\t" TAPS_4 TAPS_4 TAPS_4                     \
-  TAPS_4 "5:\n\t" TAPS_4 TAPS_4 TAPS_4
+/* Weights come in turns of eight taps; two turns are unrolled, and an odd number of them enters in
+ * the middle: what bit of the distance to the last four taps tells, by the number of pixels. */
+#define ENTER_(bit, even, odd)                                                     \
+  "ldr r2, " LAST "\n\tsub r2, r2, r3\n\tadr r3, " odd "\n\ttst r2, #" bit "\n\t"      \
+  "beq 6f\n\tadr r3, " even "\n6:\n\torr r3, r3, #1\n\tstr r3, " ENTRY "\n\t"
+#define ENTER_4 ENTER_("64", "3f", "5f")
+#define ENTER_3 ENTER_("16", "5f", "3f")
+#define ENTER_2 ENTER_("32", "3f", "5f")
+#define ENTER_1 ENTER_("16", "3f", "5f")
+#define ENTER(n) ENTER_##n
 #define SUMS(n)                                                                    \
-  "ldrd r4, r8, [r0], #8\n\tldr r1, " X "\n\t" FIRST_##n TURNS_##n                   \
-  "ldr r2, " END "\n\tcmp r1, r2\n\tbne 2b\n\t"
+  FIRST_##n "ldr pc, " ENTRY "\n\t.balign 4\n2:\n\t" TAPS_##n "3:\n\t" TAPS_##n        \
+  TAPS_##n "5:\n\t" LAST_##n "bne 2b\n\t"
 #endif
 
-/* Scales sums by r2 and r3, adds the zero point in r12; r1 is the output, lr its stride. */
+/* The scales of the first channel are in r1 and r2, of the second in r3 and lr: as DSP_MULTIPLY and
+ * DSP_SHIFT have them. */
+#define MULTIPLY_A(sum) "smmlar r" #sum ", r" #sum ", r1, r" #sum "\n\t"
+#define SHIFT_A(sum) "smmlsr r" #sum ", r" #sum ", r2, r12\n\t"
+#define MULTIPLY_B(sum) "smmlar r" #sum ", r" #sum ", r3, r" #sum "\n\t"
+#define SHIFT_B(sum) "smmlsr r" #sum ", r" #sum ", lr, r12\n\t"
 #define EACH_4(do, a, b, c, d) do(a) do(b) do(c) do(d)
 #define EACH_3(do, a, b, c, d) do(a) do(b) do(c)
 #define EACH_2(do, a, b, c, d) do(a) do(b)
 #define EACH_1(do, a, b, c, d) do(a)
-#define STORE_1(a, b, c, d) "strb r" #a ", [r1]\n\t"
-#define STORE_2(a, b, c, d) STORE_1(a, b, c, d) "strb r" #b ", [r1, lr]\n\t"
-#define STORE_3(a, b, c, d) STORE_2(a, b, c, d) "strb r" #c ", [r1, lr, lsl #1]\n\t"
-#define STORE_4(a, b, c, d) STORE_3(a, b, c, d) \
-  "add r" #a ", r1, lr, lsl #1\n\tstrb r" #d ", [r" #a ", lr]\n\t"
-#define STORE_CHANNEL(n, a, b, c, d)                                               \
-  "ldrd r2, r3, [r0], #8\n\t" EACH_##n(DSP_MULTIPLY, a, b, c, d)                   \
-  EACH_##n(DSP_AWAY, a, b, c, d) EACH_##n(DSP_SHIFT, a, b, c, d)                   \
-  EACH_##n(DSP_SATURATE, a, b, c, d) STORE_##n(a, b, c, d) "add r1, r1, #1\n\t"
+#define SCALE(each, multiply, shift, a, b, c, d)                                   \
+  each(multiply, a, b, c, d) each(DSP_AWAY, a, b, c, d) each(shift, a, b, c, d)    \
+  each(DSP_SATURATE, a, b, c, d)
+/* r1 is before the first pixel's output, lr the stride. */
+#define STORE_4                                                                    \
+  "strb r4, [r1, #1]!\n\tadd r3, r1, lr, lsl #1\n\tstrb r5, [r1, lr]\n\t"           \
+  "strb r6, [r3]\n\tstrb r7, [r3, lr]\n\tstrb r8, [r1, #1]!\n\tstrb r9, [r1, lr]\n\t"  \
+  "strb r10, [r3, #1]!\n\tstrb r11, [r3, lr]\n\t"
+#define STORE_3                                                                    \
+  "strb r4, [r1, #1]!\n\tstrb r5, [r1, lr]\n\tstrb r6, [r1, lr, lsl #1]\n\t"       \
+  "strb r8, [r1, #1]!\n\tstrb r9, [r1, lr]\n\tstrb r10, [r1, lr, lsl #1]\n\t"
+#define STORE_2                                                                    \
+  "strb r4, [r1, #1]!\n\tstrb r5, [r1, lr]\n\t"                                    \
+  "strb r8, [r1, #1]!\n\tstrb r9, [r1, lr]\n\t"
+#define STORE_1 "strb r4, [r1, #1]!\n\tstrb r8, [r1, #1]!\n\t"
 #define TILE(n)                                                                    \
-  __asm__("push {r0-r11, lr}\n\t" START_TILE(n) "1:\n\t" SUMS(n)                                      \
-          "ldr r1, " OUT "\n\tldr lr, " STRIDE "\n\tldr r12, " ZERO_POINT "\n\t"    \
-          STORE_CHANNEL(n, 4, 5, 6, 7) STORE_CHANNEL(n, 8, 9, 10, 11)              \
-          "ldr r2, " OUT_END "\n\tstr r1, " OUT "\n\tcmp r1, r2\n\tbne 1b\n\t"       \
-          "add sp, sp, #16\n\tpop {r4-r11, pc}")
+  __asm__("sub r0, r0, #1\n\tsub r1, r1, #1\n\tpush {r0-r11, lr}\n\t"              \
+          "ldr r0, " WEIGHTS "\n\t" ENTER(n) "1:\n\t" SUMS(n)                      \
+          "ldr r12, " ZERO_POINT "\n\tldm r0!, {r1, r2, r3, lr}\n\t"               \
+          SCALE(EACH_##n, MULTIPLY_A, SHIFT_A, 4, 5, 6, 7)                         \
+          SCALE(EACH_##n, MULTIPLY_B, SHIFT_B, 8, 9, 10, 11)                       \
+          "ldm sp, {r1, r2, lr}\n\t" STORE_##n                                     \
+          "str r1, " OUT "\n\tcmp r1, r2\n\tbne 1b\n\t"                            \
+          "add sp, sp, #16\n\tpop {r4-r11, pc}\n\t.balign 4")
+
+/* Row by row, bytes of pixels become words of two halfwords, side by side for the pixels: of four bytes the
+ * first and the third, then the second and the fourth; of what is left over, two by two. The pixels
+ * end at r0, r3, r12 and r2; lr is what is left, less than zero. */
+#define ROW "[sp]"
+#define STEP "[sp, #8]"
+#define WORDS_END "[sp, #12]"
+#define WORDS "[sp, #52]"
+#define REST "[sp, #56]"
+#define ROWS_END "[sp, #60]"
+#define FROM_4 "add r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\tadd r2, r3, r2, lsl #1\n\t"
+#define FROM_3 "add r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\t"
+#define FROM_2 "add r3, r0, r2\n\t"
+#define FROM_1
+#define PIXELS_4(do) do(4, 8, "r0") do(5, 9, "r3") do(6, 10, "r12") do(7, 11, "r2")
+#define PIXELS_3(do) do(4, 7, "r0") do(5, 8, "r3") do(6, 9, "r12")
+#define PIXELS_2(do) do(4, 6, "r0") do(5, 7, "r3")
+#define PIXELS_1(do) do(4, 5, "r0")
+#define LOAD_WORD(even, odd, from) "ldr r" #even ", [" from ", lr]\n\t"
+#define LOAD_BYTE(even, odd, from) "ldrsb r" #even ", [" from "]\n\t"
+#define UNPACK_ODD(even, odd, from) "sxtb16 r" #odd ", r" #even ", ror #8\n\t"
+#define UNPACK_EVEN(even, odd, from) "sxtb16 r" #even ", r" #even "\n\t"
+#define UNPACK_PAIR(even, odd, from)                                               \
+  "ldrsb r" #even ", [" from "], #1\n\tldrsb r" #odd ", [" from "], #1\n\t"        \
+  "pkhbt r" #even ", r" #even ", r" #odd ", lsl #16\n\t"
+#define UNPACK_ROWS(n, words, pairs)                                               \
+  __asm__("push {r0-r11, lr}\n"                                                    \
+          "1:\n\tldr r4, " ROW "\n\tldr r2, " STEP "\n\tldr r3, " WORDS_END "\n\t"    \
+          "ldr r5, " WORDS "\n\tldr r0, [r4], #4\n\tstr r4, " ROW "\n\t"            \
+          "rsbs lr, r5, #0\n\tadd r0, r0, r3\n\t" FROM_##n "beq 3f\n"              \
+          "2:\n\t" PIXELS_##n(LOAD_WORD) PIXELS_##n(UNPACK_ODD)                     \
+          PIXELS_##n(UNPACK_EVEN) "stm r1!, {" words "}\n\tadds lr, lr, #4\n\tbne 2b\n" \
+          "3:\n\tldr lr, " REST "\n\tlsls lr, lr, #31\n\tbcc 4f\n\t"                 \
+          PIXELS_##n(UNPACK_PAIR) "stm r1!, {" pairs "}\n"                         \
+          "4:\n\tbpl 5f\n\t" PIXELS_##n(LOAD_BYTE) "stm r1!, {" pairs "}\n"        \
+          "5:\n\tldr r4, " ROW "\n\tldr r5, " ROWS_END "\n\tcmp r4, r5\n\tbne 1b\n\t"  \
+          "add sp, sp, #16\n\tmov r0, r1\n\tpop {r4-r11, pc}\n\t.balign 4")
 /* clang-format on */
 
-/* Outputs of `n` pixels, `stride` apart, of an even number of channels, at least two. Returns where
- * the next channels' weights are. */
-#define TILE_FUNCTION(n)                                                                        \
-  DSP_NAKED static const uint32_t *tile##n(                                                     \
-      DSP_UNUSED const uint32_t *weights, DSP_UNUSED const uint32_t *x, DSP_UNUSED int8_t *out, \
-      DSP_UNUSED const int8_t *out_end, DSP_UNUSED const uint32_t *x_end,                       \
-      DSP_UNUSED uint32_t stride, DSP_UNUSED int32_t zero_point)
+typedef const uint32_t *make_tile_t(int8_t *out, const int8_t *out_end, uint32_t stride,
+                                    const uint32_t *x, const uint32_t *weights,
+                                    const uint32_t *last, int32_t zero_point);
 
-TILE_FUNCTION(4) { TILE(4); }
-TILE_FUNCTION(3) { TILE(3); }
-TILE_FUNCTION(2) { TILE(2); }
-TILE_FUNCTION(1) { TILE(1); }
+/* What a number of pixels needs. Only the tiles that a program's layers take are linked. */
+typedef struct {
+  uint32_t pixels;
+  dsp_unpack_t *unpack;
+  make_tile_t *make;
+} tile_t;
 
-static const uint32_t *make_tile(const engine_layer_t *layer, const uint32_t *weights,
-                                 const uint32_t *x, const uint32_t *x_end, uint32_t pixels,
-                                 int8_t *out, const int8_t *out_end, uint32_t stride) {
-  const int32_t zero_point = layer->out_zero_point;
-  switch (pixels) {
-    case 1U:
-      return tile1(weights, x, out, out_end, x_end, stride, zero_point);
-    case 2U:
-      return tile2(weights, x, out, out_end, x_end, stride, zero_point);
-    case 3U:
-      return tile3(weights, x, out, out_end, x_end, stride, zero_point);
-    default:
-      return tile4(weights, x, out, out_end, x_end, stride, zero_point);
-  }
-}
+/* Makes outputs of some pixels, `stride` apart, of an even number of channels, at least two.
+ * `last` is where the last four taps are. Returns where the next channels' weights are. */
+#define MAKE_TILE(n)                                                                        \
+  DSP_NAKED static const uint32_t *make_tile##n(                                            \
+      DSP_UNUSED int8_t *out, DSP_UNUSED const int8_t *out_end, DSP_UNUSED uint32_t stride, \
+      DSP_UNUSED const uint32_t *x, DSP_UNUSED const uint32_t *weights,                     \
+      DSP_UNUSED const uint32_t *last, DSP_UNUSED int32_t zero_point)
 
-static void all_channels(const engine_layer_t *layer, const uint32_t *x, const uint32_t *x_end,
-                         uint32_t pixels, int8_t *out) {
+/* Unpacks what the window sees of pixels that are `step` apart: of each row, `words` bytes that end
+ * at `words_end`, and a `rest` of up to three. Returns where the next words go. */
+#define UNPACK_TILE(n)                                                                        \
+  DSP_NAKED static uint32_t *unpack##n(                                                       \
+      DSP_UNUSED const int8_t *const *rows, DSP_UNUSED uint32_t *x, DSP_UNUSED uint32_t step, \
+      DSP_UNUSED uint32_t words_end, DSP_UNUSED uint32_t words, DSP_UNUSED uint32_t rest,     \
+      DSP_UNUSED const int8_t *const *rows_end)
+
+MAKE_TILE(4) { TILE(4); }
+MAKE_TILE(3) { TILE(3); }
+MAKE_TILE(2) { TILE(2); }
+MAKE_TILE(1) { TILE(1); }
+UNPACK_TILE(4) { UNPACK_ROWS(4, "r4-r11", "r4-r7"); }
+UNPACK_TILE(3) { UNPACK_ROWS(3, "r4-r9", "r4-r6"); }
+UNPACK_TILE(2) { UNPACK_ROWS(2, "r4-r7", "r4, r5"); }
+UNPACK_TILE(1) { UNPACK_ROWS(1, "r4, r5", "r4"); }
+
+static void all_channels(const engine_layer_t *layer, const tile_t *tile, const uint32_t *x,
+                         const uint32_t *last, int8_t *out) {
   const uint32_t channels = layer->out_channels;
   const uint32_t even = channels & ~1U;
+  const int32_t zero_point = layer->out_zero_point;
   const uint32_t *weights = layer->weights;
   if (even != 0U) {
-    weights = make_tile(layer, weights, x, x_end, pixels, out, &out[even], channels);
+    weights = tile->make(out, &out[even], channels, x, weights, last, zero_point);
   }
   if (even != channels) {
     /* The last channel has one of zeros at its side, which goes nowhere. */
-    int8_t last[2U * TILE_PIXELS];
-    (void)make_tile(layer, weights, x, x_end, pixels, last, &last[2], 2U);
-    for (uint32_t p = 0U; p < pixels; ++p) {
-      out[(p * channels) + even] = last[2U * p];
+    int8_t both[2U * MOST_PIXELS];
+    (void)tile->make(both, &both[2], 2U, x, weights, last, zero_point);
+    for (uint32_t p = 0U; p < tile->pixels; ++p) {
+      out[(p * channels) + even] = both[2U * p];
     }
   }
-}
-
-/* clang-format off */
-#define UNPACK_PAIR(even, odd, from)            \
-  "ldrsb " even ", [" from "], #1\n\t"          \
-  "ldrsb " odd ", [" from "], #1\n\t"           \
-  "pkhbt " even ", " even ", " odd ", lsl #16\n\t"
-/* clang-format on */
-
-/* Bytes of four pixels become words of two halfwords, side by side for the four: of four bytes the
- * first and the third, then the second and the fourth; of what is left over, two by two. Returns
- * where the next words go. */
-DSP_NAKED static uint32_t *unpack_runs(DSP_UNUSED const int8_t *const from[TILE_PIXELS],
-                                       DSP_UNUSED uint32_t *x, DSP_UNUSED uint32_t fours,
-                                       DSP_UNUSED uint32_t rest) {
-  /* clang-format off */
-  __asm__("push {r3-r11, lr}\n\t"
-          "movs lr, r2\n\t"
-          "ldm r0, {r0, r2, r3, r12}\n\t"
-          "beq 2f\n"
-          "1:\n\t"
-          "ldr r4, [r0], #4\n\t"
-          "ldr r5, [r2], #4\n\t"
-          "ldr r6, [r3], #4\n\t"
-          "ldr r7, [r12], #4\n\t"
-          "sxtb16 r8, r4, ror #8\n\t"
-          "sxtb16 r9, r5, ror #8\n\t"
-          "sxtb16 r10, r6, ror #8\n\t"
-          "sxtb16 r11, r7, ror #8\n\t"
-          "sxtb16 r4, r4\n\t"
-          "sxtb16 r5, r5\n\t"
-          "sxtb16 r6, r6\n\t"
-          "sxtb16 r7, r7\n\t"
-          "stm r1!, {r4-r11}\n\t"
-          "subs lr, lr, #1\n\t"
-          "bne 1b\n"
-          "2:\n\t"
-          "ldr lr, [sp]\n\t"
-          "cmp lr, #2\n\t"
-          "blo 3f\n\t"
-          UNPACK_PAIR("r4", "r8", "r0") UNPACK_PAIR("r5", "r9", "r2")
-          UNPACK_PAIR("r6", "r10", "r3") UNPACK_PAIR("r7", "r11", "r12")
-          "stm r1!, {r4-r7}\n"
-          "3:\n\t"
-          "tst lr, #1\n\t"
-          "beq 4f\n\t"
-          "ldrsb r4, [r0]\n\t"
-          "ldrsb r5, [r2]\n\t"
-          "ldrsb r6, [r3]\n\t"
-          "ldrsb r7, [r12]\n\t"
-          "stm r1!, {r4-r7}\n"
-          "4:\n\t"
-          "mov r0, r1\n\t"
-          "pop {r3-r11, pc}\n\t"
-          ".balign 4");
-  /* clang-format on */
 }
 
 /* Taps of a row from a column on; outside of the image there is the zero point. */
@@ -234,92 +271,117 @@ static void collect_taps(const engine_layer_t *layer, const int8_t *line, int32_
   const int32_t last = (end < (int32_t)layer->width) ? end : (int32_t)layer->width;
   (void)memset(to, layer->zero_point, taps * layer->channels);
   if ((line != NULL) && (first < last)) {
-    (void)memcpy(&to[(uint32_t)(first - at) * layer->channels],
-                 &line[(uint32_t)first * layer->channels],
-                 (uint32_t)(last - first) * layer->channels);
+    engine_copy(&to[(uint32_t)(first - at) * layer->channels],
+                &line[(uint32_t)first * layer->channels],
+                (uint32_t)(last - first) * layer->channels);
   }
 }
 
-/* One row of the windows of some pixels, of which some lie at the border of the image, or have
- * gaps: those are put together in `runs`. */
-__attribute__((noinline)) static void find_runs(const engine_layer_t *layer, const int8_t *line,
-                                                int32_t left, uint32_t pixels, int8_t *runs,
-                                                const int8_t *from[TILE_PIXELS]) {
+/* Windows that have gaps, or of pixels that have gaps between them: one behind another. */
+static void collect_windows(const engine_layer_t *layer, const int8_t *line, int32_t left,
+                            uint32_t pixels, int8_t *to) {
+  for (uint32_t p = 0U; p < pixels; ++p) {
+    for (uint32_t t = 0U; t < layer->window_width; ++t) {
+      const uint32_t column = (p * layer->stride_width) + (t * layer->dilation_width);
+      collect_taps(layer, line, left + (int32_t)column, 1U, to);
+      to = &to[layer->channels];
+    }
+  }
+}
+
+/* What the windows of a tile's pixels see, put together in `run` row by row: they reach over the
+ * border of the image, or have gaps. */
+__attribute__((noinline)) static void gather(const engine_layer_t *layer, const tile_t *tile,
+                                             const int8_t *const lines[], int32_t left, uint32_t *x,
+                                             int8_t *run) {
   const uint32_t width = layer->window_width;
-  int32_t at = left;
-  for (uint32_t p = 0U; p < TILE_PIXELS; ++p) {
-    int8_t *const run = &runs[p * width * layer->channels];
-    if (p >= pixels) {
-      from[p] = from[0];
-    } else if (layer->dilation_width > 1U) {
-      for (uint32_t t = 0U; t < width; ++t) {
-        collect_taps(layer, line, at + (int32_t)(t * layer->dilation_width), 1U,
-                     &run[t * layer->channels]);
-      }
-      from[p] = run;
-    } else if ((line != NULL) && (at >= 0) && ((at + (int32_t)width) <= (int32_t)layer->width)) {
-      from[p] = &line[(uint32_t)at * layer->channels];
-    } else if ((line == NULL) && (p > 0U)) {
-      from[p] = from[0];
+  const uint32_t bytes = width * layer->channels;
+  const uint32_t words = bytes & ~3U;
+  const bool has_gaps = (layer->dilation_width > 1U) || (layer->stride_width > width);
+  const uint32_t seen = ((tile->pixels - 1U) * layer->stride_width) + width;
+  const uint32_t step = has_gaps ? bytes : ((uint32_t)layer->stride_width * layer->channels);
+  const int8_t *const whole = run;
+  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    if (has_gaps) {
+      collect_windows(layer, lines[y], left, tile->pixels, run);
     } else {
-      collect_taps(layer, line, at, width, run);
-      from[p] = run;
+      collect_taps(layer, lines[y], left, seen, run);
     }
-    at += (int32_t)layer->stride_width;
+    x = DSP_UNPACK(tile, &whole, x, step, words, words, bytes - words, &whole + 1);
   }
 }
 
-/* What the windows of the pixels see. */
-__attribute__((noinline)) static void gather(const engine_layer_t *layer,
-                                             const int8_t *const lines[], int32_t left,
-                                             uint32_t pixels, uint32_t *x, int8_t *runs) {
-  const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
-  const int32_t right =
-      left + (int32_t)(((pixels - 1U) * layer->stride_width) + layer->window_width);
-  const bool is_inside =
-      (left >= 0) && (layer->dilation_width == 1U) && (right <= (int32_t)layer->width);
-  const int8_t *const *const end = &lines[layer->window_height];
-  /* How far off the next pixel is; those that are not there are the first one. */
-  const uint32_t step = (uint32_t)layer->stride_width * layer->channels;
-  const uint32_t second = (pixels > 1U) ? step : 0U;
-  const uint32_t third = (pixels > 2U) ? (2U * step) : 0U;
-  const uint32_t fourth = (pixels > 3U) ? (3U * step) : 0U;
-  const int32_t offset = left * (int32_t)layer->channels;
-  for (; lines != end; lines = &lines[1]) {
-    const int8_t *from[TILE_PIXELS];
-    if (is_inside && (*lines != NULL)) {
-      const int8_t *const first = &(*lines)[offset];
-      from[0] = first;
-      from[1] = &first[second];
-      from[2] = &first[third];
-      from[3] = &first[fourth];
-    } else {
-      find_runs(layer, *lines, left, pixels, runs, from);
-    }
-    x = unpack_runs(from, x, bytes / 4U, bytes % 4U);
-  }
-}
-
-ENGINE_KERNEL
-void ENGINE_CONV(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
-                 void *scratch) {
+/* A row goes in tiles of `wide`, but for as many of one pixel less as leave no other rest. */
+static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                     int8_t *out, void *scratch, const tile_t *wide, const tile_t *narrow) {
   const int8_t **const lines = scratch;
+  const int8_t *const *const end = &lines[layer->window_height];
   uint32_t *const x = (uint32_t *)&lines[layer->window_height];
   const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
-  const uint32_t used = layer->window_height * (2U * (bytes / 4U) + (((bytes % 4U) + 1U) / 2U));
+  const uint32_t words = bytes & ~3U;
+  const uint32_t used = layer->window_height * ((words / 2U) + ((bytes - words + 1U) / 2U));
   /* Weights are filled up with zeros to whole turns of the loop: what lies there does not count. */
-  const uint32_t x_words = TILE_PIXELS * ((used + 3U) & ~3U);
-  int8_t *const runs = (int8_t *)&x[x_words];
+  const uint32_t pairs = (used + 3U) & ~3U;
+  int8_t *const run = (int8_t *)&x[wide->pixels * pairs];
+  const uint32_t stride = layer->stride_width;
+  const uint32_t step = stride * layer->channels;
+  bool is_whole = layer->dilation_width == 1U;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     lines[y] = engine_tap_row(layer, in, row, y);
+    is_whole = is_whole && (lines[y] != NULL);
   }
   int32_t left = -(int32_t)layer->pad_left;
-  for (uint32_t column = 0U; column < layer->out_width; column += TILE_PIXELS) {
-    const uint32_t rest = layer->out_width - column;
-    const uint32_t pixels = (rest < TILE_PIXELS) ? rest : TILE_PIXELS;
-    gather(layer, lines, left, pixels, x, runs);
-    all_channels(layer, x, &x[x_words], pixels, &out[column * layer->out_channels]);
-    left += (int32_t)(TILE_PIXELS * layer->stride_width);
+  uint32_t rest = layer->out_width;
+  uint32_t narrow_ones = (wide->pixels - (rest % wide->pixels)) % wide->pixels;
+  int8_t *to = out;
+  while (rest != 0U) {
+    const tile_t *const tile = (narrow_ones != 0U) ? narrow : wide;
+    const uint32_t pixels = tile->pixels;
+    const int32_t right = left + (int32_t)(((pixels - 1U) * stride) + layer->window_width);
+    if (is_whole && (left >= 0) && (right <= (int32_t)layer->width)) {
+      const uint32_t offset = (uint32_t)left * layer->channels;
+      (void)DSP_UNPACK(tile, lines, x, step, offset + words, words, bytes - words, end);
+    } else {
+      gather(layer, tile, lines, left, x, run);
+    }
+    all_channels(layer, tile, x, &x[pixels * (pairs - 2U)], to);
+    left += (int32_t)(pixels * stride);
+    to = &to[pixels * layer->out_channels];
+    rest -= pixels;
+    narrow_ones -= (narrow_ones != 0U) ? 1U : 0U;
   }
   engine_clamp_row(layer, out);
+}
+
+static const tile_t tile4 = {4U, unpack4, make_tile4};
+static const tile_t tile3 = {3U, unpack3, make_tile3};
+static const tile_t tile2 = {2U, unpack2, make_tile2};
+static const tile_t tile1 = {1U, unpack1, make_tile1};
+
+/* Of rows of a multiple of four pixels. */
+ENGINE_KERNEL
+void CONV_4(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
+            void *scratch) {
+  make_row(layer, in, row, out, scratch, &tile4, &tile4);
+}
+
+/* Of other rows, of three pixels or of six or more. */
+ENGINE_KERNEL
+void CONV_3(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
+            void *scratch) {
+  make_row(layer, in, row, out, scratch, &tile4, &tile3);
+}
+
+/* Of rows of five pixels and of two. */
+ENGINE_KERNEL
+void CONV_2(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
+            void *scratch) {
+  make_row(layer, in, row, out, scratch, &tile3, &tile2);
+}
+
+/* Of rows of one pixel. */
+ENGINE_KERNEL
+void CONV_1(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
+            void *scratch) {
+  make_row(layer, in, row, out, scratch, &tile1, &tile1);
 }

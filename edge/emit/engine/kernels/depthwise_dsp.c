@@ -1,295 +1,257 @@
 /* DEPTHWISE_CONV_2D 3x3 with the DSP extension, of strides 1 and 2 along a row.
  *
- * Four channels of a strip are unpacked together. Of each two columns a channel gets three words:
- * rows 0 and 1 of the first column, of the second one, and row 2 of both. Five multiplications of
- * pairs then make an output. The sums take the place of the columns, and are scaled at last.
+ * Channel by channel, a strip of outputs is made in two passes: sums of rows 0 and 1, two taps in
+ * a multiplication, then row 2, which completes and scales them. What lies outside of the image
+ * above or below has its weights set to zero and counts in the bias; on the left and on the right
+ * it is one column, of the zero point.
  *
- * What runs once for each column or output is assembly with a fixed use of all registers, in
- * functions that the compiler leaves alone. */
+ * The assembly has a fixed use of all registers, in functions that the compiler leaves alone. */
 #include <stdbool.h>
-#include <string.h>
 
 #include "dsp.h"
 #include "engine.h"
 
-/* Columns in memory, two by two, and what they suffice for by the stride. */
-#define STRIP_PAIRS 17U
-#define PAIR_WORDS 12U
+/* Outputs of a strip; their sums are in memory. */
+#define STRIP_PIXELS 64U
 
-/* Of a channel: its bias, three words of weights, with the shift in the last one, its multiplier.
- */
-#define CHANNEL_WORDS 5U
+/* What of a strip lies outside of the image, beside whether its pairs leave an output over: an
+ * output whose last column is outside is no pair's. */
+#define IS_ODD_FLAG 1U
+#define RIGHT_FLAG 2U
+#define LEFT_FLAG 4U
+#define TOP_FLAG 8U
+#define BOTTOM_FLAG 16U
 
-/* Pairs of columns up to `end`: where the three rows of the first column of channel 0 are, and how
- * far off the next column is, which may be anywhere for a single pair. */
+/* A strip from channel 0 on, as the assembly below has it on the stack. */
 typedef struct {
   const int8_t *top;
-  const int8_t *middle;
-  uint32_t top_step;
-  uint32_t middle_step;
+  uint32_t middle; /* how far off row 1 is */
+  uint32_t step;   /* to the next pixel */
+  int32_t *sums;
   const int8_t *bottom;
-  uint32_t bottom_step;
-  const uint32_t *end;
-} segment_t;
+  int8_t *out;
+  uint32_t pairs;
+  uint32_t flags;
+  const uint32_t *block;
+  uint32_t channels;
+  uint32_t zero_points; /* the input's, in both halves */
+  int32_t out_zero_point;
+} strip_t;
 
-/* Pairs on the left of the image, one across its border, those inside, and so on the right. */
-#define SEGMENT_COUNT 5U
-
-/* Four channels from `channel` on, of all segments up to `end`: rows 0 and 1, then row 2. */
-DSP_NAKED static void unpack_columns(DSP_UNUSED const segment_t *segments,
-                                     DSP_UNUSED uint32_t channel, DSP_UNUSED uint32_t *to,
-                                     DSP_UNUSED const uint32_t *end) {
-  /* clang-format off */
-  __asm__("push {r0-r11, lr}\n\t"
-          "mov lr, r0\n\t"
-          "mov r12, r2\n"
-          "1:\n\t"
-          "ldr r5, [sp, #4]\n\t"
-          "ldr r4, [lr, #24]\n\t"
-          "ldm lr, {r0, r1, r2, r3}\n\t"
-          "add lr, lr, #28\n\t"
-          "add r0, r0, r5\n\t"
-          "add r1, r1, r5\n\t"
-          "push {r4, lr}\n"
-          "2:\n\t"
-          "ldr r4, [r0]\n\t"
-          "ldr r5, [r1]\n\t"
-          "ldr r6, [r0, r2]\n\t"
-          "ldr r7, [r1, r3]\n\t"
-          "add r0, r0, r2, lsl #1\n\t"
-          "add r1, r1, r3, lsl #1\n\t"
-          "sxtb16 r8, r4, ror #8\n\t"
-          "sxtb16 r9, r5, ror #8\n\t"
-          "sxtb16 r10, r6, ror #8\n\t"
-          "sxtb16 r11, r7, ror #8\n\t"
-          "pkhbt lr, r8, r9, lsl #16\n\t"
-          "pkhtb r9, r9, r8, asr #16\n\t"
-          "pkhbt r8, r10, r11, lsl #16\n\t"
-          "pkhtb r11, r11, r10, asr #16\n\t"
-          "strd lr, r8, [r12, #12]\n\t"
-          "strd r9, r11, [r12, #36]\n\t"
-          "sxtb16 r4, r4\n\t"
-          "sxtb16 r5, r5\n\t"
-          "sxtb16 r6, r6\n\t"
-          "sxtb16 r7, r7\n\t"
-          "pkhbt lr, r4, r5, lsl #16\n\t"
-          "pkhtb r5, r5, r4, asr #16\n\t"
-          "pkhbt r8, r6, r7, lsl #16\n\t"
-          "pkhtb r7, r7, r6, asr #16\n\t"
-          "strd r5, r7, [r12, #24]\n\t"
-          "strd lr, r8, [r12], #48\n\t"
-          "ldr lr, [sp]\n\t"
-          "cmp r12, lr\n\t"
-          "bne 2b\n\t"
-          "pop {r4, lr}\n\t"
-          "ldr r5, [sp, #12]\n\t"
-          "cmp r12, r5\n\t"
-          "bne 1b\n\t"
-          "pop {r8, r9, r10, r11}\n"
-          "3:\n\t"
-          "ldrd r0, r1, [r8, #16]\n\t"
-          "ldr r3, [r8, #24]\n\t"
-          "add r8, r8, #28\n\t"
-          "add r0, r0, r9\n"
-          "4:\n\t"
-          "ldr r4, [r0]\n\t"
-          "ldr r5, [r0, r1]\n\t"
-          "add r0, r0, r1, lsl #1\n\t"
-          "sxtb16 r6, r4, ror #8\n\t"
-          "sxtb16 r7, r5, ror #8\n\t"
-          "sxtb16 r4, r4\n\t"
-          "sxtb16 r5, r5\n\t"
-          "pkhbt r12, r6, r7, lsl #16\n\t"
-          "pkhtb r7, r7, r6, asr #16\n\t"
-          "str r12, [r10, #20]\n\t"
-          "str r7, [r10, #44]\n\t"
-          "pkhbt r12, r4, r5, lsl #16\n\t"
-          "pkhtb r5, r5, r4, asr #16\n\t"
-          "str r12, [r10, #8]\n\t"
-          "str r5, [r10, #32]\n\t"
-          "add r10, r10, #48\n\t"
-          "cmp r10, r3\n\t"
-          "bne 4b\n\t"
-          "cmp r10, r11\n\t"
-          "bne 3b\n\t"
-          "pop {r4-r11, pc}\n\t"
-          ".balign 4");
-  /* clang-format on */
-}
-
-/* Where a column of a row is; outside of the image there is the zero point. */
-static const int8_t *column_of(const engine_layer_t *layer, const int8_t *row, int32_t at,
-                               const int8_t *zeros) {
-  const bool is_there = (row != NULL) && (at >= 0) && (at < (int32_t)layer->width);
-  return is_there ? &row[(uint32_t)at * layer->channels] : zeros;
-}
-
-/* Columns from `at` on, two by two. */
-static void find_columns(const engine_layer_t *layer, const int8_t *const rows[3], int32_t at,
-                         const int8_t *zeros, segment_t *segment, const uint32_t *to,
-                         const uint32_t *end) {
-  while (to != end) {
-    const int8_t *first[3];
-    uint32_t step[3];
-    uint32_t pairs = (uint32_t)(end - to) / PAIR_WORDS;
-    for (uint32_t y = 0U; y < 3U; ++y) {
-      first[y] = column_of(layer, rows[y], at, zeros);
-      const int8_t *const second = column_of(layer, rows[y], at + 1, zeros);
-      step[y] = (uint32_t)((uintptr_t)second - (uintptr_t)first[y]);
-    }
-    if (at < (int32_t)layer->width) {
-      /* Two columns on the same side of the border. */
-      const int32_t alike = ((at < 0) ? -at : ((int32_t)layer->width - at)) / 2;
-      const uint32_t some = (alike > 1) ? (uint32_t)alike : 1U;
-      pairs = (pairs < some) ? pairs : some;
-    }
-    to = &to[pairs * PAIR_WORDS];
-    *segment = (segment_t){first[0], first[1], step[0], step[1], first[2], step[2], to};
-    segment = &segment[1];
-    at += (int32_t)(2U * pairs);
-  }
-}
-
-/* What STRIP below has on the stack. */
 /* clang-format off */
-#define BIASES "[sp]"
-#define LEFT "[sp, #8]"
-#define BLOCK "[sp, #12]"
-#define COLUMNS_OUT "[sp, #16]"
-#define COLUMNS "[sp, #16]"
-#define OUT "[sp, #20]"
-#define END "[sp, #24]"
-#define PIXELS "[sp, #64]"
-#define STRIDE "[sp, #68]"
-#define ZERO_POINT "[sp, #72]"
-#define IS_ODD "[sp, #76]"
+#define TOP "[sp]"
+#define STEP "[sp, #8]"
+#define BOTTOM "[sp, #16]"
+#define PAIRS "[sp, #24]"
+#define FLAGS "[sp, #28]"
+#define BLOCK "[sp, #32]"
+#define CHANNELS "[sp, #36]"
+#define ZERO_POINTS "[sp, #40]"
 
-/* Three words of two columns. */
-#define FETCH(v, w, last) \
-  "ldrd r" #v ", r" #w ", [r0], #48\n\tldr r" #last ", [r0, #-40]\n\t"
-/* The weights are in r1 to r3, those of row 2 in r4, and in r5 one tap on. Two outputs: */
-#define STEP_1(v0, v1, p, v2, v3, q)                   \
-  FETCH(v2, v3, q)                                     \
-  "ldrd r12, lr, " BIASES "\n\t"                       \
-  "smlad r12, r" #v0 ", r1, r12\n\t"                   \
-  "smlad lr, r" #v1 ", r1, lr\n\t"                     \
-  "smlad r12, r" #v1 ", r2, r12\n\t"                   \
-  "smlad lr, r" #v2 ", r2, lr\n\t"                     \
-  "smlad r12, r" #v2 ", r3, r12\n\t"                   \
-  "smlad lr, r" #v3 ", r3, lr\n\t"                     \
-  "smlad r12, r" #p ", r4, r12\n\t"                    \
-  "smlatb lr, r" #p ", r4, lr\n\t"                     \
-  "smlabt r12, r" #q ", r5, r12\n\t"                   \
-  "smlad lr, r" #q ", r5, lr\n\t"                      \
-  "strd r12, lr, [r0, #-96]\n\t"
-/* One output. */
-#define STEP_2(v0, v1, p, v2, v3, q)                   \
-  FETCH(v2, v3, q)                                     \
-  "ldr r12, " BIASES "\n\t"                            \
-  "smlad r12, r" #v0 ", r1, r12\n\t"                   \
-  "smlad r12, r" #v1 ", r2, r12\n\t"                   \
-  "smlad r12, r" #v2 ", r3, r12\n\t"                   \
-  "smlad r12, r" #p ", r4, r12\n\t"                    \
-  "smlabt r12, r" #q ", r5, r12\n\t"                   \
-  "str r12, [r0, #-96]\n\t"
-#define TWO_SUMS_1 "ldrd r4, r5, [r0], #48\n\t"
-#define TWO_SUMS_2 "ldr r5, [r0, #48]\n\tldr r4, [r0], #96\n\t"
+/* Rows 0 and 1 of the next column. */
+#define LOAD(v)                                        \
+  "ldrsb r" #v ", [r0]\n\tldrsb r12, [r0, r1]\n\t"     \
+  "add r0, r0, r2\n\tpkhbt r" #v ", r" #v ", r12, lsl #16\n\t"
+#define SUM(a, b, c)                                   \
+  "smlad r12, r" #a ", r4, r7\n\t"                     \
+  "smlad r12, r" #b ", r5, r12\n\t"                    \
+  "smlad r12, r" #c ", r6, r12\n\tstr r12, [r3], #4\n\t"
 
-#define UNPACK_WEIGHTS                                 \
+/* By the stride: the first columns, two outputs, one, and one at the border. */
+#define SUMS_FIRST_1 LOAD(9)
+#define SUMS_TWO_1(a, b, c, d) LOAD(c) LOAD(d) SUM(a, b, c) SUM(b, c, d)
+#define SUMS_PAIRS_1                                   \
+  "4:\n\t" SUMS_TWO_1(8, 9, 10, 11)                    \
+  "subs lr, lr, #1\n\tblo 5f\n\t" SUMS_TWO_1(10, 11, 8, 9) \
+  "subs lr, lr, #1\n\tbhs 4b\n\tb 6f\n"                \
+  "5:\n\tmov r8, r10\n\tmov r9, r11\n"
+#define SUMS_ONE_1 LOAD(10) SUM(8, 9, 10) "mov r8, r9\n\tmov r9, r10\n"
+#define SUMS_LAST_1 "ldr r10, " ZERO_POINTS "\n\t" SUM(8, 9, 10)
+
+#define SUMS_FIRST_2
+#define SUMS_PAIRS_2                                   \
+  "4:\n\t" LOAD(9) LOAD(10) SUM(8, 9, 10) LOAD(9) LOAD(8) SUM(10, 9, 8) \
+  "subs lr, lr, #1\n\tbhs 4b\n"
+#define SUMS_ONE_2 LOAD(9) LOAD(10) SUM(8, 9, 10) "mov r8, r10\n"
+#define SUMS_LAST_2 LOAD(9) SUMS_LAST_1
+
+#define SCALE(sum) DSP_MULTIPLY(sum) DSP_AWAY(sum) DSP_SHIFT(sum) DSP_SATURATE(sum)
+#define STORE_ONE SCALE(11) "strb r11, [r5]\n\tadd r5, r5, r1\n\t"
+/* Row 2 of the next two columns. */
+#define LOAD_TWO(v)                                    \
+  "ldrsb r" #v ", [r0]\n\tldrsb r11, [r0, r1]\n\t"     \
+  "add r0, r0, r1, lsl #1\n\tpkhbt r" #v ", r" #v ", r11, lsl #16\n\t"
+
+#define OUT_FIRST_1                                    \
+  "ldrsb r11, [r0]\n\tadd r0, r0, r1\n\tpkhbt r9, r9, r11, lsl #16\n\t"
+#define OUT_TWO_1(a, b)                                \
+  LOAD_TWO(b) "ldrd r11, lr, [r4], #8\n\t"             \
+  "smlad r11, r" #a ", r7, r11\n\tsmlatb lr, r" #a ", r7, lr\n\t" \
+  "smlabt r11, r" #b ", r8, r11\n\tsmlad lr, r" #b ", r8, lr\n\t" \
+  DSP_MULTIPLY(11) DSP_MULTIPLY(14) DSP_AWAY(11) DSP_AWAY(14) \
+  DSP_SHIFT(11) DSP_SHIFT(14) DSP_SATURATE(11) DSP_SATURATE(14) \
+  "strb r11, [r5]\n\tstrb lr, [r5, r1]\n\tadd r5, r5, r1, lsl #1\n\t"
+#define OUT_PAIRS_1                                    \
+  "10:\n\t" OUT_TWO_1(9, 10) "subs r6, r6, #1\n\tblo 11f\n\t" \
+  OUT_TWO_1(10, 9) "subs r6, r6, #1\n\tbhs 10b\n\tb 12f\n" \
+  "11:\n\tmov r9, r10\n"
+#define OUT_SUM_1                                      \
+  "ldr r11, [r4], #4\n\tsmlad r11, r9, r7, r11\n\t"    \
+  "smlabt r11, r10, r8, r11\n\t" STORE_ONE
+#define OUT_ONE_1                                      \
+  "ldrsb r10, [r0]\n\tadd r0, r0, r1\n\t" OUT_SUM_1    \
+  "lsl r10, r10, #16\n\tpkhtb r9, r10, r9, asr #16\n"
+#define OUT_LAST_1 "ldr r10, " ZERO_POINTS "\n\t" OUT_SUM_1
+
+#define OUT_FIRST_2
+#define OUT_SUM_2(a, b)                                \
+  "ldr r11, [r4], #4\n\tsmlatb r11, r" #a ", r7, r11\n\t" \
+  "smlad r11, r" #b ", r8, r11\n\t" STORE_ONE
+#define OUT_PAIRS_2                                    \
+  "10:\n\t" LOAD_TWO(10) OUT_SUM_2(9, 10) LOAD_TWO(9) OUT_SUM_2(10, 9) \
+  "subs r6, r6, #1\n\tbhs 10b\n"
+#define OUT_ONE_2 LOAD_TWO(10) OUT_SUM_2(9, 10) "mov r9, r10\n"
+#define OUT_LAST_2                                     \
+  "ldrsb r10, [r0]\n\tldr r11, " ZERO_POINTS "\n\t"    \
+  "pkhbt r10, r10, r11, lsl #16\n\t" OUT_SUM_2(9, 10)
+
+/* Where row 2's first column is for a start: below the second one, or in the upper half. */
+#define OUT_SHIFT_1
+#define OUT_SHIFT_2 "lsl r9, r9, #16\n"
+
+/* Rows 0 and 1: r0 walks over row 0, row 1 is r1 off, and the next column r2; r3 walks over the
+ * sums. The weights are in r4 to r6, the bias in r7, columns in r8 to r11. */
+#define SUMS(stride)                                   \
+  "1:\n\t"                                             \
   "ldr r12, " BLOCK "\n\t"                             \
-  "ldr r0, " COLUMNS "\n\t"                            \
-  "ldm r12!, {r2, r3, r4, r5}\n\t"                     \
+  "ldrd r0, r1, " TOP "\n\t"                           \
+  "ldm r12!, {r7, r8}\n\t"                             \
+  "ldr r9, [r12]\n\t"                                  \
   "str r12, " BLOCK "\n\t"                             \
-  "strd r2, r2, " BIASES "\n\t"                        \
-  "sxtb16 r1, r3\n\t"                                  \
-  "sxtb16 r2, r3, ror #8\n\t"                          \
-  "sxtb16 r3, r4\n\t"                                  \
-  "sxtb16 r4, r4, ror #8\n\t"                          \
-  "sxtb16 r5, r5\n\t"
+  "add r12, r0, #1\n\t"                                \
+  "str r12, " TOP "\n\t"                               \
+  "sxtb16 r4, r8\n\t"                                  \
+  "sxtb16 r5, r8, ror #8\n\t"                          \
+  "sxtb16 r6, r9\n\t"                                  \
+  "ldrd r2, r3, " STEP "\n\t"                          \
+  "ldrd lr, r12, " PAIRS "\n\t"                        \
+  "ldr r8, " ZERO_POINTS "\n\t"                        \
+  "tst r12, #24\n\t"                                   \
+  "bne 15f\n"                                          \
+  "2:\n\t"                                             \
+  "lsls r12, r12, #30\n\t"                             \
+  "bcs 3f\n\t" LOAD(8)                                 \
+  "3:\n\t" SUMS_FIRST_##stride                         \
+  "subs lr, lr, #1\n\tblo 6f\n" SUMS_PAIRS_##stride    \
+  "6:\n\t"                                             \
+  "ldr r12, " FLAGS "\n\t"                             \
+  "lsls r12, r12, #31\n\t"                             \
+  "bpl 7f\n\t" SUMS_ONE_##stride                       \
+  "7:\n\tbcc 8f\n\t" SUMS_LAST_##stride "8:\n\t"
 
-/* As dsp.h says: r2 and r3 scale; the output is r1, its stride lr. */
-#define FETCH_SCALE                                    \
-  "ldrd r0, r1, " COLUMNS_OUT "\n\t"                   \
-  "ldr r7, " BLOCK "\n\t"                              \
+/* Row 2: r0 walks over it, the next column and output are r1 off; r4 walks over the sums, r5 over
+ * the outputs. The weights are in r7 and r8, columns in r9 and r10; r2, r3 and r12 scale. */
+#define OUTPUTS(stride)                                \
+  "ldr r12, " BLOCK "\n\t"                             \
+  "ldm r12!, {r0, r1, r2}\n\t"                         \
+  "str r12, " BLOCK "\n\t"                             \
+  "sxtb16 r7, r0, ror #8\n\t"                          \
+  "sxtb16 r8, r1\n\t"                                  \
   "mov r3, #0x80000000\n\t"                            \
-  "ldr r4, [r7, #-4]\n\t"                              \
-  "ldr r2, [r7], #4\n\t"                               \
-  "lsr r4, r4, #8\n\t"                                 \
-  "asr r3, r3, r4\n\t"                                 \
-  "str r7, " BLOCK "\n\t"                              \
-  "ldr r6, " PIXELS "\n\t"                             \
-  "ldr lr, " STRIDE "\n\t"                             \
-  "ldr r12, " ZERO_POINT "\n\t"
+  "lsr r1, r1, #8\n\t"                                 \
+  "asr r3, r3, r1\n\t"                                 \
+  "ldrd r0, r5, " BOTTOM "\n\t"                        \
+  "add r11, r0, #1\n\t"                                \
+  "add r12, r5, #1\n\t"                                \
+  "strd r11, r12, " BOTTOM "\n\t"                      \
+  "ldrd r1, r4, " STEP "\n\t"                          \
+  "ldrd r6, r11, " PAIRS "\n\t"                        \
+  "ldrd r9, r12, " ZERO_POINTS "\n\t"                  \
+  "tst r11, #16\n\t"                                   \
+  "it ne\n\tmovne r7, #0\n\t"                          \
+  "it ne\n\tmovne r8, #0\n\t"                          \
+  "lsls r11, r11, #30\n\t"                             \
+  "bcs 9f\n\t"                                         \
+  "ldrsb r9, [r0]\n\tadd r0, r0, r1\n\t" OUT_SHIFT_##stride \
+  "9:\n\t" OUT_FIRST_##stride                          \
+  "subs r6, r6, #1\n\tblo 12f\n" OUT_PAIRS_##stride    \
+  "12:\n\t"                                            \
+  "ldr r11, " FLAGS "\n\t"                             \
+  "lsls r11, r11, #31\n\t"                             \
+  "bpl 13f\n\t" OUT_ONE_##stride                       \
+  "13:\n\tbcc 14f\n\t" OUT_LAST_##stride "14:\n\t"
 
-#define STRIP(stride)                                                                 \
-  __asm__("push {r0-r11, lr}\n\tsub sp, sp, #12\n\tmov r4, #4\n\tstr r4, " LEFT "\n"  \
-          "1:\n\t" UNPACK_WEIGHTS                                                     \
-          "ldr r12, " IS_ODD "\n\tcmp r12, #0\n\tbeq 2f\n\t"                          \
-          FETCH(9, 10, 11) "b 4f\n"                                                   \
-          "2:\n\t" FETCH(6, 7, 8)                                                     \
-          "3:\n\t" STEP_##stride(6, 7, 8, 9, 10, 11)                                  \
-          "4:\n\t" STEP_##stride(9, 10, 11, 6, 7, 8)                                  \
-          "ldr r12, " END "\n\tcmp r0, r12\n\tbne 3b\n\t" FETCH_SCALE                 \
-          "subs r6, r6, #2\n\tblo 6f\n"                                               \
-          "5:\n\t" TWO_SUMS_##stride DSP_MULTIPLY(4) DSP_MULTIPLY(5) DSP_AWAY(4)      \
-          DSP_AWAY(5) DSP_SHIFT(4) DSP_SHIFT(5) DSP_SATURATE(4) DSP_SATURATE(5)       \
-          "strb r4, [r1]\n\tstrb r5, [r1, lr]\n\tadd r1, r1, lr, lsl #1\n\t"          \
-          "subs r6, r6, #2\n\tbhs 5b\n"                                               \
-          "6:\n\tcmn r6, #1\n\tbne 7f\n\tldr r4, [r0]\n\t" DSP_MULTIPLY(4)            \
-          DSP_AWAY(4) DSP_SHIFT(4) DSP_SATURATE(4) "strb r4, [r1]\n"                  \
-          "7:\n\tldrd r0, r1, " COLUMNS_OUT "\n\tldr r2, " END "\n\tldr r3, " LEFT    \
-          "\n\tadd r0, r0, #12\n\tadd r1, r1, #1\n\tadd r2, r2, #12\n\t"              \
-          "subs r3, r3, #1\n\tstrd r0, r1, " COLUMNS_OUT "\n\tstr r2, " END           \
-          "\n\tstr r3, " LEFT "\n\tbne 1b\n\tadd sp, sp, #28\n\tpop {r4-r11, pc}\n\t" \
-          ".balign 4")
+/* Rows that are not there: their weights count in the bias alone. */
+#define ABSENT                                         \
+  "15:\n\t"                                            \
+  "tst r12, #8\n\t"                                    \
+  "beq 16f\n\t"                                        \
+  "smlabb r7, r4, r8, r7\n\tsmlabb r7, r5, r8, r7\n\tsmlabb r7, r6, r8, r7\n\t" \
+  "bfc r4, #0, #16\n\tbfc r5, #0, #16\n\tbfc r6, #0, #16\n" \
+  "16:\n\t"                                            \
+  "tst r12, #16\n\t"                                   \
+  "beq 2b\n\t"                                         \
+  "ldr r10, " BLOCK "\n\t"                             \
+  "ldr r10, [r10, #4]\n\t"                             \
+  "sxtb16 r9, r9, ror #8\n\t"                          \
+  "sxtb16 r10, r10\n\t"                                \
+  "smlabb r7, r9, r8, r7\n\tsmlad r7, r10, r8, r7\n\t" \
+  "b 2b\n\t"
+
+#define STRIP(stride)                                  \
+  __asm__("push {r4-r11, lr}\n\tsub sp, sp, #48\n\t"   \
+          "ldm r0, {r1-r12}\n\tstm sp, {r1-r12}\n"     \
+          SUMS(stride) OUTPUTS(stride)                 \
+          "ldr r0, " CHANNELS "\n\t"                   \
+          "subs r0, r0, #1\n\t"                        \
+          "str r0, " CHANNELS "\n\t"                   \
+          "bne 1b\n\t"                                 \
+          "add sp, sp, #48\n\tpop {r4-r11, pc}\n" ABSENT ".balign 4")
 /* clang-format on */
 
-/* Four channels of `pixels` outputs, `stride` apart. `is_odd` is whether there is an odd number of
- * steps, which are of two outputs, or of one where every other column is one's middle. */
-#define STRIP_FUNCTION(n)                                                                        \
-  DSP_NAKED static void strip##n(DSP_UNUSED const uint32_t *block, DSP_UNUSED uint32_t *columns, \
-                                 DSP_UNUSED int8_t *out, DSP_UNUSED const uint32_t *end,         \
-                                 DSP_UNUSED uint32_t pixels, DSP_UNUSED uint32_t stride,         \
-                                 DSP_UNUSED int32_t zero_point, DSP_UNUSED uint32_t is_odd)
+DSP_NAKED static void strip1(DSP_UNUSED const strip_t *strip) { STRIP(1); }
+DSP_NAKED static void strip2(DSP_UNUSED const strip_t *strip) { STRIP(2); }
 
-STRIP_FUNCTION(1) { STRIP(1); }
-STRIP_FUNCTION(2) { STRIP(2); }
-
-/* All channels of a strip of `pixels` outputs, of which the first one is number `start`. */
-static void make_strip(const engine_layer_t *layer, const int8_t *const rows[3], uint32_t start,
-                       uint32_t pixels, int8_t *out, uint32_t *columns, const int8_t *zeros) {
-  segment_t segments[SEGMENT_COUNT];
-  const uint32_t channels = layer->channels;
-  const uint32_t steps = (layer->stride_width == 1U) ? ((pixels + 1U) / 2U) : pixels;
-  const uint32_t *const end = &columns[(steps + 1U) * PAIR_WORDS];
-  const uint32_t *block = layer->weights;
-  find_columns(layer, rows, (int32_t)(start * layer->stride_width) - (int32_t)layer->pad_left,
-               zeros, segments, columns, end);
-  for (uint32_t c = 0U; c < channels; c += 4U) {
-    unpack_columns(segments, c, columns, end);
-    if (layer->stride_width == 1U) {
-      strip1(block, columns, &out[c], end, pixels, channels, layer->out_zero_point, steps % 2U);
-    } else {
-      strip2(block, columns, &out[c], end, pixels, channels, layer->out_zero_point, steps % 2U);
-    }
-    block = &block[4U * CHANNEL_WORDS];
-  }
-}
-
+/* The row's and the column's middle tap always lies in the image. */
 ENGINE_KERNEL
 void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch) {
-  int8_t *const zeros = scratch;
-  uint32_t *const columns = (uint32_t *)scratch + (layer->channels / 4U);
-  const int8_t *const rows[3] = {engine_tap_row(layer, in, row, 0U),
-                                 engine_tap_row(layer, in, row, 1U),
-                                 engine_tap_row(layer, in, row, 2U)};
-  (void)memset(zeros, layer->zero_point, layer->channels);
-  const uint32_t most = (STRIP_PAIRS - 1U) * ((layer->stride_width == 1U) ? 2U : 1U);
-  for (uint32_t start = 0U; start < layer->out_width; start += most) {
+  const uint32_t channels = layer->channels;
+  const uint32_t stride = layer->stride_width;
+  const int8_t *const middle = engine_tap_row(layer, in, row, 1U);
+  const int8_t *const top = engine_tap_row(layer, in, row, 0U);
+  const int8_t *const bottom = engine_tap_row(layer, in, row, 2U);
+  const uint32_t absent = ((top == NULL) ? TOP_FLAG : 0U) | ((bottom == NULL) ? BOTTOM_FLAG : 0U);
+  const int8_t *const first = (top == NULL) ? middle : top;
+  const int8_t *const third = (bottom == NULL) ? middle : bottom;
+  const uint32_t zero_point = (uint32_t)layer->zero_point & 0xFFFFU;
+  for (uint32_t start = 0U; start < layer->out_width; start += STRIP_PIXELS) {
     const uint32_t rest = layer->out_width - start;
-    const uint32_t pixels = (rest < most) ? rest : most;
-    make_strip(layer, rows, start, pixels, &out[start * layer->channels], columns, zeros);
+    const uint32_t pixels = (rest < STRIP_PIXELS) ? rest : STRIP_PIXELS;
+    const int32_t left = (int32_t)(start * stride) - (int32_t)layer->pad_left;
+    const int32_t end = left + (int32_t)((pixels - 1U) * stride) + 3;
+    const uint32_t at = (left < 0) ? 0U : ((uint32_t)left * channels);
+    const uint32_t is_cut = (end > (int32_t)layer->width) ? 1U : 0U;
+    const uint32_t inside = pixels - is_cut;
+    const uint32_t flags = absent | ((left < 0) ? LEFT_FLAG : 0U) | (is_cut * RIGHT_FLAG) |
+                           ((inside % 2U) * IS_ODD_FLAG);
+    const strip_t strip = {&first[at],
+                           (uint32_t)((uintptr_t)middle - (uintptr_t)first),
+                           channels,
+                           scratch,
+                           &third[at],
+                           &out[start * channels],
+                           inside / 2U,
+                           flags,
+                           layer->weights,
+                           channels,
+                           (zero_point << 16) | zero_point,
+                           layer->out_zero_point};
+    if (stride == 1U) {
+      strip1(&strip);
+    } else {
+      strip2(&strip);
+    }
   }
   engine_clamp_row(layer, out);
 }

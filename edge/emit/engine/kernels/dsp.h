@@ -2,6 +2,7 @@
 #ifndef DSP_H_
 #define DSP_H_
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A function whose body is assembly alone: it saves what it uses. */
@@ -12,6 +13,15 @@
  */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O2", "omit-frame-pointer")
+#endif
+
+#include "engine.h"
+
+/* Whether a word may be read at an address. */
+#ifdef ENGINE_ALIGNED
+#define DSP_HAS_WORDS(address) (((address) % 4U) == 0U)
+#else
+#define DSP_HAS_WORDS(address) true
 #endif
 
 /* Bytes 0 and 2, sign-extended to halfwords. */
@@ -41,6 +51,54 @@ static inline uint32_t dsp_high(uint32_t a, uint32_t b) {
   __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(halves) : "r"(b), "r"(a));
   return halves;
 }
+
+/* Unpacks what a convolution's window sees of pixels that are `step` apart: of each row, `words`
+ * bytes that end at `words_end`, and a `rest` of up to three. Returns where the next words go. */
+typedef uint32_t *dsp_unpack_t(const int8_t *const *rows, uint32_t *x, uint32_t step,
+                               uint32_t words_end, uint32_t words, uint32_t rest,
+                               const int8_t *const *rows_end);
+
+#ifdef ENGINE_ALIGNED
+#define DSP_UNPACK(tile, ...) dsp_unpack_rows((tile)->unpack, (tile)->pixels, __VA_ARGS__)
+
+/* Of each pixel a byte, and in the upper half the one that is `gap` behind it. */
+static inline uint32_t *dsp_pair_bytes(const int8_t *from, uint32_t step, uint32_t gap,
+                                       uint32_t pixels, uint32_t *x) {
+  for (uint32_t p = 0U; p < pixels; ++p) {
+    x[p] = dsp_low((uint32_t)from[0], (uint32_t)from[gap]);
+    from = &from[step];
+  }
+  return &x[pixels];
+}
+
+/* A row of pixels that do not lie on words; the weight of what is beside the last one is zero. */
+static inline uint32_t *dsp_unpack_bytes(const int8_t *from, uint32_t *x, uint32_t step,
+                                         uint32_t words, uint32_t rest, uint32_t pixels) {
+  for (uint32_t k = 0U; k < words; k += 4U) {
+    x = dsp_pair_bytes(&from[k], step, 2U, pixels, x);
+    x = dsp_pair_bytes(&from[k + 1U], step, 2U, pixels, x);
+  }
+  if (rest >= 2U) {
+    x = dsp_pair_bytes(&from[words], step, 1U, pixels, x);
+  }
+  return ((rest % 2U) == 0U) ? x : dsp_pair_bytes(&from[words + rest - 1U], step, 0U, pixels, x);
+}
+
+static inline uint32_t *dsp_unpack_rows(dsp_unpack_t *unpack, uint32_t pixels,
+                                        const int8_t *const *rows, uint32_t *x, uint32_t step,
+                                        uint32_t words_end, uint32_t words, uint32_t rest,
+                                        const int8_t *const *rows_end) {
+  for (; rows != rows_end; rows = &rows[1]) {
+    const int8_t *const from = &(*rows)[words_end - words];
+    x = DSP_HAS_WORDS((uintptr_t)from | step)
+            ? unpack(rows, x, step, words_end, words, rest, &rows[1])
+            : dsp_unpack_bytes(from, x, step, words, rest, pixels);
+  }
+  return x;
+}
+#else
+#define DSP_UNPACK(tile, ...) (tile)->unpack(__VA_ARGS__)
+#endif
 
 /* Adds the products of the lower halfwords and of the upper ones. */
 static inline int32_t dsp_add_products(int32_t sum, uint32_t a, uint32_t b) {

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if UINT_MAX < 0xFFFFFFFF
 #error "The engine needs a core with an int of 32 bits."
@@ -30,6 +31,11 @@
 #define ENGINE_LONG static __attribute__((noinline, unused))
 #else
 #define ENGINE_LONG static inline
+#endif
+
+/* A core that can read a word anywhere, by a compiler that was told not to: words lie on words. */
+#if defined(__ARM_ARCH) && !defined(__ARM_FEATURE_UNALIGNED) && !defined(ENGINE_SHORT_MULTIPLY)
+#define ENGINE_ALIGNED
 #endif
 
 /* What a layer is, as its kernel needs it. Sizes in elements, offsets in bytes. */
@@ -73,6 +79,21 @@ static inline const int8_t *engine_tap_row(const engine_layer_t *layer, const en
   const int32_t row = (int32_t)(out_row * layer->stride_height) +
                       (int32_t)(tap * layer->dilation_height) - (int32_t)layer->pad_top;
   return ((row < 0) || (row >= (int32_t)layer->height)) ? NULL : engine_row(in, (uint32_t)row);
+}
+
+/* Copies bytes. The library's memcpy is compiled for the core, and newlib's reads words anywhere:
+ * where they must lie on words, it gets nothing else. */
+static inline void engine_copy(int8_t *to, const int8_t *from, uint32_t bytes) {
+#ifdef ENGINE_ALIGNED
+  const uint32_t whole = (((uintptr_t)to | (uintptr_t)from) % 4U == 0U) ? (bytes & ~3U) : 0U;
+  (void)memcpy(to, from, whole);
+  for (uint32_t n = whole; n < bytes; ++n) {
+    to[n] = from[n];
+    __asm__ volatile("" ::: "memory"); /* else the compiler makes a memcpy of it */
+  }
+#else
+  (void)memcpy(to, from, bytes);
+#endif
 }
 
 static inline int32_t engine_clamp(int32_t value, int32_t low, int32_t high) {
@@ -143,28 +164,35 @@ static inline int8_t engine_saturated_output(int32_t value, int32_t zero_point) 
 #ifdef ENGINE_SHORT_MULTIPLY
   /* No core that has this saturates in one instruction; most sums are bytes already. */
   return ((int8_t)sum == sum) ? (int8_t)sum : (int8_t)((sum < 0) ? -128 : 127);
+#elif defined(__ARM_FEATURE_SAT)
+  int32_t saturated;
+  __asm__("ssat %0, #8, %1" : "=r"(saturated) : "r"(sum));
+  return (int8_t)saturated;
 #else
   return (int8_t)engine_clamp(sum, -128, 127);
 #endif
-}
-
-/* FULLY_CONNECTED rounds once, ties away from zero, unlike a convolution: so does LiteRT. */
-static inline int8_t engine_dense_output(const engine_layer_t *layer, int32_t sum,
-                                         uint32_t multiplier, uint32_t right) {
-  const uint32_t shift = (uint32_t)(31 + (int32_t)right);
-  const int64_t product = (int64_t)sum * (int32_t)multiplier;
-  const int64_t scaled = product + (1LL << (shift - 1U)) - ((product < 0) ? 1 : 0);
-  return engine_output(layer, (int32_t)(scaled >> shift));
 }
 
 void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
                  void *scratch);
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                       int8_t *out, void *scratch);
-void engine_conv_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                     int8_t *out, void *scratch);
-void engine_conv_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                            int8_t *out, void *scratch);
+void engine_conv_4_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                       int8_t *out, void *scratch);
+void engine_conv_3_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                       int8_t *out, void *scratch);
+void engine_conv_2_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                       int8_t *out, void *scratch);
+void engine_conv_1_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                       int8_t *out, void *scratch);
+void engine_conv_4_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                              int8_t *out, void *scratch);
+void engine_conv_3_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                              int8_t *out, void *scratch);
+void engine_conv_2_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                              int8_t *out, void *scratch);
+void engine_conv_1_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                              int8_t *out, void *scratch);
 void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch);
 void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
@@ -185,6 +213,8 @@ void engine_max_pool(const engine_layer_t *layer, const engine_rows_t *in, uint3
 void engine_mean(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
 void engine_add(const engine_layer_t *layer, const engine_rows_t *in, const engine_rows_t *other,
                 uint32_t row, int8_t *out);
+void engine_add_dsp(const engine_layer_t *layer, const engine_rows_t *in,
+                    const engine_rows_t *other, uint32_t row, int8_t *out);
 void engine_add_mve(const engine_layer_t *layer, const engine_rows_t *in,
                     const engine_rows_t *other, uint32_t row, int8_t *out);
 void engine_pad(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out);

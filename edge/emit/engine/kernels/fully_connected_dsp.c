@@ -1,102 +1,180 @@
-/* FULLY_CONNECTED with the DSP extension, four outputs at a time. */
+/* FULLY_CONNECTED with the DSP extension, four outputs at a time.
+ *
+ * Of two outputs a and b, a halfword of weights is 256 a + b, where b is raised by 128: its product
+ * is 256 of a's products and one of b's, so that only a's weights need to be unpacked. What 128
+ * adds, the sum of the input, is taken off before. Sums are modulo 2^32, so it is exact. */
 #include <string.h>
 
 #include "dsp.h"
 #include "engine.h"
 
-/* What precedes an output's weights, or those of four: biases, multipliers, shifts to the right. */
-#define HEADER_WORDS 3U
 #define OUTPUTS 4U
 #define TURN_TAPS 16U
 
-/* Four taps of the input, and of each output's weights one word. */
+/* What all outputs share. */
+typedef struct {
+  const int8_t *x;
+  const int8_t *end;
+  uint32_t raised;    /* 128 times the sum of the input */
+  const int8_t *rest; /* what is left over of sixteen taps */
+  const int8_t *rest_end;
+  int32_t zero_point;
+  const int8_t *out_end;
+} dense_t;
+
+/* Four taps of the input, and a word of weights of each two outputs and two taps. */
 /* clang-format off */
-#define ADD_TO(sum, word)                       \
-  "sxtb16 %[other], " word ", ror #8\n\t"       \
-  "sxtb16 " word ", " word "\n\t"               \
-  "smlad %[" #sum "], %[other], %[odd], %[" #sum "]\n\t" \
-  "smlad %[" #sum "], " word ", %[even], %[" #sum "]\n\t"
-#define FOUR_TAPS                               \
-  "ldr %[even], [%[x]], #4\n\t"                 \
-  "ldm %[w]!, {r4, r5, r6, r8}\n\t"             \
-  "sxtb16 %[odd], %[even], ror #8\n\t"          \
-  "sxtb16 %[even], %[even]\n\t"                 \
-  ADD_TO(s0, "r4") ADD_TO(s1, "r5") ADD_TO(s2, "r6") ADD_TO(s3, "r8")
-#define RUN(turns)                                                                       \
-  __asm__(turns                                                                          \
-          : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [x] "+r"(x),     \
-            [w] "+r"(w), [even] "=&r"(even), [odd] "=&r"(odd), [other] "=&r"(other)      \
-          :                                                                              \
-          : "memory", "r4", "r5", "r6", "r8")
+#define TWO_TAPS(ab, cd, x)                                           \
+  "smlad r5, " ab ", " x ", r5\n\t" "smlad r7, " cd ", " x ", r7\n\t" \
+  "sxtb16 " ab ", " ab ", ror #8\n\t" "sxtb16 " cd ", " cd ", ror #8\n\t" \
+  "smlad r4, " ab ", " x ", r4\n\t" "smlad r6, " cd ", " x ", r6\n\t"
+#define FOUR_TAPS                  \
+  "ldr r3, [r1], #4\n\t"           \
+  "ldm r0!, {r8-r11}\n\t"          \
+  "sxtb16 r12, r3, ror #8\n\t"     \
+  "sxtb16 r3, r3\n\t"              \
+  TWO_TAPS("r8", "r9", "r3") TWO_TAPS("r10", "r11", "r12")
+
+/* One rounding, ties away from zero: of a negative product one less is shifted. */
+#define FINISH(sum)                       \
+  "ldrd r8, r9, [r0], #8\n\t"             \
+  "smull r10, r11, r" #sum ", r8\n\t"     \
+  "adds r10, r10, r11, asr #31\n\t"       \
+  "adc r11, r11, r11, asr #31\n\t"        \
+  "smmlsr r11, r11, r9, r12\n\t"          \
+  "ssat r11, #8, r11\n\t"                 \
+  "strb r11, [r1], #1\n\t"
+
+/* Outputs up to the last one, four at a time; returns where the weights of others are. */
+DSP_NAKED static const uint32_t *make_fours(DSP_UNUSED const uint32_t *weights,
+                                            DSP_UNUSED const dense_t *dense,
+                                            DSP_UNUSED int8_t *out) {
+  __asm__("push {r1, r2, r4-r11, lr}\n"
+          "1:\n\t"
+          "ldr r3, [sp]\n\t"
+          "ldm r0!, {r4-r7}\n\t"
+          "ldm r3, {r1-r3}\n\t"
+          "sub r5, r5, r3\n\t"
+          "sub r7, r7, r3\n\t"
+          "b 3f\n"
+          "2:\n\t" FOUR_TAPS FOUR_TAPS FOUR_TAPS FOUR_TAPS
+          "3:\n\t"
+          "cmp r1, r2\n\t"
+          "bne 2b\n\t"
+          "ldr r3, [sp]\n\t"
+          "ldrd r1, r2, [r3, #12]\n\t"
+          "b 5f\n"
+          "4:\n\t" FOUR_TAPS
+          "5:\n\t"
+          "cmp r1, r2\n\t"
+          "bne 4b\n\t"
+          "ldrd r3, r1, [sp]\n\t"
+          "sub r5, r5, r4, lsl #8\n\t"
+          "sub r7, r7, r6, lsl #8\n\t"
+          "ldrd r12, r2, [r3, #20]\n\t"
+          FINISH(4) FINISH(5) FINISH(6) FINISH(7)
+          "str r1, [sp, #4]\n\t"
+          "cmp r1, r2\n\t"
+          "bne 1b\n\t"
+          "pop {r1, r2, r4-r11, pc}\n\t"
+          ".balign 4");
+}
 /* clang-format on */
 
-/* One rounding, ties away from zero, for shifts to the right of 2 to 31. */
-static inline int8_t dense_output(int32_t sum, uint32_t multiplier, uint32_t right,
-                                  int32_t zero_point) {
-  const int64_t product = (int64_t)sum * (int32_t)multiplier;
-  int32_t high = (int32_t)(product >> 32);
-  /* Below zero a tie is one less; it reaches the upper word where the lower one is all zero. */
-  if ((high < 0) && ((uint32_t)product == 0U)) {
-    --high;
+/* Adds the products of an output's words; returns where the scale is. */
+static const uint32_t *add_words(const uint32_t *block, const int8_t *x, const int8_t *end,
+                                 int32_t *sum) {
+  for (; x != end; x = &x[4]) {
+    uint32_t four;
+    (void)memcpy(&four, x, sizeof(four));
+    *sum = dsp_add_products(*sum, dsp_even(four), dsp_even(*block));
+    *sum = dsp_add_products(*sum, dsp_odd(four), dsp_odd(*block));
+    block = &block[1];
   }
-  int32_t result = ((high + (int32_t)(1UL << (right - 2U))) >> (right - 1U)) + zero_point;
-  __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(result));
+  return block;
+}
+
+/* One rounding, ties away from zero: of a negative product one less is shifted. */
+static int8_t finish(const uint32_t *scale, int32_t sum, int32_t zero_point) {
+  const int64_t product = (int64_t)sum * (int32_t)scale[0];
+  const int32_t high = (int32_t)((product + (product >> 63)) >> 32);
+  int32_t result;
+  __asm__("smmlsr %0, %1, %2, %3\n\tssat %0, #8, %0"
+          : "=&r"(result)
+          : "r"(high), "r"(scale[1]), "r"(zero_point));
   return (int8_t)result;
 }
 
-/* Returns where the next outputs' weights are; what is left over of sixteen taps is in `rest`. */
-static const uint32_t *make_four(const engine_layer_t *layer, const uint32_t *block,
-                                 const int8_t *x, const int8_t *end, const int8_t *rest,
-                                 const int8_t *rest_end, int8_t *out) {
-  const uint32_t *w = &block[OUTPUTS * HEADER_WORDS];
-  const int32_t zero_point = layer->out_zero_point;
-  int32_t s0 = (int32_t)block[0], s1 = (int32_t)block[1];
-  int32_t s2 = (int32_t)block[2], s3 = (int32_t)block[3];
-  uint32_t even, odd, other;
-  while (x != end) {
-    RUN(FOUR_TAPS FOUR_TAPS FOUR_TAPS FOUR_TAPS);
+/* Four taps each, byte by byte. Returns where the next weights are. */
+static const uint32_t *add_bytes(const uint32_t *weights, const int8_t *x, const int8_t *end,
+                                 int32_t sums[OUTPUTS]) {
+  for (; x != end; x = &x[4]) {
+    for (uint32_t n = 0U; n < 4U; ++n) {
+      const uint32_t two = dsp_low((uint32_t)x[n / 2U], (uint32_t)x[(n / 2U) + 2U]);
+      int32_t *const to = &sums[2U * (n % 2U)];
+      to[1] = dsp_add_products(to[1], weights[n], two);
+      to[0] = dsp_add_products(to[0], dsp_odd(weights[n]), two);
+    }
+    weights = &weights[4];
   }
-  x = rest;
-  while (x != rest_end) {
-    RUN(FOUR_TAPS);
-  }
-  const int32_t sums[OUTPUTS] = {s0, s1, s2, s3};
-  for (uint32_t n = 0U; n < OUTPUTS; ++n) {
-    out[n] = dense_output(sums[n], block[OUTPUTS + n], block[(2U * OUTPUTS) + n], zero_point);
-  }
-  return w;
+  return weights;
 }
 
-static const uint32_t *make_one(const engine_layer_t *layer, const uint32_t *block, const int8_t *x,
-                                uint32_t taps, int8_t *out) {
-  const uint32_t *w = &block[HEADER_WORDS];
-  int32_t sum = (int32_t)block[0];
-  for (uint32_t k = 0U; k < taps; k += 4U) {
-    uint32_t four = 0U;
-    (void)memcpy(&four, &x[k], ((taps - k) < 4U) ? (taps - k) : 4U);
-    sum = dsp_add_products(sum, dsp_even(four), dsp_even(*w));
-    sum = dsp_add_products(sum, dsp_odd(four), dsp_odd(*w));
-    w = &w[1];
+/* What `make_fours` makes, of an input that does not lie on words. */
+static const uint32_t *make_fours_of_bytes(const uint32_t *weights, const dense_t *dense,
+                                           int8_t *out) {
+  for (; out != dense->out_end; out = &out[OUTPUTS]) {
+    int32_t sums[OUTPUTS] = {(int32_t)weights[0], (int32_t)(weights[1] - dense->raised),
+                             (int32_t)weights[2], (int32_t)(weights[3] - dense->raised)};
+    weights = add_bytes(&weights[OUTPUTS], dense->x, dense->end, sums);
+    weights = add_bytes(weights, dense->rest, dense->rest_end, sums);
+    for (uint32_t n = 0U; n < OUTPUTS; ++n) {
+      const uint32_t above = ((n % 2U) == 0U) ? 0U : ((uint32_t)sums[n - 1U] << 8);
+      out[n] = finish(weights, (int32_t)((uint32_t)sums[n] - above), dense->zero_point);
+      weights = &weights[2];
+    }
   }
-  *out = dense_output(sum, block[1], block[2], layer->out_zero_point);
-  return w;
+  return weights;
+}
+
+/* One more output, whose weights are as the model has them. */
+static const uint32_t *make_one(const uint32_t *block, const dense_t *dense, int8_t *out) {
+  int32_t sum = (int32_t)block[0];
+  block = add_words(&block[1], dense->x, dense->end, &sum);
+  block = add_words(block, dense->rest, dense->rest_end, &sum);
+  *out = finish(block, sum, dense->zero_point);
+  return &block[2];
+}
+
+static int32_t sum_of(const int8_t *x, const int8_t *end) {
+  int32_t sum = 0;
+  for (; x != end; x = &x[4]) {
+    uint32_t four;
+    (void)memcpy(&four, x, sizeof(four));
+    sum = dsp_add_products(sum, dsp_even(four), 0x00010001U);
+    sum = dsp_add_products(sum, dsp_odd(four), 0x00010001U);
+  }
+  return sum;
 }
 
 ENGINE_KERNEL
 void engine_fully_connected_dsp(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out) {
   const int8_t *const source = engine_row(in, 0U);
   const uint32_t taps = (uint32_t)layer->height * layer->width * layer->channels;
-  const uint32_t *block = layer->weights;
   const int8_t *const end = &source[taps & ~(TURN_TAPS - 1U)];
+  const uint32_t *block = layer->weights;
   int8_t rest[TURN_TAPS] = {0};
-  (void)memcpy(rest, end, taps % TURN_TAPS);
+  engine_copy(rest, end, taps % TURN_TAPS);
   const int8_t *const rest_end = &rest[((taps % TURN_TAPS) + 3U) & ~3U];
-  uint32_t c = 0U;
-  for (; (c + OUTPUTS) <= layer->out_channels; c += OUTPUTS) {
-    block = make_four(layer, block, source, end, rest, rest_end, &out[c]);
+  uint32_t c = layer->out_channels & ~(OUTPUTS - 1U);
+  dense_t dense = {source, end, 0U, rest, rest_end, layer->out_zero_point, &out[c]};
+  if (c != 0U) {
+    dense.raised = (uint32_t)(sum_of(source, end) + sum_of(rest, rest_end)) * 128U;
+    block = DSP_HAS_WORDS((uintptr_t)source) ? make_fours(block, &dense, out)
+                                             : make_fours_of_bytes(block, &dense, out);
   }
   for (; c < layer->out_channels; ++c) {
-    block = make_one(layer, block, source, taps, &out[c]);
+    block = make_one(block, &dense, &out[c]);
   }
   engine_clamp_row(layer, out);
 }

@@ -14,6 +14,7 @@ from compilers import GCC, run_built
 
 from edge.catalog.boards import find_board
 from edge.engine.packing import instruction_set
+from edge.firmware.render import render_firmware
 from tests.edge.emit.engine.test_reached import own_cases
 
 BOARDS = ("qemu-m0plus", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547")
@@ -41,8 +42,8 @@ def check(board_id, compiler, options, folder, most=None):
     for name, case in itertools.islice(own_cases(instructions), most):
         place = folder / name.replace(" ", "-")
         place.mkdir()
-        engine = engine_of(case.graph, instructions)
-        done = run_built(engine, board, case.inputs, place, compiler, tuple(options.split()))
+        files = render_firmware(engine_of(case.graph, instructions), board)
+        done = run_built(files, board, case, place, compiler, tuple(options.split()))
         np.testing.assert_array_equal(done.outputs, case.expected)
 
 
