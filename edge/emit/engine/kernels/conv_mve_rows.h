@@ -3,7 +3,6 @@
 #define CONV_MVE_ROWS_H_
 
 #include <stdbool.h>
-#include <string.h>
 
 #include "mve.h"
 
@@ -191,7 +190,7 @@ static void make_columns(const engine_layer_t *layer, row_t *row, make_pixels_t 
   for (uint32_t p = 0U; p < pixels; ++p) {
     int8_t made[CHANNELS];
     make(layer, row, &x[p * row->x_step], 1U, made);
-    (void)memcpy(&out[p * channels], made, channels);
+    engine_copy(&out[p * channels], made, channels);
   }
 }
 
