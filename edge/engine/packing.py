@@ -31,7 +31,6 @@ from edge.tflite.requantization import (
 )
 
 INSTRUCTION_SETS = ("portable", "dsp", "mve")
-MVE_WIDTH = 5
 MVE_PIXELS_MADE = 8
 
 
@@ -165,11 +164,10 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     # The kernel reads past the last channel: in the state's memory, not in the caller's row.
     is_read_apart = layer.inputs[0] != network.input
     if instructions == "mve" and is_plain and is_read_apart and kernel.min(initial=0) > -128:
-        # The strips of eight pixels pay where few of them are left over.
-        is_wide = layer.stride[1] == 1 and network.rows[layer.output].width >= MVE_WIDTH
         # Offsets from pixel to pixel are of sixteen bits.
-        is_wide = is_wide and channels * MVE_PIXELS_MADE < 2**16
-        return (depthwise_3x3_mve if is_3x3 and is_wide else depthwise_mve)(kernel, headers)
+        if is_3x3 and channels * MVE_PIXELS_MADE < 2**16:
+            return depthwise_3x3_mve(kernel, headers, layer.stride[1])
+        return depthwise_mve(kernel, headers)
     if instructions == "portable" or not (is_plain and is_3x3):
         packed = np.concatenate([headers.reshape(-1), as_words(flat.T.reshape(1, -1))[0]])
         # Pointers to the window's rows and to its taps, and a pixel of the zero point.

@@ -6,34 +6,36 @@ import numpy as np
 
 from edge.engine.kernel import Kernel, as_words, padded, scratch_kernel
 
-MVE_PIXELS = 3
 MVE_CHANNELS = 4
 MVE_LANES = 16
+MVE_PIXELS = ((32, 16), (128, 8), (512, 4), (2**32, 2))
+"""The windows that `conv_mve` gathers at once, by the most taps that each may have."""
 
 
-def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
-    """Channel by channel: its header, then a word for each column.
+def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray, stride: int) -> Kernel:
+    """Of each channel a zero and a word for each column, a zero, then the channels' headers.
 
     Args:
         kernel: The weights, int64 array of shape `(height, width, channels)`.
         headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
+        stride: The columns from window to window, 1 or 2.
 
     Returns:
         The `Kernel`.
 
     Example:
-        >>> len(depthwise_3x3_mve(np.ones((3, 3, 4), int), np.array([[0, 2**30, 1]] * 4)).weights)
-        25
+        >>> headers = np.array([[0, 2**30, 1]] * 4)
+        >>> len(depthwise_3x3_mve(np.ones((3, 3, 4), int), headers, 1).weights)
+        29
     """
     headers[:, 2] *= -1
-    channels = len(headers)
     # (row, column, channel) -> rows of a column side by side, the fourth without a weight.
-    columns = np.pad(kernel.transpose(2, 1, 0), ((0, 0), (0, 0), (0, 1)))
-    packed = np.concatenate([headers, as_words(columns.reshape(channels, -1))], axis=1)
-    # The last vector's fourth word lies behind the last channel.
-    packed = np.append(packed.reshape(-1), 0)
-    # Windows of eight pixels and a column behind them, and what stores of sixteen words exceed.
-    strip = 11 * min(channels, MVE_LANES)
+    columns = np.pad(kernel.transpose(2, 1, 0), ((0, 0), (1, 0), (0, 1)))
+    taps = as_words(columns.reshape(len(headers), -1))
+    packed = np.concatenate([taps.reshape(-1), [0], headers.reshape(-1)])
+    # Windows of eight pixels and a column behind them, or of more of fewer channels, and what
+    # stores of sixteen words exceed.
+    strip = (7 * stride + 4) * MVE_LANES
     scratch = MVE_LANES + 4 * (strip + MVE_LANES)
     return scratch_kernel("depthwise_3x3_mve", "depthwise_3x3_mve.c", packed, scratch)
 
@@ -54,10 +56,6 @@ def depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     """
     taps = kernel.reshape(-1, kernel.shape[2])
     channels = taps.shape[1]
-    if MVE_LANES % channels == 0:
-        # Several pixels side by side fill the lanes.
-        taps = np.tile(taps, (1, MVE_LANES // channels))
-        headers = np.tile(headers, (MVE_LANES // channels, 1))
     lanes = padded(headers, MVE_LANES, 3).reshape(-1, MVE_LANES, 3)
     order = [start + 4 * n for start in (0, 2, 1, 3) for n in range(4)]
     heads = lanes[:, order].transpose(0, 2, 1)
@@ -71,7 +69,9 @@ def depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
 
 
 def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
-    """Headers of four channels each, then the taps of all channels.
+    """Of four channels the headers, then sixteen taps of each, then the next sixteen.
+
+    If their number is no multiple of four, the last four overlap those before.
 
     Args:
         kernel: The weights, int64 array of shape `(channels, height, width, input channels)`.
@@ -82,13 +82,30 @@ def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
 
     Example:
         >>> len(conv_mve(np.ones((4, 1, 1, 8), int), np.array([[0, 2**30, 1]] * 4)).weights)
-        20
+        28
     """
-    headers[:, 2] *= -1
     taps = kernel.reshape(len(kernel), -1)
-    # Sixteen bytes are written at once, beyond the last tap.
-    scratch = 4 * kernel.shape[1] + MVE_PIXELS * taps.shape[1] + MVE_LANES
-    return scratch_kernel("conv_mve", "conv_mve.c", in_fours(taps, headers), scratch)
+    count = taps.shape[1]
+    missing = max(MVE_CHANNELS - len(taps), 0)
+    headers[:, 2] *= -1
+    vectors = as_words(padded(taps, 1, MVE_LANES)).reshape(len(taps), -1, MVE_LANES // 4)
+    vectors, headers = (
+        np.pad(table, ((0, missing), *[(0, 0)] * (table.ndim - 1))) for table in (vectors, headers)
+    )
+    blocks = [
+        part[start : start + MVE_CHANNELS].swapaxes(0, 1).reshape(-1)
+        for start in _starts(len(headers))
+        for part in (headers, vectors)
+    ]
+    # Windows of several pixels; sixteen bytes are written at once, beyond the last tap.
+    pixels = next(pixels for most, pixels in MVE_PIXELS if count <= most)
+    scratch = 4 * kernel.shape[1] + pixels * count + MVE_LANES
+    return scratch_kernel("conv_mve", "conv_mve.c", np.concatenate(blocks), scratch)
+
+
+def _starts(channels: int) -> list[int]:
+    """Where four channels start each; the last four may overlap those before."""
+    return [min(start, channels - MVE_CHANNELS) for start in range(0, channels, MVE_CHANNELS)]
 
 
 def in_fours(taps: np.ndarray, headers: np.ndarray) -> np.ndarray:
@@ -109,8 +126,5 @@ def in_fours(taps: np.ndarray, headers: np.ndarray) -> np.ndarray:
     """
     missing = max(MVE_CHANNELS - len(taps), 0)
     taps, headers = (np.pad(table, ((0, missing), (0, 0))) for table in (taps, headers))
-    starts = [*range(0, len(taps) - MVE_CHANNELS + 1, MVE_CHANNELS)]
-    if len(taps) % MVE_CHANNELS:
-        starts.append(len(taps) - MVE_CHANNELS)
-    heads = [headers[start : start + MVE_CHANNELS].T.reshape(-1) for start in starts]
+    heads = [headers[start : start + MVE_CHANNELS].T.reshape(-1) for start in _starts(len(headers))]
     return np.concatenate([*heads, as_words(taps.reshape(1, -1))[0]])

@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "563d582bde05ba12",
-    "engine: dsp": "8b70a0b08bfc91f9",
-    "engine: mve": "1f667ac7903cdd1b",
+    "engine: portable": "c20d40cf8a089649",
+    "engine: dsp": "c62d6adbf0adcc5b",
+    "engine: mve": "b83e6b94cde648e4",
     "tflm: nucleo-f446re": "5ffe8758236b2eab",
     "tflm: mps3-an547": "542dfd3ea7e0b9c6",
 }

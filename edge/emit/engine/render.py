@@ -107,6 +107,8 @@ def _kernel_texts(engines: Iterable[Engine]) -> dict[str, str]:
     headers = []
     if any("dsp" in name for name in kernels):
         headers += ["dsp.h", "conv_dsp_tiles.h"]
+    if any("mve" in name for name in kernels):
+        headers.append("mve.h")
     texts = {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)}
     return {"engine.h": _versioned_header(), **texts}
 

@@ -1,78 +1,132 @@
-/* CONV_2D with Helium: sixteen taps at a time, two channels by three pixels. */
+/* CONV_2D with Helium: sixteen taps at a time, of four channels by two pixels. */
 #include <stdbool.h>
+#include <string.h>
 
-/* The assembly takes all registers: without optimization, or with a frame pointer, gcc has too few.
- */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O2", "omit-frame-pointer")
-#endif
+#include "mve.h"
 
-#include "engine.h"
-
-#define TILE_PIXELS 3U
-#define TILE_CHANNELS 4U
-
-/* What precedes the taps, for four channels each: biases, multipliers, negative shifts. Fewer than
- * four channels left over are made together with those before them. */
-#define HEADER_WORDS 12U
+#define LANES 16U
+#define CHANNELS 4U
 
 /* What the assembly needs; it reads them by their offsets. */
 typedef struct {
-  const int8_t *x[TILE_PIXELS]; /* 0 */
-  uint32_t taps;                /* 12 */
-  int32_t skip;                 /* 16: from where the loop leaves two channels to the next two */
-  const int32_t *header;        /* 20 */
-  int8_t *to[TILE_PIXELS];      /* 24 */
-  int32_t zero_point;           /* 36 */
-  const int32_t *end;           /* 40 */
-  const int8_t *weights;        /* 44 */
-  int32_t low;                  /* 48 */
-  int32_t high;                 /* 52 */
-  uint32_t lanes;               /* 56 */
-} tile_t;
+  int32_t zero_point;    /* 0 */
+  int32_t one;           /* 4 */
+  uint32_t to_step;      /* 8: from a turn's pixels to those of the next */
+  int8_t *to;            /* 12 */
+  uint32_t left;         /* 16: turns */
+  int32_t ahead;         /* 20: from a pair's last vectors to the next pair */
+  uint32_t x_step;       /* 24: from pixel to pixel */
+  const int8_t *weights; /* 28: of the block of channels */
+  uint32_t vectors;      /* 32: of taps, but for the first and the last */
+  uint32_t turns;        /* 36: of a block */
+  const int8_t *first;   /* 40: the first pixel */
+  int8_t *out;           /* 44 */
+  int8_t *last;          /* 48: where the last four channels go */
+  const uint32_t *block; /* 52 */
+  uint32_t blocks;       /* 56 */
+  uint32_t rest;         /* 60: taps of the last vector */
+  uint16_t places[8];    /* 64: of a turn's outputs, channel by channel */
+  uint32_t taps;         /* 80 */
+} row_t;
 
 /* clang-format off */
-/* The sums of two channels and three pixels, to the lower or upper halves of q5, q6 and q7. */
-#define DOT(bias, half0, half1, half2)                                                 \
-  "ldr r4, [r12, #20]\n\tldrd r0, r2, [r4, #" bias "]\n\t"                      \
-  "mov r4, r0\n\tmov r8, r0\n\tmov r6, r2\n\tmov r10, r2\n\t"                 \
-  "ldm r12, {r5, r9, r11}\n\tldr lr, [r12, #12]\n\tdlstp.8 lr, lr\n"           \
-  "2:\n\tvldrb.8 q0, [r1], #16\n\tvldrb.8 q1, [r3], #16\n\t"                  \
-  "vldrb.8 q2, [r5], #16\n\tvmladava.s8 r0, q0, q2\n\tvmladava.s8 r2, q1, q2\n\t" \
-  "vldrb.8 q2, [r9], #16\n\tvmladava.s8 r4, q0, q2\n\tvmladava.s8 r6, q1, q2\n\t" \
-  "vldrb.8 q2, [r11], #16\n\tvmladava.s8 r8, q0, q2\n\tvmladava.s8 r10, q1, q2\n\t" \
-  "letp lr, 2b\n\t"                                                            \
-  "ldr lr, [r12, #16]\n\tadd r1, lr\n\tadd r3, lr\n\t"  \
-  "vmov " half0 ", r0, r2\n\tvmov " half1 ", r4, r6\n\tvmov " half2 ", r8, r10\n\t"
+/* Of four channels, sixteen taps of two pixels: those are in q0 and q1. */
+#define FOUR(mac, at0, at1, at2, at3)                                             \
+  "vldrb.8 q2, [r5" at0 "\n\t" mac " r0, q0, q2\n\t" mac " r8, q1, q2\n\t"         \
+  "vldrb.8 q3, [r5" at1 "\n\t" mac " r2, q0, q3\n\t" mac " r10, q1, q3\n\t"        \
+  "vldrb.8 q2, [r5" at2 "\n\t" mac " r4, q0, q2\n\t" mac " r12, q1, q2\n\t"        \
+  "vldrb.8 q3, [r5" at3 "\n\t" mac " r6, q0, q3\n\t" mac " lr, q1, q3\n\t"
+#define TAPS(mac) FOUR(mac, "], #16", "], #16", "], #16", "], #16")
+#define PIXELS "vldrb.8 q0, [r1], #16\n\tvldrb.8 q1, [r3], #16\n\t"
+#define LAST_OF_PIXELS "vpstt\n\tvldrbt.8 q0, [r1]\n\tvldrbt.8 q1, [r3]\n\t"
 
-/* VQDMLAH by one goes from ties away from zero to ties upwards: it lowers a negative number by one.
- */
-#define SCALE(q)                                                                  \
-  "vqrdmulh.s32 " q ", " q ", q0\n\tvqdmlah.s32 " q ", " q ", r10\n\t"            \
-  "vrshl.s32 " q ", " q ", q1\n\tvadd.i32 " q ", " q ", r6\n\t"                   \
-  "vmax.s32 " q ", " q ", q3\n\tvmin.s32 " q ", " q ", q4\n\t"
+/* Pairs of pixels, of four channels a turn of the outer loop. In assembly, as what follows, because
+ * gcc 12 moves vectors through memory. */
+#define DEFINE_PAIRS(name, dot, leave)                                            \
+  __attribute__((noinline)) static void name(row_t *row) {                        \
+    register row_t *const at __asm__("r11") = row;                                \
+    __asm__ volatile(                                                             \
+        "ldr r0, [r11, #60]\n\tvctp.8 r0\n\tvldrw.32 q5, [r11, #64]\n"            \
+        "1:\n\tldr r5, [r11, #52]\n\tvldrw.32 q4, [r5]\n\tvldrw.32 q6, [r5, #16]\n\t" \
+        "vldrw.32 q7, [r5, #32]\n\tadds r5, #48\n\tstr r5, [r11, #28]\n\t"        \
+        "add r0, r11, #36\n\tldm r0, {r2, r4, r6}\n\tstrd r6, r2, [r11, #12]\n\t" \
+        "mov r1, r4\n\tldr r3, [r11, #24]\n\tadd r3, r4\n"                        \
+        "2:\n\t" dot                                                              \
+        "vmov d0, r0, r2\n\tvmov d1, r4, r6\n\tvmov d2, r8, r10\n\tvmov d3, r12, lr\n\t" \
+        "ldm r11, {r0, r2, r4, r6, r8, r10}\n\tadd r1, r10\n\tadd r3, r10\n\t"    \
+        "vadd.i32 q0, q0, q4\n\tvadd.i32 q1, q1, q4\n\t"                          \
+        "vqrdmulh.s32 q0, q0, q6\n\tvqrdmulh.s32 q1, q1, q6\n\t"                  \
+        TIES("q0", "r2") TIES("q1", "r2")                                         \
+        "vrshl.s32 q0, q0, q7\n\tvrshl.s32 q1, q1, q7\n\t"                        \
+        "vqmovnb.s32 q0, q0\n\tvqmovnt.s32 q0, q1\n\tvqadd.s16 q0, q0, r0\n\t"    \
+        "vqmovnb.s16 q0, q0\n\tvstrb.16 q0, [r6, q5]\n\t"                         \
+        "adds r6, r4\n\tsubs r8, #1\n\tstrd r6, r8, [r11, #12]\n\tbne 2b\n\t"     \
+        leave NEXT_BLOCK                                                          \
+        :                                                                         \
+        : "r"(at)                                                                 \
+        : CLOBBERED);                                                             \
+  }
+
+/* To the next four channels; the last four may overlap those before. */
+#define NEXT_BLOCK                                                                \
+  "ldrd r0, r1, [r11, #44]\n\tldr r2, [r11, #56]\n\t"                             \
+  "adds r0, #4\n\tcmp r0, r1\n\tit hi\n\tmovhi r0, r1\n\tstr r0, [r11, #44]\n\t"   \
+  "subs r2, #1\n\tstrd r5, r2, [r11, #52]\n\tbne 1b\n\t"
+#define CLOBBERED                                                                 \
+  "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r12", "lr", "q0", "q1", "q2", \
+  "q3", "q4", "q5", "q6", "q7", "cc", "memory"
+
+/* Seventeen to 32 taps. */
+DEFINE_PAIRS(make_pairs_of_two,
+             PIXELS FOUR("vmladav.s8", "]", ", #16]", ", #32]", ", #48]")
+             LAST_OF_PIXELS FOUR("vmladava.s8", ", #64]", ", #80]", ", #96]", ", #112]"), "adds r5, #128\n\t")
+
+/* More taps. An odd number of vectors starts in the middle of the loop. */
+DEFINE_PAIRS(make_pairs,
+             "ldrd r5, r9, [r11, #28]\n\t" PIXELS TAPS("vmladav.s8")
+             "lsrs r9, r9, #1\n\tbcs 4f\n\tsubs r9, #1\n"
+             "3:\n\t" PIXELS TAPS("vmladava.s8")
+             "4:\n\t" PIXELS TAPS("vmladava.s8") "subs r9, #1\n\tbpl 3b\n\t"
+             LAST_OF_PIXELS TAPS("vmladava.s8"), "")
 /* clang-format on */
 
-/* Makes three pixels, four channels a turn: two of them by three pixels in core registers, twice.
- * In assembly, because gcc 12 moves vectors through memory. */
-__attribute__((noinline)) static void make_tile(tile_t *tile) {
-  register tile_t *const at __asm__("r12") = tile;
+/* Pixels of up to sixteen taps: the weights of four channels stay in q0 to q3. */
+__attribute__((noinline)) static void make_short(row_t *row) {
+  register row_t *const at __asm__("r11") = row;
   __asm__ volatile(
-      "ldrd r0, r2, [r12, #48]\n\tvdup.32 q3, r0\n\tvdup.32 q4, r2\n\t"
-      "ldr r1, [r12, #44]\n\tldr r0, [r12, #12]\n\tadd r3, r1, r0\n\t"
-      "ldr r0, [r12, #56]\n\tvctp.32 r0\n"
-      "1:\n\t"
-      DOT("0", "d10", "d12", "d14") DOT("8", "d11", "d13", "d15")
-      "add r11, r12, #20\n\tldm r11, {r0, r2, r4, r5, r6, r8}\n\tmov r10, #1\n\t"
-      "vldrw.32 q0, [r0, #16]\n\tvldrw.32 q1, [r0, #32]\n\tadds r0, #48\n\t"
-      SCALE("q5") SCALE("q6") SCALE("q7")
-      "vpsttt\n\tvstrbt.32 q5, [r2], #4\n\tvstrbt.32 q6, [r4], #4\n\t"
-      "vstrbt.32 q7, [r5], #4\n\t"
-      "stm r11, {r0, r2, r4, r5}\n\tcmp r0, r8\n\tbne 1b\n\t"
+      "ldr r0, [r11, #60]\n\tvctp.8 r0\n\tldm r11, {r8, r9, r10}\n\tldr r12, [r11, #24]\n"
+      "1:\n\tldr r5, [r11, #52]\n\tvldrw.32 q5, [r5]\n\tvldrw.32 q6, [r5, #16]\n\t"
+      "vldrw.32 q7, [r5, #32]\n\tvldrw.32 q0, [r5, #48]\n\tvldrw.32 q1, [r5, #64]\n\t"
+      "vldrw.32 q2, [r5, #80]\n\tvldrw.32 q3, [r5, #96]\n\tadds r5, #112\n\t"
+      "ldrd r1, r3, [r11, #40]\n\tldr lr, [r11, #36]\n\tdls lr, lr\n"
+      "2:\n\tvpst\n\tvldrbt.8 q4, [r1]\n\tadd r1, r12\n\t"
+      "vmladav.s8 r0, q4, q0\n\tvmladav.s8 r2, q4, q1\n\t"
+      "vmladav.s8 r4, q4, q2\n\tvmladav.s8 r6, q4, q3\n\t"
+      "vmov d8, r0, r2\n\tvmov d9, r4, r6\n\tvadd.i32 q4, q4, q5\n\t"
+      "vqrdmulh.s32 q4, q4, q6\n\t" TIES("q4", "r9") "vrshl.s32 q4, q4, q7\n\t" SATURATE(
+          "q4", "r8") "vstrb.32 q4, [r3]\n\tadd r3, r10\n\tle lr, 2b\n\t" NEXT_BLOCK
       :
       : "r"(at)
-      : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "lr", "q0", "q1", "q2",
-        "q3", "q4", "q5", "q6", "q7", "cc", "memory");
+      : CLOBBERED);
+}
+
+/* One pixel. */
+__attribute__((noinline)) static void make_single(row_t *row) {
+  register row_t *const at __asm__("r11") = row;
+  __asm__ volatile(
+      "1:\n\tldr r5, [r11, #52]\n\tldm r5!, {r0, r2, r4, r6}\n\tvldrw.32 q6, [r5]\n\t"
+      "vldrw.32 q7, [r5, #16]\n\tadds r5, #32\n\tldrd r1, r3, [r11, #40]\n\t"
+      "ldr lr, [r11, #80]\n\tdlstp.8 lr, lr\n"
+      "2:\n\tvldrb.8 q0, [r1], #16\n\tvldrb.8 q1, [r5], #16\n\tvmladava.s8 r0, q0, q1\n\t"
+      "vldrb.8 q1, [r5], #16\n\tvmladava.s8 r2, q0, q1\n\t"
+      "vldrb.8 q1, [r5], #16\n\tvmladava.s8 r4, q0, q1\n\t"
+      "vldrb.8 q1, [r5], #16\n\tvmladava.s8 r6, q0, q1\n\tletp lr, 2b\n\t"
+      "vmov d0, r0, r2\n\tvmov d1, r4, r6\n\tldrd r8, r9, [r11]\n\t"
+      "vqrdmulh.s32 q0, q0, q6\n\t" TIES("q0", "r9") "vrshl.s32 q0, q0, q7\n\t" SATURATE(
+          "q0", "r8") "vstrb.32 q0, [r3]\n\t" NEXT_BLOCK
+      :
+      : "r"(at)
+      : CLOBBERED);
 }
 
 static inline int8_t *copy_bytes(int8_t *to, const int8_t *from, uint32_t bytes) {
@@ -86,131 +140,185 @@ static inline int8_t *copy_bytes(int8_t *to, const int8_t *from, uint32_t bytes)
   return &to[bytes];
 }
 
-static inline int8_t *fill_bytes(int8_t *to, int8_t value, uint32_t bytes) {
-  int8_t *at = to;
-  __asm__ volatile(
-      "vdup.8 q0, %[value]\n\tdlstp.8 lr, %[bytes]\n"
-      "1:\n\tvstrb.8 q0, [%[at]], #16\n\tletp lr, 1b\n\t"
-      : [at] "+r"(at)
-      : [value] "r"(value), [bytes] "r"(bytes)
-      : "q0", "lr", "memory");
-  return &to[bytes];
-}
-
-/* One row of the window at the border of the image, or with gaps. */
-static int8_t *gather_border(const engine_layer_t *layer, const int8_t *line, int32_t left,
-                             int8_t *to) {
+/* A row of the window with gaps. */
+static int8_t *gather_apart(const engine_layer_t *layer, const int8_t *line, int32_t left,
+                            int8_t *to) {
   for (uint32_t t = 0U; t < layer->window_width; ++t) {
     const int32_t at = left + (int32_t)(t * layer->dilation_width);
     to = ((at < 0) || (at >= (int32_t)layer->width))
-             ? fill_bytes(to, layer->zero_point, layer->channels)
+             ? mve_fill(to, layer->zero_point, layer->channels)
              : copy_bytes(to, &line[(uint32_t)at * layer->channels], layer->channels);
   }
   return to;
 }
 
-/* Rows of up to sixteen bytes, all in the image: each is written over what is too much of the one
- * before it, up to fifteen bytes behind the last. */
-static inline void gather_short(const int8_t *const lines[], uint32_t rows, uint32_t start,
-                                uint32_t bytes, int8_t *to) {
-  const int8_t *from;
-  __asm__ volatile(
-      "vctp.8 %[bytes]\n\tdls lr, %[rows]\n"
-      "1:\n\tldr %[from], [%[lines]], #4\n\tadd %[from], %[start]\n\t"
-      "vpst\n\tvldrbt.8 q0, [%[from]]\n\tvstrb.8 q0, [%[to]]\n\tadd %[to], %[bytes]\n\t"
-      "le lr, 1b\n\t"
-      : [lines] "+r"(lines), [to] "+r"(to), [from] "=&r"(from)
-      : [rows] "r"(rows), [start] "r"(start), [bytes] "r"(bytes)
-      : "q0", "lr", "memory");
+/* A row of the window without gaps. */
+static inline int8_t *gather_line(const engine_layer_t *layer, const int8_t *line, int32_t left,
+                                  int8_t *to) {
+  const uint32_t channels = layer->channels;
+  const int32_t right = left + (int32_t)layer->window_width - (int32_t)layer->width;
+  const uint32_t before = (left < 0) ? (uint32_t)-left : 0U;
+  const uint32_t after = (right > 0) ? (uint32_t)right : 0U;
+  const uint32_t first = (uint32_t)(left + (int32_t)before);
+  const uint32_t inside = layer->window_width - before - after;
+  to = mve_fill(to, layer->zero_point, before * channels);
+  to = copy_bytes(to, &line[first * channels], inside * channels);
+  return mve_fill(to, layer->zero_point, after * channels);
 }
 
-/* What the window sees at one pixel, in one piece; `is_high` if no row is above or below the image.
- */
-static inline void gather(const engine_layer_t *layer, const int8_t *const lines[], bool is_high,
-                          int32_t left, int8_t *to) {
+/* The windows of pixels side by side, all in the image. */
+static void gather_inside(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
+                          uint32_t pixels, int8_t *to) {
   const uint32_t bytes = (uint32_t)layer->window_width * layer->channels;
-  const uint32_t start = (uint32_t)left * layer->channels;
-  const bool is_inside = (left >= 0) && (layer->dilation_width == 1U) &&
-                         ((left + (int32_t)layer->window_width) <= (int32_t)layer->width);
-  if (is_inside && is_high && (bytes <= 16U)) {
-    gather_short(lines, layer->window_height, start, bytes, to);
+  const uint32_t step = (uint32_t)layer->stride_width * layer->channels;
+  const uint32_t pitch = layer->window_height * bytes;
+  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    const int8_t *from = &lines[y][(uint32_t)left * layer->channels];
+    int8_t *at = &to[y * bytes];
+    if (bytes <= LANES) {
+      __asm__ volatile(
+          "vctp.8 %[bytes]\n\tdls lr, %[pixels]\n"
+          "1:\n\tvpstt\n\tvldrbt.8 q0, [%[from]]\n\tvstrbt.8 q0, [%[at]]\n\t"
+          "add %[from], %[step]\n\tadd %[at], %[pitch]\n\tle lr, 1b\n\t"
+          : [from] "+r"(from), [at] "+r"(at)
+          : [bytes] "r"(bytes), [pixels] "r"(pixels), [step] "r"(step), [pitch] "r"(pitch)
+          : "q0", "lr", "memory");
+    } else {
+      uint32_t rest = pixels;
+      const int8_t *x;
+      int8_t *copy;
+      __asm__ volatile(
+          "1:\n\tmov %[x], %[from]\n\tmov %[copy], %[at]\n\tdlstp.8 lr, %[bytes]\n"
+          "2:\n\tvldrb.8 q0, [%[x]], #16\n\tvstrb.8 q0, [%[copy]], #16\n\tletp lr, 2b\n\t"
+          "add %[from], %[step]\n\tadd %[at], %[pitch]\n\tsubs %[rest], #1\n\tbne 1b\n\t"
+          : [from] "+r"(from), [at] "+r"(at), [rest] "+r"(rest), [x] "=&r"(x), [copy] "=&r"(copy)
+          : [bytes] "r"(bytes), [step] "r"(step), [pitch] "r"(pitch)
+          : "q0", "lr", "cc", "memory");
+    }
+  }
+}
+
+/* What the window sees at one pixel, in one piece. */
+static void gather(const engine_layer_t *layer, const int8_t *const lines[], int32_t left,
+                   int8_t *to) {
+  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    if (lines[y] == NULL) {
+      to = mve_fill(to, layer->zero_point, (uint32_t)layer->window_width * layer->channels);
+    } else if (layer->dilation_width == 1U) {
+      to = gather_line(layer, lines[y], left, to);
+    } else {
+      to = gather_apart(layer, lines[y], left, to);
+    }
+  }
+}
+
+/* What the window sees at pixels side by side; `is_high` if no row is above or below the image. */
+static void gather_pixels(const engine_layer_t *layer, const int8_t *const lines[], bool is_high,
+                          uint32_t column, uint32_t pixels, int8_t *to) {
+  const uint32_t taps = (uint32_t)layer->window_height * layer->window_width * layer->channels;
+  const bool is_whole = is_high && (layer->dilation_width == 1U);
+  uint32_t p = 0U;
+  while (p < pixels) {
+    const int32_t left = (int32_t)((column + p) * layer->stride_width) - (int32_t)layer->pad_left;
+    const int32_t room = (int32_t)layer->width - (int32_t)layer->window_width - left;
+    uint32_t count = 1U;
+    if (is_whole && (left >= 0) && (room >= 0)) {
+      const uint32_t inside = ((uint32_t)room / layer->stride_width) + 1U;
+      count = (inside < (pixels - p)) ? inside : (pixels - p);
+      gather_inside(layer, lines, left, count, &to[p * taps]);
+    } else {
+      gather(layer, lines, left, &to[p * taps]);
+    }
+    p += count;
+  }
+}
+
+/* All channels of pixels side by side. */
+static void make_pixels(const engine_layer_t *layer, row_t *row, const int8_t *x, uint32_t pixels,
+                        int8_t *out) {
+  const uint32_t channels = (layer->out_channels < CHANNELS) ? CHANNELS : layer->out_channels;
+  const uint32_t odd = pixels % 2U;
+  row->first = x;
+  row->out = out;
+  row->last = &out[channels - CHANNELS];
+  row->block = layer->weights;
+  row->blocks = (channels + CHANNELS - 1U) / CHANNELS;
+  if (row->taps <= LANES) {
+    row->to_step = channels;
+    row->turns = pixels;
+    make_short(row);
     return;
   }
-  const int8_t *const *const end = &lines[layer->window_height];
-  for (const int8_t *const *line = lines; line != end; ++line) {
-    if (*line == NULL) {
-      to = fill_bytes(to, layer->zero_point, bytes);
-    } else if (is_inside) {
-      to = copy_bytes(to, &(*line)[start], bytes);
-    } else {
-      to = gather_border(layer, *line, left, to);
-    }
+  if (pixels >= 2U) {
+    row->to_step = 2U * channels;
+    row->turns = pixels / 2U;
+    ((row->vectors == 0U) ? make_pairs_of_two : make_pairs)(row);
+  }
+  if (odd != 0U) {
+    row->first = &x[(pixels - 1U) * row->x_step];
+    row->out = &out[(pixels - 1U) * channels];
+    row->last = &row->out[channels - CHANNELS];
+    row->block = layer->weights;
+    row->blocks = (channels + CHANNELS - 1U) / CHANNELS;
+    make_single(row);
   }
 }
 
-/* All channels of three pixels. */
-static inline void make_pixels(const engine_layer_t *layer, tile_t *tile, uint32_t blocks) {
+/* Less than four channels are made apart: the assembly stores four. */
+static void make_columns(const engine_layer_t *layer, row_t *row, const int8_t *x, uint32_t pixels,
+                         int8_t *out) {
   const uint32_t channels = layer->out_channels;
-  const uint32_t whole = (channels < TILE_CHANNELS) ? TILE_CHANNELS : channels;
-  const uint32_t over = channels % TILE_CHANNELS;
-  const int32_t *const headers = (const int32_t *)layer->weights;
-  const int8_t *const weights = (const int8_t *)&headers[blocks * HEADER_WORDS];
-  const uint32_t others = (channels < TILE_CHANNELS) ? 1U : (channels / TILE_CHANNELS);
-  tile->header = headers;
-  tile->end = &headers[others * HEADER_WORDS];
-  tile->weights = weights;
-  make_tile(tile);
-  if (blocks != others) {
-    /* Some of the last four channels once more. */
-    for (uint32_t p = 0U; p < TILE_PIXELS; ++p) {
-      tile->to[p] = &tile->to[p][(int32_t)over - (int32_t)TILE_CHANNELS];
-    }
-    tile->end = &headers[blocks * HEADER_WORDS];
-    tile->weights = &weights[(whole - TILE_CHANNELS) * tile->taps];
-    make_tile(tile);
+  if (channels >= CHANNELS) {
+    make_pixels(layer, row, x, pixels, out);
+    return;
+  }
+  for (uint32_t p = 0U; p < pixels; ++p) {
+    int8_t made[CHANNELS];
+    make_pixels(layer, row, &x[p * row->x_step], 1U, made);
+    (void)memcpy(&out[p * channels], made, channels);
   }
 }
 
-/* weights: headers of four channels each, then the taps of all channels. */
+/* weights: of four channels biases, multipliers and negative shifts, then sixteen taps of each. */
 ENGINE_KERNEL
 void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out, void *scratch) {
   const uint32_t taps = (uint32_t)layer->window_height * layer->window_width * layer->channels;
   const uint32_t channels = layer->out_channels;
-  const uint32_t blocks = (channels + TILE_CHANNELS - 1U) / TILE_CHANNELS;
-  const int32_t back = (int32_t)((taps + 15U) & ~15U);
-  const bool is_pointwise = (taps == layer->channels) && (layer->pad_left == 0U);
   const int8_t **const lines = (const int8_t **)scratch;
   int8_t *const windows = (int8_t *)&lines[layer->window_height];
+  uint32_t at_once = 16U;
+  const uint32_t vectors = (taps + LANES - 1U) / LANES;
   bool is_high = true;
-  tile_t tile;
-  tile.taps = taps;
-  tile.skip = (int32_t)(2U * taps) - back;
-  tile.zero_point = layer->out_zero_point;
-  tile.lanes = (channels < TILE_CHANNELS) ? channels : TILE_CHANNELS;
-  tile.low = layer->low;
-  tile.high = layer->high;
+  row_t state;
+  for (uint32_t most = 32U; (at_once > 2U) && (taps > most); most *= 4U) {
+    at_once /= 2U;
+  }
+  state.zero_point = layer->out_zero_point;
+  state.one = 1;
+  state.taps = taps;
+  state.rest = taps - ((vectors - 1U) * LANES);
+  state.vectors = vectors - 2U;
+  for (uint32_t c = 0U; c < CHANNELS; ++c) {
+    state.places[2U * c] = (uint16_t)c;
+    state.places[(2U * c) + 1U] = (uint16_t)(channels + c);
+  }
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
     lines[y] = engine_tap_row(layer, in, row, y);
     is_high = is_high && (lines[y] != NULL);
   }
-  int32_t left = -(int32_t)layer->pad_left;
-  for (uint32_t column = 0U; column < layer->out_width; column += TILE_PIXELS) {
-    const uint32_t pixels = layer->out_width - column;
-    for (uint32_t p = 0U; p < TILE_PIXELS; ++p) {
-      tile.to[p] = &out[(column + p) * channels];
-      if (p >= pixels) {
-        /* The first pixel once more, to where it goes anyway. */
-        tile.x[p] = tile.x[0];
-        tile.to[p] = tile.to[0];
-      } else if (is_pointwise) {
-        tile.x[p] = &lines[0][(uint32_t)left * taps];
-      } else {
-        tile.x[p] = &windows[p * taps];
-        gather(layer, lines, is_high, left, &windows[p * taps]);
-      }
-      left += (int32_t)layer->stride_width;
+  const bool is_pointwise = (taps == layer->channels) && (layer->pad_left == 0U);
+  state.x_step = is_pointwise ? (layer->stride_width * taps) : taps;
+  state.ahead = (int32_t)(2U * state.x_step) - (int32_t)((vectors - 1U) * LANES);
+  if (is_pointwise) {
+    make_columns(layer, &state, lines[0], layer->out_width, out);
+  } else {
+    for (uint32_t column = 0U; column < layer->out_width; column += at_once) {
+      const uint32_t others = layer->out_width - column;
+      const uint32_t pixels = (others < at_once) ? others : at_once;
+      gather_pixels(layer, lines, is_high, column, pixels, windows);
+      make_columns(layer, &state, windows, pixels, &out[column * channels]);
     }
-    make_pixels(layer, &tile, blocks);
   }
+  mve_clamp_row(layer, out);
 }

@@ -1,14 +1,7 @@
 /* DEPTHWISE_CONV_2D with Helium: sixteen channels at a time. */
 #include <stdbool.h>
-#include <string.h>
 
-/* The assembly takes all registers: without optimization, or with a frame pointer, gcc has too few.
- */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O2", "omit-frame-pointer")
-#endif
-
-#include "engine.h"
+#include "mve.h"
 
 #define LANES 16U
 
@@ -25,9 +18,6 @@
   "vldrw.32 q4, [%[block]]\n\tvldrw.32 q5, [%[block], #16]\n\t"                   \
   "vldrw.32 q6, [%[block], #32]\n\tvldrw.32 q7, [%[block], #48]\n\t"
 #define MULTIPLY "vldrb.8 q1, [%[w]], #16\n\tvmullb.s8 q2, q0, q1\n\tvmullt.s8 q3, q0, q1\n\t"
-#define MULTIPLY_ALSO                                              \
-  "vldrb.8 q1, [%[w]]\n\tvmullb.s8 q1, q0, q1\n\tvadd.i16 q2, q2, q1\n\t" \
-  "vldrb.8 q1, [%[w]], #16\n\tvmullt.s8 q1, q0, q1\n\tvadd.i16 q3, q3, q1\n\t"
 #define ADD                                                     \
   "vmovlb.s16 q0, q2\n\tvadd.i32 q4, q4, q0\n\t"              \
   "vmovlt.s16 q1, q2\n\tvadd.i32 q5, q5, q1\n\t"              \
@@ -53,31 +43,8 @@
 #define VECTORS "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7"
 /* clang-format on */
 
-/* A window of 3x3 with all its columns in the image, whose pixels are `step` bytes apart. Reads
- * up to fifteen bytes more than there are channels; the state's memory has them. */
-static inline void make_inside(const int8_t *const rows[3], const uint32_t steps[3],
-                               const int32_t *block, uint32_t count, int32_t zero_point,
-                               int8_t *out) {
-  const int8_t *w = (const int8_t *)&block[HEADER_WORDS];
-  const int8_t *r0 = rows[0], *r1 = rows[1], *r2 = rows[2];
-#define NEXT(n) "vldrb.8 q0, [%[r" n "]]\n\tadd %[r" n "], %[s" n "]\n\t"
-#define LAST(n) "vldrb.8 q0, [%[r" n "]]\n\t"
-  /* clang-format off */
-  __asm__ volatile(START
-                   NEXT("0") MULTIPLY NEXT("0") MULTIPLY_ALSO ADD
-                   LAST("0") MULTIPLY NEXT("1") MULTIPLY_ALSO ADD
-                   NEXT("1") MULTIPLY LAST("1") MULTIPLY_ALSO ADD
-                   NEXT("2") MULTIPLY NEXT("2") MULTIPLY_ALSO ADD
-                   LAST("2") MULTIPLY ADD FINISH
-                   : [w] "+r"(w), [r0] "+r"(r0), [r1] "+r"(r1), [r2] "+r"(r2)
-                   : [block] "r"(block), [s0] "r"(steps[0]), [s1] "r"(steps[1]),
-                     [s2] "r"(steps[2]), [zero_point] "r"(zero_point), [count] "m"(count),
-                     [out] "m"(out)
-                   : VECTORS, "memory");
-  /* clang-format on */
-}
-
-/* Any window: a pointer to the pixel under each tap. */
+/* A pointer to the pixel under each tap. Reads up to fifteen bytes more than there are channels;
+ * the state's memory has them. */
 static inline void make_anywhere(const int8_t *const *pixels, uint32_t channel, uint32_t taps,
                                  const int32_t *block, uint32_t count, int32_t zero_point,
                                  int8_t *out) {
@@ -93,43 +60,20 @@ static inline void make_anywhere(const int8_t *const *pixels, uint32_t channel, 
                    : VECTORS, "cc", "memory");
 }
 
-/* The columns from `first` to before `last`, all of whose windows lie in the image. */
-static void make_span(const engine_layer_t *layer, const int8_t *const lines[3],
-                      const int8_t *zeros, uint32_t first, uint32_t last, int8_t *out) {
-  const uint32_t channels = layer->channels;
-  const uint32_t stride = layer->stride_width;
-  const uint32_t group = ((stride == 1U) && ((LANES % channels) == 0U)) ? (LANES / channels) : 1U;
-  const uint32_t left = (first * stride) - layer->pad_left;
-  const int32_t *block = (const int32_t *)layer->weights;
-  for (uint32_t c = 0U; c < channels; c += LANES) {
-    const int8_t *rows[3];
-    uint32_t steps[3];
-    for (uint32_t y = 0U; y < 3U; ++y) {
-      rows[y] = (lines[y] != NULL) ? &lines[y][(left * channels) + c] : zeros;
-      steps[y] = (lines[y] != NULL) ? channels : 0U;
-    }
-    const uint32_t advance = group * stride;
-    int8_t *to = &out[(first * channels) + c];
-    for (uint32_t column = first; column < last; column += group) {
-      const uint32_t rest = last - column;
-      const uint32_t pixels = (rest < group) ? rest : group;
-      make_inside(rows, steps, block, (pixels * channels) - c, layer->out_zero_point, to);
-      rows[0] = &rows[0][advance * steps[0]];
-      rows[1] = &rows[1][advance * steps[1]];
-      rows[2] = &rows[2][advance * steps[2]];
-      to = &to[group * channels];
-    }
-    block = &block[HEADER_WORDS + (9U * (LANES / 4U))];
-  }
-}
-
-/* Columns whose windows may reach over the border. */
-static void make_columns(const engine_layer_t *layer, const int8_t *const lines[],
-                         const int8_t *zeros, const int8_t **pixels, uint32_t first, uint32_t last,
-                         int8_t *out) {
+/* weights: blocks of sixteen lanes. */
+ENGINE_KERNEL
+void engine_depthwise_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                          int8_t *out, void *scratch) {
   const uint32_t taps = (uint32_t)layer->window_height * layer->window_width;
   const uint32_t channels = layer->channels;
-  for (uint32_t column = first; column < last; ++column) {
+  const int8_t **const lines = scratch;
+  const int8_t **const pixels = &lines[layer->window_height];
+  int8_t *const zeros = (int8_t *)&pixels[taps];
+  (void)mve_fill(zeros, layer->zero_point, channels + LANES);
+  for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    lines[y] = engine_tap_row(layer, in, row, y);
+  }
+  for (uint32_t column = 0U; column < layer->out_width; ++column) {
     const int32_t left = (int32_t)(column * layer->stride_width) - (int32_t)layer->pad_left;
     const int32_t *block = (const int32_t *)layer->weights;
     const int8_t **pixel = pixels;
@@ -147,32 +91,5 @@ static void make_columns(const engine_layer_t *layer, const int8_t *const lines[
       block = &block[HEADER_WORDS + (taps * (LANES / 4U))];
     }
   }
-}
-
-/* weights: blocks of sixteen lanes; channels that divide sixteen fill them with several pixels. */
-ENGINE_KERNEL
-void engine_depthwise_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
-                          int8_t *out, void *scratch) {
-  const uint32_t taps = (uint32_t)layer->window_height * layer->window_width;
-  const uint32_t stride = layer->stride_width;
-  const int8_t **const lines = scratch;
-  const int8_t **const pixels = &lines[layer->window_height];
-  int8_t *const zeros = (int8_t *)&pixels[taps];
-  uint32_t first = layer->out_width;
-  uint32_t last = layer->out_width;
-  (void)memset(zeros, layer->zero_point, layer->channels + LANES);
-  for (uint32_t y = 0U; y < layer->window_height; ++y) {
-    lines[y] = engine_tap_row(layer, in, row, y);
-  }
-  if ((layer->window_height == 3U) && (layer->window_width == 3U) &&
-      (layer->dilation_width == 1U) && (layer->width >= 3U)) {
-    const uint32_t end = (((uint32_t)layer->width + layer->pad_left - 3U) / stride) + 1U;
-    first = ((uint32_t)layer->pad_left + stride - 1U) / stride;
-    last = (end < layer->out_width) ? end : layer->out_width;
-    first = (first < last) ? first : last;
-    make_span(layer, lines, zeros, first, last, out);
-  }
-  make_columns(layer, lines, zeros, pixels, 0U, first, out);
-  make_columns(layer, lines, zeros, pixels, last, layer->out_width, out);
-  engine_clamp_row(layer, out);
+  mve_clamp_row(layer, out);
 }

@@ -115,6 +115,22 @@ def rows_of_each_width():
     return made.graph()
 
 
+def of_vectors():
+    """What the kernels for vectors do apart: many taps, few channels, gaps, odd numbers."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 9, 11, 5), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    made.conv(20, (3, 3), activation="RELU6")
+    made.depthwise(1, (5, 3), activation="RELU6")
+    made.depthwise(1, (3, 3), (1, 2), activation="RELU6")
+    made.depthwise(1, (3, 3), (1, 2))
+    made.conv(3, (2, 2))
+    made.conv(18, (3, 3), dilation=(1, 2))
+    made.conv(6, (1, 1))
+    return made.graph()
+
+
 def own(graph):
     shape = (2, *graph.input.shape[1:])
     inputs = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
@@ -126,6 +142,7 @@ def own_cases(instructions):
     yield "raised mean", own(raised_mean())
     if instructions == "dsp":
         yield "rows of each width", own(rows_of_each_width())
+    yield "of vectors", own(of_vectors())
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
