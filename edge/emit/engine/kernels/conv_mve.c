@@ -1,6 +1,5 @@
 /* CONV_2D with Helium: sixteen taps at a time, of four channels by two pixels. */
 #include <stdbool.h>
-#include <string.h>
 
 #include "mve.h"
 
@@ -275,7 +274,7 @@ static void make_columns(const engine_layer_t *layer, row_t *row, const int8_t *
   for (uint32_t p = 0U; p < pixels; ++p) {
     int8_t made[CHANNELS];
     make_pixels(layer, row, &x[p * row->x_step], 1U, made);
-    (void)memcpy(&out[p * channels], made, channels);
+    engine_copy(&out[p * channels], made, channels);
   }
 }
 
