@@ -13,8 +13,12 @@ import numpy as np
 import edge
 from edge.catalog.boards import Board, core_flags
 from edge.engine.compile import compile_engine
+from edge.firmware.cycles import PIPELINES, Cost, blocks_of, weigh
 from edge.firmware.emulate import Emulation, emulate
+from edge.firmware.instructions import disassemble, functions
 from edge.firmware.render import link_script, render_firmware
+from edge.firmware.step_counts import passages_of_call
+from edge.firmware.trace import trace
 from edge.tflite.graph import Graph
 
 HERE = pathlib.Path(__file__).parent
@@ -22,29 +26,39 @@ STACK_SECTION_BYTES = 16384
 """More than an engine's firmware has: CMSIS-NN and TFLite Micro need some kilobytes."""
 
 
-def run_bakenn(
-    graph: Graph, board: Board, inputs: np.ndarray, has_cmsis_nn: bool
-) -> tuple[Emulation, int]:
-    """A model compiled by bakenn, with its portable kernels or with CMSIS-NN's.
+@dataclasses.dataclass(frozen=True)
+class PeerRun:
+    """What a peer did.
+
+    Attributes:
+        emulation: Its run.
+        flash_bytes: The flash that the image takes.
+        cost: Its instructions and estimated cycles, by the models that estimate the engine's.
+    """
+
+    emulation: Emulation
+    flash_bytes: int
+    cost: Cost
+
+
+def run_bakenn(graph: Graph, board: Board, inputs: np.ndarray) -> PeerRun:
+    """A model compiled by bakenn, with the kernels of CMSIS-NN.
 
     Args:
         graph: A model that bakenn accepts.
         board: A board that QEMU knows.
         inputs: int8 array, (count, *input shape without the batch).
-        has_cmsis_nn: Which kernels.
 
     Returns:
-        The run, and the flash that the image takes, in bytes.
+        The `PeerRun`.
     """
     import bakenn
 
-    options = bakenn.CBackendOptions()
-    if has_cmsis_nn:
-        options = bakenn.CBackendOptions(
-            kernel_policy=bakenn.KernelPolicy.STATIC_PRIORITY,
-            enable_cmsis_nn=True,
-            target=bakenn.CORTEX_M4,
-        )
+    options = bakenn.CBackendOptions(
+        kernel_policy=bakenn.KernelPolicy.STATIC_PRIORITY,
+        enable_cmsis_nn=True,
+        target=bakenn.CORTEX_M4,
+    )
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = pathlib.Path(name)
         (folder / "model.tflite").write_bytes(graph.content)
@@ -55,13 +69,11 @@ def run_bakenn(
         peer = folder / "peer"
         includes = [peer, *peer.glob("third_party/*/Include")]
         sources = [HERE / "bakenn_model.c", *sorted(peer.rglob("*.c"))]
-        flags = ["-DBAKENN_CMSIS_NN_BUILTIN_MEMORY"] if has_cmsis_nn else []
+        flags = ["-DBAKENN_CMSIS_NN_BUILTIN_MEMORY"]
         return _run(graph, board, inputs, folder, arena_bytes, includes, sources, flags)
 
 
-def run_tflm(
-    graph: Graph, board: Board, inputs: np.ndarray, library: str
-) -> tuple[Emulation, int] | None:
+def run_tflm(graph: Graph, board: Board, inputs: np.ndarray, library: str) -> PeerRun | None:
     """A model on TFLite Micro, from the sources that export writes.
 
     Args:
@@ -71,7 +83,7 @@ def run_tflm(
         library: `libtflm.a` or `libtflm_cmsis_nn.a`, built for the board's core, in `TFLM_DIR`.
 
     Returns:
-        The run, and the flash that the image takes; None where there is no such library.
+        The `PeerRun`; None where there is no such library.
     """
     root = pathlib.Path(os.environ.get("TFLM_DIR", "/nowhere"))
     if not (root / library).is_file():
@@ -89,8 +101,9 @@ def run_tflm(
         ]
         sources.append(root / library)
         # The arena is tflm.cc's own, and the input lies in it: a camera writes there.
-        run, flash_bytes = _run(graph, board, inputs, folder, 16, [export], sources, flags)
-        return dataclasses.replace(run, image_bytes=0), flash_bytes
+        run = _run(graph, board, inputs, folder, 16, [export], sources, flags)
+        emulation = dataclasses.replace(run.emulation, image_bytes=0)
+        return dataclasses.replace(run, emulation=emulation)
 
 
 def _run(
@@ -102,7 +115,7 @@ def _run(
     includes: list[pathlib.Path],
     sources: list[pathlib.Path],
     flags: list[str],
-) -> tuple[Emulation, int]:
+) -> PeerRun:
     """Compiles and runs; the static RAM stands in for the state."""
     ours = render_firmware(compile_engine(graph), board, is_frame=True)
     for name in ("main.c", "start.c", "start.h", "semihosting.h", "model_self_test.h"):
@@ -148,13 +161,16 @@ def _run(
     emulation = emulate(elf, board.qemu_machine, inputs, graph.output.element_count)
     # main.c's own buffers: the frame and the outputs; the stack section is in bss.
     static = data + bss - STACK_SECTION_BYTES - emulation.image_bytes
-    return (
-        Emulation(
-            emulation.outputs,
-            emulation.instructions,
-            emulation.stack_bytes,
-            static,
-            emulation.image_bytes,
-        ),
-        text + data,
-    )
+    emulation = dataclasses.replace(emulation, state_bytes=static)
+    return PeerRun(emulation, text + data, _cost(elf, board, inputs))
+
+
+def _cost(elf: pathlib.Path, board: Board, inputs: np.ndarray) -> Cost:
+    """Follows one call of `model_run`, whatever it calls."""
+    assert board.qemu_machine is not None
+    elf = elf.rename(elf.with_name("firmware.elf"))
+    (elf.parent / "inputs.bin").write_bytes(inputs[:1].tobytes())
+    traced = trace(elf.parent, board.qemu_machine)
+    counted = passages_of_call(traced, functions(elf), "model_run")
+    blocks = blocks_of(traced, disassemble(elf, board.core))
+    return weigh(counted, blocks, PIPELINES[board.core])[0]

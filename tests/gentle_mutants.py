@@ -13,10 +13,10 @@ import random
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from consequences import KERNEL_AXES, draw, follow, opcode, resize, store
-from graph_builder import tflite_of
 from mutants import change_wildly, opened, originals
 from networks import random_graph, small_tflite
 
+from edge.tflite.graph_writer import graph_bytes
 from edge.tflite.writer import pack
 
 MOST_BYTES = 70_000
@@ -38,7 +38,7 @@ def gentle_mutant(seed: int) -> bytes:
     generator = random.Random(seed)
     kind = generator.random()
     if kind < 0.5:
-        content = tflite_of(random_graph(seed, generator.choice((0.0, 0.0, 0.4))))
+        content = graph_bytes(random_graph(seed, generator.choice((0.0, 0.0, 0.4))))
     else:
         content = small_tflite() if kind < 0.65 else generator.choice(real_models())
     model = opened(content)

@@ -1,4 +1,4 @@
-"""Builds int8 graphs, operator by operator, and writes them as .tflite files.
+"""Builds int8 graphs, operator by operator.
 
 For the example network of the docstrings, the random networks and the drawings: see `networks`.
 """
@@ -85,9 +85,9 @@ class GraphBuilder:
         inputs, options = [self.last, other], {"activation": activation}
         self._append("ADD", inputs, self.shape, options, quantization, name)
 
-    def requantize(self):
+    def requantize(self, *, quantization=None):
         """Adds a QUANTIZE from int8 to int8."""
-        self._append("QUANTIZE", [self.last], self.shape, {})
+        self._append("QUANTIZE", [self.last], self.shape, {}, quantization)
 
     def pad(self, rows, columns):
         """Adds a PAD by (before, after) rows and columns."""
@@ -176,85 +176,6 @@ class GraphBuilder:
         name = name or f"tensor{index}"
         self.tensors.append(Tensor(index, name, tuple(shape), dtype, quantization, data))
         return index
-
-
-OPTIONS = {
-    "CONV_2D": "Conv2DOptions",
-    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
-    "ADD": "AddOptions",
-    "MEAN": "ReducerOptions",
-    "FULLY_CONNECTED": "FullyConnectedOptions",
-    "SOFTMAX": "SoftmaxOptions",
-    "AVERAGE_POOL_2D": "Pool2DOptions",
-    "MAX_POOL_2D": "Pool2DOptions",
-    "PAD": "PadOptions",
-    "QUANTIZE": "QuantizeOptions",
-    "RESHAPE": "ReshapeOptions",
-}
-"""The operators that `tflite_of` writes, and the schema's tables of their options."""
-
-
-def tflite_of(graph: Graph) -> bytes:
-    """Writes a graph of the operators in `OPTIONS` as a .tflite."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    from edge.tflite.writer import AlignedBuffer, pack
-
-    subgraph, model = schema.SubGraphT(), schema.ModelT()
-    model.version, model.subgraphs, model.buffers = 3, [subgraph], [AlignedBuffer()]
-    model.operatorCodes, subgraph.tensors, subgraph.operators = [], [], []
-    subgraph.inputs, subgraph.outputs = list(graph.inputs), list(graph.outputs)
-    for tensor in graph.tensors:
-        made = schema.TensorT()
-        made.name, made.shape, made.buffer = tensor.name, list(tensor.shape), 0
-        made.type = getattr(schema.TensorType, tensor.dtype.upper())
-        if tensor.data is not None:
-            made.buffer = len(model.buffers)
-            model.buffers.append(AlignedBuffer())
-            model.buffers[-1].data = tensor.data
-        if tensor.quantization:
-            made.quantization = schema.QuantizationParametersT()
-            made.quantization.scale = list(tensor.quantization.scales)
-            made.quantization.zeroPoint = list(tensor.quantization.zero_points)
-            made.quantization.quantizedDimension = tensor.quantization.axis
-        subgraph.tensors.append(made)
-    for op in graph.operators:
-        code, made = schema.OperatorCodeT(), schema.OperatorT()
-        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, op.opcode)
-        code.version, made.opcodeIndex = 1, len(model.operatorCodes)
-        made.inputs, made.outputs = list(op.inputs), list(op.outputs)
-        made.builtinOptionsType = getattr(schema.BuiltinOptions, OPTIONS[op.opcode])
-        made.builtinOptions = getattr(schema, f"{OPTIONS[op.opcode]}T")()
-        for field, value in _schema_fields(schema, graph, op).items():
-            setattr(made.builtinOptions, field, value)
-        model.operatorCodes.append(code)
-        subgraph.operators.append(made)
-    return pack(model)
-
-
-def _schema_fields(schema, graph, op):
-    """An operator's options under the schema's names."""
-    fields = {}
-    if "activation" in op.options:
-        activation = op.options["activation"]
-        fields["fusedActivationFunction"] = getattr(schema.ActivationFunctionType, activation)
-    if "stride" in op.options:
-        fields["padding"] = getattr(schema.Padding, op.options["padding"])
-        fields["strideH"], fields["strideW"] = op.options["stride"]
-    if "dilation" in op.options:
-        fields["dilationHFactor"], fields["dilationWFactor"] = op.options["dilation"]
-    if "filter" in op.options:
-        fields["filterHeight"], fields["filterWidth"] = op.options["filter"]
-    if op.opcode == "RESHAPE":
-        fields["newShape"] = list(graph.tensors[op.outputs[0]].shape)
-    if op.opcode == "DEPTHWISE_CONV_2D":
-        inputs, outputs = (graph.tensors[i].shape[3] for i in (op.inputs[0], op.outputs[0]))
-        fields["depthMultiplier"] = outputs // inputs
-    if "keep_dims" in op.options:
-        fields["keepDims"] = op.options["keep_dims"]
-    if "beta" in op.options:
-        fields["beta"] = op.options["beta"]
-    return fields
 
 
 def with_file_ends(content: bytes, source: str, result: str, shift: int = 128) -> bytes:

@@ -52,6 +52,8 @@ MAX_POOL = (
     *REFERENCE,
 )
 PARAMETERS = ("tests/edge/tflite/test_requantization.py",)
+PAIRS = ("tests/edge/emit/engine/test_every_pair.py::test_on_this_machine",)
+LOOPS = ("tests/edge/engine/test_program.py", "tests/edge/emit/engine/test_schedule.py")
 ADD = (
     "tests/edge/tflite/test_reference.py::test_the_multipliers_of_add_are_those_of_add_cc",
     *REFERENCE,
@@ -189,14 +191,17 @@ BREAKS = [
     ),
     Break("edge/emit/engine/kernels/engine.h", " + ((value < 0) ? 1U : 0U)", "", HOST),
     Break("edge/emit/engine/kernels/engine.h", "(1LL << 30)", "(1LL << 29)", HOST),
-    Break("edge/emit/engine/kernels/pool.c", "(sum - (count / 2))", "(sum + (count / 2))", HOST),
+    Break("edge/emit/engine/kernels/pool.c", ": -(count / 2)", ": (count / 2)", HOST),
     Break(
         "edge/emit/engine/kernels/pool.c",
-        "sum - (count * layer->zero_point)",
-        "sum - layer->zero_point",
+        "sums[n] - (count * layer->zero_point)",
+        "sums[n] - layer->zero_point",
         HOST,
     ),
     Break("edge/emit/engine/kernels/elementwise.c", "(at >= inside)", "(at > inside)", HOST),
+    Break("edge/emit/engine/kernels/elementwise.c", "NARROWER_BITS + up)", "NARROWER_BITS)", PAIRS),
+    Break("edge/emit/engine/templates/model.c.j2", "    *rounds = 0U;\n", "", LOOPS),
+    Break("edge/engine/program.py", "MOST_AGAIN) + 1", "MOST_AGAIN)", LOOPS),
     Break("edge/emit/engine/kernels/conv.c", "(at >= 0) && (at <", "(at >= 0) && (at <=", HOST),
     Break("edge/emit/engine/kernels/depthwise.c", "|| (at >=", "|| (at >", HOST),
     Break("edge/emit/engine/kernels/engine.h", "(scaled >> 31)", "0", FIXED_POINT),

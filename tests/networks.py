@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from graph_builder import GraphBuilder, tflite_of
+from graph_builder import GraphBuilder
 
 from edge.tflite.graph import Graph, Quantization
+from edge.tflite.graph_writer import graph_bytes
 
 # Graphs.
 
@@ -53,7 +54,7 @@ def small_tflite(seed: int = 0) -> bytes:
     builder.mean(quantization=total, name="pooled")
     builder.dense(2, quantization=Quantization((2.0**-4,), (0,), 0), name="logits")
     builder.softmax(name="classes")
-    return tflite_of(builder.graph())
+    return graph_bytes(builder.graph())
 
 
 class RandomValues:

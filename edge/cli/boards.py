@@ -8,7 +8,7 @@ from edge.cli.options import JsonOption
 
 
 def boards(as_json: JsonOption = False) -> None:
-    """List the boards, with their flash and RAM."""
+    """List the boards: clock, cycles that their flash makes the core wait, flash and RAM."""
     from edge.catalog.boards import boards
 
     found = boards()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.cli import json, tables
 from edge.cli.arguments import open_model
-from edge.cli.console import print_json, say, show
+from edge.cli.console import print_json, say, show, status
 from edge.cli.misfit import showing_misfit
 from edge.cli.options import (
     BoardOption,
@@ -27,9 +27,14 @@ def fit(
     plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set a model's flash and RAM beside a board's (exit code 2 if over)."""
+    """Set a model's flash and RAM beside a board's (exit code 2 if over).
+
+    If it fits, milliseconds of one inference of the engine are estimated, where the Arm compiler
+    and QEMU are installed.
+    """
     from edge.catalog.boards import find_board
     from edge.deploy.budget import budget
+    from edge.deploy.latency import latencies
 
     target = find_board(board)
     graph = open_model(model, data)
@@ -41,8 +46,11 @@ def fit(
     if not use.fits:
         with showing_misfit(as_json):
             raise DoesNotFitError(f"{model} does not fit. {use.sentence()}", use, graph)
+    with status(f"Tracing {model} on a {target.core}"):
+        (latency,) = latencies(graph, [target])
     if as_json:
-        print_json(json.budget_json(use))
+        print_json(json.budget_json(use, latency=latency))
     else:
         show(tables.budget_table(use), tables.banks_table(use))
         say(use.sentence())
+        say(latency.sentence())

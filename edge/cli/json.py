@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edge.cli.json_costs import cycles_json, profile_json
+from edge.cli.json_costs import cycles_json, latency_json, profile_json
 
 if TYPE_CHECKING:
     from edge.catalog.boards import Board
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge.deploy.build import Build
     from edge.deploy.demo import DemoResult
     from edge.deploy.export import Export
+    from edge.deploy.latency import Latency
     from edge.deploy.run import Run
     from edge.deploy.verify import Verification
     from edge.deploy.verify_engine import EngineVerification
@@ -57,12 +58,15 @@ def board_json(board: Board) -> dict[str, Any]:
     return _fields(board, f"{names} flash_bytes ram_bytes") | banks
 
 
-def budget_json(use: Budget, variants: Sequence[Variant] | None = None) -> dict[str, Any]:
+def budget_json(
+    use: Budget, variants: Sequence[Variant] | None = None, latency: Latency | None = None
+) -> dict[str, Any]:
     """What a model takes of a board's memory, as `fit` prints it.
 
     Args:
         use: The budget.
         variants: Narrower and smaller versions of the network that fit, if the model does not.
+        latency: What one inference of the engine takes, if the model fits.
 
     Returns:
         Totals, items, banks, what makes a refusal doubtful, and the variants if there are any.
@@ -82,7 +86,7 @@ def budget_json(use: Budget, variants: Sequence[Variant] | None = None) -> dict[
     if variants is not None:
         names = "alpha_factor rho input_shape flash_bytes ram_bytes"
         result["variants"] = [_fields(variant, names) for variant in variants]
-    return result
+    return result | ({} if latency is None else latency_json(latency))
 
 
 def _bank_use_json(use: BankUse) -> dict[str, Any]:
@@ -359,17 +363,18 @@ def train_json(
     return files | _fields(trained, "float_accuracy qat_accuracy")
 
 
-def search_json(result: SearchResult) -> dict[str, Any]:
+def search_json(result: SearchResult, latency: Latency) -> dict[str, Any]:
     """What `search` prints.
 
     Args:
         result: The model that the search ended with.
+        latency: What one inference of it takes on the engine.
 
     Returns:
         What it is, how good it is, what it takes, and what became of every trial.
     """
     what = _fields(result.candidate, "alpha side") | {"trials": result.trials}
-    return what | _proven_json(result)
+    return what | _proven_json(result) | latency_json(latency)
 
 
 def demo_json(result: DemoResult) -> dict[str, Any]:

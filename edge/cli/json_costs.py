@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edge.deploy.latency import Latency
     from edge.firmware.cycles import Cycles
     from edge.firmware.profile import Profile
 
@@ -45,3 +46,19 @@ def cycles_json(found: Cycles) -> dict[str, Any]:
         "flash_wait_cycles": found.flash_wait_cycles,
         "flash_wait_ms": found.flash_wait_ms,
     }
+
+
+def latency_json(latency: Latency) -> dict[str, Any]:
+    """Estimated milliseconds.
+
+    Args:
+        latency: What one inference of the engine takes.
+
+    Returns:
+        Both ends of the range and what waiting for the flash may add, or None and the reason.
+    """
+    found = latency.cycles
+    if found is None:
+        return {"estimated_ms": None, "not_estimated": latency.reason}
+    milliseconds = {"low": found.low_ms, "high": found.high_ms, "flash_wait": found.flash_wait_ms}
+    return {"estimated_ms": milliseconds, "not_estimated": None}

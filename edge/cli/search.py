@@ -28,7 +28,9 @@ from edge.errors import EdgeError
 
 if TYPE_CHECKING:
     from edge.catalog.boards import Board
+    from edge.deploy.latency import Latency
     from edge.search.candidates import Candidate
+    from edge.search.training import SearchResult
 
 
 NAMES = ("study.db", "front.png", "model.keras", "model.tflite", "firmware/model_data.cc")
@@ -61,6 +63,7 @@ def search(
     require_writable(out, NAMES)
     load_tensorflow()
     from edge.cli.plots import front_picture
+    from edge.deploy.latency import latencies
     from edge.search.candidates import pareto_front, plan_candidates
     from edge.search.study import Job, open_storage, study_url
     from edge.search.training import run_search
@@ -89,8 +92,14 @@ def search(
     with _trial_progress(float_epochs + qat_epochs) as advance:
         result = run_search(job, advance)
     front_picture(candidates, front, out / "front.png")
+    with status("Estimating milliseconds"):
+        (latency,) = latencies(result.export.graph, [target])
+    _show_result(result, latency, as_json)
+
+
+def _show_result(result: SearchResult, latency: Latency, as_json: bool) -> None:
     if as_json:
-        print_json(json.search_json(result))
+        print_json(json.search_json(result, latency))
         return
     assert result.export.budget is not None, "a search exports for TFLite Micro"
     show(result_tables.trials_table(result.trials), tables.budget_table(result.export.budget))
@@ -99,6 +108,7 @@ def search(
         f"{result.verification.input_count} held-out images in int8. "
         f"{result.verification.sentence()}. Sources in {result.export.folder}."
     )
+    say(latency.sentence())
 
 
 def _largest_images(source: str, side: int, channels: int) -> Any:

@@ -33,7 +33,8 @@ def boards_table(boards: Sequence[Board]) -> Table:
         0
     """
     table = Table(
-        Column("board", no_wrap=True), "MCU", "core", right("MHz"), right("flash"), right("RAM")
+        Column("board", no_wrap=True),
+        *("MCU", "core", right("MHz"), right("flash waits"), right("flash"), right("RAM")),
     )
     for board in boards:
         table.add_row(
@@ -41,6 +42,7 @@ def boards_table(boards: Sequence[Board]) -> Table:
             board.mcu,
             board.core,
             f"{board.clock_hz / 1e6:.0f}",
+            "?" if board.flash_wait_states is None else str(board.flash_wait_states),
             _kib(board.flash_bytes),
             _kib(board.ram_bytes),
         )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge.converter.keras_files import MODEL_FILE, first_line, load_keras
+from edge.converter.quantized_keras import quantized_tflite
 from edge.converter.representative_dataset import representative_samples
 from edge.errors import ConversionError, ModelError
 from edge.runtimes.tflm_operators import require_tflm_operators
@@ -25,9 +26,9 @@ TFLITE_FILE = "model.tflite"
 def convert(model: Any, representative_dataset: Any = None) -> bytes:
     """Converts a Keras model to a pure int8 .tflite.
 
-    A quantization-aware model brings its ranges; any other needs representative data for
-    post-training quantization. The TensorFlow converter runs in a child process. What the model
-    records of its preprocessing goes into the file.
+    A quantization-aware model brings its ranges, and is written as it is. Any other needs
+    representative data for post-training quantization, by TensorFlow's converter in a child
+    process. What the model records of its preprocessing goes into the file.
 
     Args:
         model: A built Keras model with one input and one output, or the path of a `.keras` file.
@@ -55,10 +56,11 @@ def convert(model: Any, representative_dataset: Any = None) -> bytes:
     if isinstance(model, (str, os.PathLike)):
         model = load_keras(model)
     _require_convertible(model)
-    samples = None
-    if not is_quantized(model):
+    if is_quantized(model):
+        content = quantized_tflite(model)
+    else:
         samples = representative_samples(representative_dataset, model.input_shape[1:])
-    content = _converted(model, samples)
+        content = _converted(model, samples)
     preprocessing = preprocessing_of(model)
     if preprocessing is not None:
         content = with_preprocessing(content, preprocessing)
@@ -88,6 +90,7 @@ def _require_convertible(model: Any) -> None:
 
 def _require_trained_ranges(model: Any) -> None:
     """Refuses a quantization-aware model that is not trained, or float in part."""
+    from keras_mobilenet.quantization.scheme import UnsupportedLayerError
     from keras_mobilenet.quantization.transform import excluded_layers, untrained_ranges
 
     untrained = untrained_ranges(model)
@@ -96,7 +99,10 @@ def _require_trained_ranges(model: Any) -> None:
             f"Model {model.name!r} is quantization-aware but no training step has set the ranges "
             f"of {', '.join(untrained[:3])}; run model.fit first."
         )
-    excluded = excluded_layers(model)
+    try:
+        excluded = excluded_layers(model)
+    except UnsupportedLayerError as error:
+        raise ConversionError(str(error)) from error
     if excluded:
         raise ConversionError(
             f"Model {model.name!r} was trained with {', '.join(excluded)} left float, and the chip "
@@ -104,7 +110,7 @@ def _require_trained_ranges(model: Any) -> None:
         )
 
 
-def _converted(model: Any, samples: np.ndarray | None) -> bytes:
+def _converted(model: Any, samples: np.ndarray) -> bytes:
     """Runs TensorFlow's converter in a child process, which gets model and samples as files."""
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = pathlib.Path(name)
@@ -114,8 +120,7 @@ def _converted(model: Any, samples: np.ndarray | None) -> bytes:
             raise ConversionError(
                 f"Model {model.name!r} cannot be saved as .keras: {first_line(error)}"
             ) from error
-        if samples is not None:
-            np.save(folder / SAMPLES_FILE, samples)
+        np.save(folder / SAMPLES_FILE, samples)
         try:
             run_child(
                 "edge.converter.converter_child",
@@ -141,11 +146,10 @@ def _require_pure_int8(content: bytes, model: Any) -> None:
 def _suspects(model: Any) -> str:
     """The layers that no int8 rule knows: the converter does not always say which it met."""
     from keras_mobilenet.quantization.scheme import UnsupportedLayerError, activation_of, role_of
-    from keras_mobilenet.quantization.transform import QUANTIZED_LAYERS
 
     names = []
     for layer in model.layers:
-        if type(layer).__name__ == "InputLayer" or isinstance(layer, QUANTIZED_LAYERS):
+        if type(layer).__name__ == "InputLayer":
             continue
         try:
             role_of(layer)

@@ -25,16 +25,12 @@ def main(folder: pathlib.Path) -> None:
     Raises:
         Exception: Whatever the converter raises.
     """
-    from keras_mobilenet.quantization.transform import set_exporting
-
     model = load_keras(folder / MODEL_FILE)
-    set_exporting(model, True)
-    samples_path = folder / SAMPLES_FILE
-    samples = np.load(samples_path) if samples_path.is_file() else None
+    samples = np.load(folder / SAMPLES_FILE)
     (folder / TFLITE_FILE).write_bytes(_convert(model, samples))
 
 
-def _convert(model: Any, samples: np.ndarray | None) -> bytes:
+def _convert(model: Any, samples: np.ndarray) -> bytes:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -47,18 +43,15 @@ def _convert(model: Any, samples: np.ndarray | None) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
-    if samples is None:
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    else:
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        # TFLite Micro's FULLY_CONNECTED takes one scale on every core.
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    # TFLite Micro's FULLY_CONNECTED takes one scale on every core.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
 
-        def representative_dataset() -> Iterator[list[np.ndarray]]:
-            for sample in samples:
-                yield [sample[np.newaxis]]
+    def representative_dataset() -> Iterator[list[np.ndarray]]:
+        for sample in samples:
+            yield [sample[np.newaxis]]
 
-        converter.representative_dataset = representative_dataset
+    converter.representative_dataset = representative_dataset
     return converter.convert()
 
 

@@ -1,10 +1,10 @@
 """Cycles of a block on the Cortex-M33, M55 and M7: in order, with results that come later.
 
 Arm publishes no table of cycles for them. Sources: measured on RP2350 and STM32H743,
-github.com/jnk0le/random, `pipeline cycle test`, cortex_m33.md and cortex_m7.md; LLVM's
-ARMScheduleM7.td and ARMScheduleM55.td, which Arm wrote; Arm's Cortex-M55 software optimization
-guide: limited dual issue like the M33's, and vectors of 128 bits in two beats of 64, which overlap
-with those of another unit.
+github.com/jnk0le/random, `pipeline cycle test/doc`, cortex_m33.md and cortex_m7.md; LLVM's
+ARMScheduleM7.td and ARMScheduleM55.td, which Arm wrote: on the M55 vectors of 128 bits in two beats
+of 64, which overlap with those of another unit, and pairs of 16-bit instructions, of which one is
+an easy one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,15 @@ SETS_FLAGS = ("cmp", "cmn", "tst", "teq")
 VECTOR = ("vector", "vector load", "vector store")
 BLOCKING = ("loads", "stores", "divide", "table")
 EARLY_ALU = ("add", "sub", "mov", "adds", "subs", "movs", "addw", "subw")
+EASY = ("adds", "subs", "add", "sub", "movs", "mov", "uxtb", "uxth", "sxtb", "sxth")
+"""What the M55 may run beside another one, if both are 16 bits wide."""
+
+TWO_STAGES = ("sxta", "uxta", "pkh", "q", "sadd", "ssub", "uadd", "usub", "uqadd", "uqsub")
+"""Bit fields and sums in parallel whose result comes a cycle later on the M33."""
+
+EARLY_BITS = ("sbfx", "ubfx", "bf", "rbit", "rev", "pkh", "sxta", "uxta")
+"""What takes its operand in the M7's early arithmetic unit, where the shifter is."""
+
 VECTOR_PREFIX = ("vpst", "vpt")
 VECTOR_MULTIPLIES = ("vml", "vmul", "vqrdml", "vqdml", "vrml", "vqrdmul", "vqdmul", "vrmul", "vfm")
 
@@ -36,6 +45,9 @@ class InOrder:
         multiply: The cycles until a product can be used; a sum takes it one cycle earlier.
         shifted: The cycles until the result of an operation with a shifted operand can be used.
         divide: What SDIV and UDIV take.
+        bits: The cycles until a bit field can be used.
+        muls: What MULS takes, whose flags come late.
+        has_pairs: Whether at best an easy 16-bit instruction runs beside another one.
         words_per_cycle: The registers that LDM and STM move in a cycle.
         is_dual: Whether any two instructions may share a cycle, not only a branch and another.
         mispredicted: What a wrongly predicted branch takes; 0 for a core that does not predict.
@@ -47,6 +59,9 @@ class InOrder:
     multiply: int
     shifted: int
     divide: Range
+    bits: Range = (1, 1)
+    muls: Range = (1, 1)
+    has_pairs: bool = False
     words_per_cycle: int = 1
     is_dual: bool = False
     mispredicted: Range = (0, 0)
@@ -117,6 +132,7 @@ class InOrder:
             elif self.is_dual and at:
                 # The shifter, the multiplier and at worst the address are a stage earlier.
                 is_early = instruction.is_shifted or instruction.kind == "multiply"
+                is_early = is_early or instruction.name.startswith(EARLY_BITS)
                 is_address = register in instruction.addresses
                 at += int(
                     (is_early and ready.get(f"{register} late", 0) == at)
@@ -139,6 +155,9 @@ class InOrder:
             latency = (self.small_load if is_small else self.load)[side]
         elif instruction.kind in ("multiply", "long"):
             latency = self.multiply
+        elif instruction.kind == "bits":
+            is_long = instruction.name.startswith(TWO_STAGES)
+            latency = self.bits[1 if is_long else side]
         elif instruction.kind in VECTOR:
             # Beat by beat the next one follows; a sum in a scalar register comes at the end.
             latency = 1 + 2 * side
@@ -161,18 +180,26 @@ class InOrder:
             return -(-instruction.count // self.words_per_cycle)
         if kind == "divide":
             return self.divide[side]
+        if instruction.name == "muls":
+            return self.muls[side]
         if kind in VECTOR:
             return 1 if instruction.name.startswith(("vmov", "vmrs", "vmsr")) else 1 + side
         return 2 if kind == "table" else 1
 
     def _joins(self, first: Instruction, second: Instruction, is_taken: bool, side: int) -> bool:
         if not self.is_dual:
-            return side == 0 and _shares_with_branch(first, second, is_taken)
+            return side == 0 and (
+                _shares_with_branch(first, second, is_taken)
+                or (self.has_pairs and _is_easy_pair(first, second))
+            )
         kinds = {first.kind, second.kind}
         if kinds & {*BLOCKING, *VECTOR}:
             return False
         is_same = first.kind == second.kind
         if is_same and first.kind in ("multiply", "long", "bits", "store", "branch", "call"):
+            return False
+        if second.kind == "bits" and side == 1:
+            # It belongs into the first of the two slots.
             return False
         if is_same and first.kind == "load" and side == 1:
             # Both must lie in different banks: even and odd words.
@@ -205,6 +232,15 @@ def _unit(instruction: Instruction) -> str:
     return "multiply" if instruction.name.startswith(VECTOR_MULTIPLIES) else "arithmetic"
 
 
+def _is_easy_pair(first: Instruction, second: Instruction) -> bool:
+    if first.bytes == 4 or second.bytes == 4 or second.kind in ("branch", "call"):
+        return False
+    kinds = {first.kind, second.kind}
+    if kinds & {*BLOCKING, "table"} or not {first.name, second.name} & set(EASY):
+        return False
+    return not (first.writes & (second.reads | second.writes))
+
+
 def _shares_with_branch(first: Instruction, second: Instruction, is_taken: bool) -> bool:
     if second.kind == "it":
         return True
@@ -222,15 +258,22 @@ CORTEX_M33 = InOrder(
     multiply=2,
     shifted=2,
     divide=(2, 11),
+    # Measured: `sxtab`, `pkhbt`, `qsub` and the like 2; of others nothing is said.
+    bits=(1, 2),
+    # Measured, and Arm's KA001260.
+    muls=(2, 2),
 )
 CORTEX_M55 = InOrder(
-    # ARMScheduleM55.td: loads 2 to 3 cycles; scalar rules as the M33's.
+    # ARMScheduleM55.td: shifted operands, bit fields and products 2 cycles, loads 2 or more.
     refill=(1, 3),
     load=(2, 3),
     small_load=(2, 3),
     multiply=2,
-    shifted=1,
+    shifted=2,
     divide=(2, 11),
+    bits=(2, 2),
+    muls=(1, 2),
+    has_pairs=True,
 )
 CORTEX_M7 = InOrder(
     # Measured: words in the next cycle, smaller ones a cycle later; 6 to 8 cycles mispredicted.

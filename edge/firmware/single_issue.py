@@ -2,7 +2,8 @@
 
 Sources: Arm's technical reference manuals DDI 0484 (Cortex-M0+), DDI 0337 (Cortex-M3) and DDI 0439
 (Cortex-M4), instruction set summary and load/store timings; what they leave open, as measured on
-STM32F103 and STM32F407: github.com/jnk0le/random, `pipeline cycle test`, cortex_m3m4.md.
+STM32F103 and STM32F407: github.com/jnk0le/random, `pipeline cycle test/doc`, cortex_m3m4.md; and on
+a Cortex-M4's fetching: compendium.i-0.nl, instruction alignment, and eprint.iacr.org/2025/523.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class SingleIssue:
         long_add: What UMLAL and SMLAL take.
         divide: What SDIV and UDIV take.
         has_pipelined_loads: Whether a load after a load takes one cycle.
+        chains_moving_loads: Whether it does as well if it moves its own base.
+        has_wide_fetch_stalls: Whether wide instructions off a word's boundary may wait.
     """
 
     refill: Range
@@ -39,6 +42,8 @@ class SingleIssue:
     long_add: Range = (1, 1)
     divide: Range = (2, 12)
     has_pipelined_loads: bool = True
+    chains_moving_loads: bool = True
+    has_wide_fetch_stalls: bool = True
 
     def cycles(self, block: Sequence[Instruction], is_taken: bool, side: int) -> float:
         """Adds up a block.
@@ -51,7 +56,7 @@ class SingleIssue:
         Returns:
             Cycles.
         """
-        total = 0
+        total = self._fetch_stalls(block) if side == 1 else 0
         before: Instruction | None = None
         for instruction in block:
             if instruction.is_memory:
@@ -63,6 +68,15 @@ class SingleIssue:
             total += self.refill[side] + (self.call if before.name == "bl" else 0)
             total += self.pop_pc if before.kind == "loads" else 0
         return total
+
+    def _fetch_stalls(self, block: Sequence[Instruction]) -> int:
+        """Measured: three wide instructions in a row off words' boundaries take a cycle more."""
+        stalls, run = 0, 0
+        for instruction in block:
+            is_off = instruction.bytes == 4 and instruction.address % 4 == 2
+            run = run + 1 if is_off else 0
+            stalls += int(run == 3)
+        return stalls if self.has_wide_fetch_stalls else 0
 
     def _work(self, instruction: Instruction, side: int) -> int:
         kind = instruction.kind
@@ -96,14 +110,17 @@ class SingleIssue:
             # The manual says one cycle less after a load; measured: the load's second is hidden.
             if follows_load and side == 0:
                 return 0
-            return 1 + stall + (side if instruction.is_indexed else 0)
+            return 1 + stall + int(instruction.is_indexed)
+        if instruction.addresses & instruction.writes and not self.chains_moving_loads:
+            follows_load = False
         cycles = 1 if follows_load else 2
         if side == 1:
-            # Measured: 32-bit loads off a word's boundary and those that move their base may not
-            # pipeline; a load waits for a store before it; a literal's may wait for the fetch.
+            # Measured: 32-bit loads off a word's boundary may not pipeline, nor do those from
+            # another memory, which another base may point to; a load waits for a store before it;
+            # a literal's may wait for the fetch.
             is_off = instruction.bytes == 4 and instruction.address % 4 == 2
-            moves = before is not None and bool(before.addresses & before.writes)
-            cycles = 2 if is_off or moves else cycles
+            is_elsewhere = before is not None and before.addresses != instruction.addresses
+            cycles = 2 if is_off or is_elsewhere else cycles
             cycles += int(before is not None and before.kind == "store")
             cycles += int("pc" in instruction.addresses)
         return cycles + stall
@@ -116,6 +133,14 @@ CORTEX_M0PLUS = SingleIssue(
     call=1,
     pop_pc=1,
     has_pipelined_loads=False,
+    has_wide_fetch_stalls=False,
 )
-CORTEX_M3 = SingleIssue(refill=(1, 3), multiply_add=2, long=(3, 5), long_add=(4, 7), divide=(2, 12))
+CORTEX_M3 = SingleIssue(
+    refill=(1, 3),
+    multiply_add=2,
+    long=(3, 5),
+    long_add=(4, 7),
+    divide=(2, 12),
+    chains_moving_loads=False,
+)
 CORTEX_M4 = SingleIssue(refill=(1, 3))

@@ -100,6 +100,50 @@ def passages(traced: Trace, symbols: dict[int, str], engine: Engine) -> list[Pas
     ]
 
 
+def passages_of_call(traced: Trace, symbols: dict[int, str], function: str) -> list[Passage]:
+    """Counts the blocks of the first call of a function, with all that it calls.
+
+    Args:
+        traced: What the core executed.
+        symbols: The names of the firmware's functions by their addresses.
+        function: The function's name; its caller calls it alone, and is not called by it.
+
+    Returns:
+        The counts, all of layer 0, ordered by address.
+
+    Raises:
+        EmulationError: If the function was not called, or did not return.
+
+    Example:
+        >>> ran = Trace(np.array([0x40, 0x80, 0x90, 0x44], np.uint32), {})
+        >>> counts = passages_of_call(ran, {0x40: "main", 0x80: "model_run"}, "model_run")
+        >>> [(hex(passage.block), hex(passage.following)) for passage in counts]
+        [('0x80', '0x90'), ('0x90', '0x44')]
+    """
+    addresses = sorted(symbols)
+
+    def name_of(address: int) -> str:
+        at = bisect.bisect_right(addresses, address) - 1
+        return symbols[addresses[at]] if at >= 0 else ""
+
+    blocks, where = np.unique(traced.starts, return_inverse=True)
+    names = np.array([name_of(int(block)) for block in blocks])
+    entered = np.array([symbols.get(int(block), "") for block in blocks])
+    calls = np.flatnonzero((entered == function)[where])
+    if not len(calls) or calls[0] == 0:
+        raise EmulationError(f"The firmware never called {function}.")
+    first = int(calls[0])
+    is_caller = (names == names[where[first - 1]])[where[first:]]
+    if not is_caller.any():
+        raise EmulationError(f"The firmware never returned from {function}.")
+    inside = where[first : first + int(np.argmax(is_caller)) + 1].astype(np.int64)
+    found, counts = np.unique(inside[:-1] * len(blocks) + inside[1:], return_counts=True)
+    return [
+        Passage(0, int(blocks[key // len(blocks)]), int(blocks[key % len(blocks)]), int(count))
+        for key, count in zip(found, counts, strict=True)
+    ]
+
+
 @dataclasses.dataclass(frozen=True)
 class _Moments:
     """Of each executed block: is it in the model, does a step begin, where was the model called."""

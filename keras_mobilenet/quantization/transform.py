@@ -112,12 +112,12 @@ def excluded_layers(model: keras.Model) -> list[str]:
 
 
 def set_exporting(model: keras.Model, is_exporting: bool) -> None:
-    """Chooses between the converter's view of a quantization-aware model and the chip's.
+    """Chooses between the fake quantization of a quantization-aware model and the chip's integers.
 
     Args:
         model: The quantization-aware Keras model.
-        is_exporting: True for the fake-quantization operators that the TFLite converter reads,
-            False for the integer arithmetic of the int8 kernels.
+        is_exporting: True for the fake-quantization operators, which gradients pass and which
+            TensorFlow's converter reads, False for the integer arithmetic of the int8 kernels.
 
     Example:
         >>> inputs = keras.Input((4,))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers, ops, tree
 
@@ -42,6 +44,22 @@ def upstream_ranges(tensor: keras.KerasTensor) -> Iterator[QuantizationRange]:
         if len(sources) != 1:
             return
         (tensor,) = sources
+
+
+@dataclasses.dataclass(frozen=True)
+class Int8Weights:
+    """The weights of a layer as inference uses them, batch normalization folded.
+
+    Attributes:
+        kernel: int8 array in TFLite's order: (out, height, width, in) of a convolution, (1, height,
+            width, out) if it is depthwise, (out, in) of a Dense layer.
+        scales: float32 array, one scale, or one for each output channel.
+        bias: float32 array of shape (out,), in real values.
+    """
+
+    kernel: np.ndarray
+    scales: np.ndarray
+    bias: np.ndarray
 
 
 class QuantizedLayer(layers.Layer):
@@ -206,6 +224,26 @@ class KernelLayer(RequantizingLayer):
             total = total + ops.round(ops.cast(bias, "float64") / bias_scale)
         output_scale = ops.cast(self.output_range.scale(), "float64")
         return self.finish_integers(total, *quantized_multiplier(bias_scale / output_scale))
+
+    def rounded_weights(
+        self, quantized: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor | None
+    ) -> Int8Weights:
+        """The weights as the chip stores them, the kernel's last axis first.
+
+        Args:
+            quantized: Float tensor, the kernel rounded to its scales, output channels last.
+            scale: Float tensor, () or (output channels,).
+            bias: Float tensor of shape (output channels,), or None.
+
+        Returns:
+            The `Int8Weights`.
+        """
+        steps = ops.round(quantized / self.per_channel(scale, quantized))
+        kernel = np.moveaxis(ops.convert_to_numpy(steps), -1, 0).astype(np.int8)
+        scales = np.atleast_1d(ops.convert_to_numpy(scale)).astype(np.float32)
+        if bias is None:
+            return Int8Weights(kernel, scales, np.zeros(len(kernel), np.float32))
+        return Int8Weights(kernel, scales, ops.convert_to_numpy(bias).astype(np.float32))
 
     def per_channel(self, values: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Shapes one value per output channel so that it broadcasts over the kernel.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
 from keras_mobilenet.quantization.fake_quant import fake_quant_kernel, straight_through
-from keras_mobilenet.quantization.layers.base import PACKAGE, KernelLayer
+from keras_mobilenet.quantization.layers.base import PACKAGE, Int8Weights, KernelLayer
 
 _serialize = keras.saving.serialize_keras_object
 _deserialize = keras.saving.deserialize_keras_object
@@ -101,6 +104,27 @@ class QuantizedConvolution(KernelLayer):
             bias=bias,
             sum_products=self._convolve,
             training=training,
+        )
+
+    def int8_weights(self) -> Int8Weights:
+        """The weights as inference uses them.
+
+        Returns:
+            The `Int8Weights`, batch normalization folded.
+        """
+        kernel = ops.convert_to_tensor(self.convolution.kernel)
+        bias = self.convolution.bias if self.convolution.use_bias else None
+        if self.batch_norm is not None:
+            kernel, bias = self._folded(kernel, bias)
+        quantized, scale = fake_quant_kernel(kernel, self.is_depthwise)
+        if not self.is_depthwise:
+            return self.rounded_weights(quantized, scale, bias)
+        # Of each input channel come its outputs, side by side.
+        height, width, channels, multiplier = quantized.shape
+        flat = ops.reshape(quantized, (height, width, 1, channels * multiplier))
+        weights = self.rounded_weights(flat, scale, bias)
+        return dataclasses.replace(
+            weights, kernel=np.moveaxis(weights.kernel, 0, -1)[..., 0, :][None]
         )
 
     def _folded(self, kernel, bias):

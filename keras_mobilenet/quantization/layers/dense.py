@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from keras_mobilenet.quantization.fake_quant import fake_quant_matrix, straight_through
-from keras_mobilenet.quantization.layers.base import PACKAGE, KernelLayer
+from keras_mobilenet.quantization.layers.base import PACKAGE, Int8Weights, KernelLayer
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -54,6 +54,17 @@ class QuantizedDense(KernelLayer):
             bias=self.dense.bias if self.dense.use_bias else None,
             sum_products=ops.matmul,
             training=training,
+        )
+
+    def int8_weights(self) -> Int8Weights:
+        """The weights as inference uses them.
+
+        Returns:
+            The `Int8Weights`, with one scale.
+        """
+        quantized, scale = fake_quant_matrix(ops.convert_to_tensor(self.dense.kernel))
+        return self.rounded_weights(
+            quantized, scale, self.dense.bias if self.dense.use_bias else None
         )
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

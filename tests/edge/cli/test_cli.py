@@ -164,6 +164,9 @@ def test_fit_sets_a_model_beside_a_board(cli, vww, tmp_path):
     assert (tmp_path / "fit.png").stat().st_size > 5_000
     report = json.loads(cli("fit", vww, "--json").stdout)
     assert report["banks"][1]["used_bytes"] == report["ram_bytes"] == 102_572
+    # Between one and two cycles an instruction, at 180 MHz.
+    assert 20 < report["estimated_ms"]["low"] < report["estimated_ms"]["high"] < 80
+    assert report["not_estimated"] is None
 
 
 def test_fit_keeps_a_margin(cli, vww):

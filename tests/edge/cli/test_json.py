@@ -15,6 +15,7 @@ from edge.debugger.result import Comparison, LayerError
 from edge.deploy.budget import Variant, budget
 from edge.deploy.build import Build
 from edge.deploy.export import export
+from edge.deploy.latency import Latency
 from edge.deploy.run import Run
 from edge.deploy.verify import Verification
 from edge.deploy.verify_engine import EngineVerification, Runner
@@ -39,6 +40,7 @@ CAMERA = """
 camera.format camera.width camera.height camera.state_bytes camera.row_bytes camera.tables_bytes
 """
 CYCLES = "board clock_hz low high low_ms high_ms flash_wait_cycles flash_wait_ms"
+LATENCY = "estimated_ms.low estimated_ms.high estimated_ms.flash_wait not_estimated"
 TENSOR = "name shape[] dtype bytes scale zero_point"
 LAYER_ERROR = """
 operator opcode name keras_layer sqnr_db saturation_rate range_use own_sqnr_db cause
@@ -94,7 +96,7 @@ KEYS = {
         memory.peak_tensors[].tensor memory.peak_tensors[].bytes memory.peak_tensors[].offset
         memory.moments[].operator memory.moments[].alive_bytes memory.moments[].top_bytes
     """,
-    "fit": BUDGET,
+    "fit": f"{BUDGET} {LATENCY}",
     "plan": "greedy_bytes planned_bytes lower_bound_bytes is_optimal verified_inputs",
     "stream": """
         memory_bytes state_bytes weights_bytes macs model_macs
@@ -116,6 +118,7 @@ KEYS = {
     "train": "model labels float_accuracy qat_accuracy held_out_count",
     "search": f"""
         alpha side int8_accuracy equal_count input_count trials.first[] {below("budget", BUDGET)}
+        {LATENCY}
     """,
     "demo": f"""
         float_accuracy qat_accuracy int8_accuracy equal_count input_count {below("budget", BUDGET)}
@@ -222,12 +225,12 @@ def printed(tmp_path_factory, kws):
         ),
         "compare": cli_json.comparison_json(comparison),
         "inspect": cli_json.inspect_json(graph, memory_timeline(graph)),
-        "fit": cli_json.budget_json(use),
+        "fit": cli_json.budget_json(use, latency=Latency(board, ran.cycles)),
         "plan": cli_json.plan_json(planned_model(graph), None),
         "stream": cli_json.stream_json(graph, engine),
         "report": cli_json.report_json(report_of(graph, board, use, comparison), folder),
         "train": cli_json.train_json(outcome, folder, folder, 1),
-        "search": cli_json.search_json(outcome),
+        "search": cli_json.search_json(outcome, Latency(board, ran.cycles)),
         "demo": cli_json.demo_json(outcome),
     }
     return {name: json.loads(json.dumps(value)) for name, value in values.items()}

@@ -12,7 +12,7 @@ from edge.firmware.cycles import PIPELINES, Cost, Cycles, estimate_cycles, weigh
 from edge.firmware.emulate import EmulationError
 from edge.firmware.instructions import decode
 from edge.firmware.profile import profile
-from edge.firmware.step_counts import INPUT, Passage, passages
+from edge.firmware.step_counts import INPUT, Passage, passages, passages_of_call
 from edge.firmware.trace import Trace, _LogReader
 from edge.tflite.reader import read_graph
 
@@ -123,3 +123,21 @@ def test_what_runs_before_the_first_step_is_the_inputs(arm_compiler, qemu, netwo
     assert found.total.instructions == found.input.instructions + sum(
         layer.instructions for layer in found.layers
     )
+
+
+def test_of_a_call_everything_counts_and_nothing_else():
+    symbols = {0x40: "main", 0x80: "model_run", 0x100: "memcpy"}
+    inside = [0x80, 0x100, 0x108, 0x108, 0x84]
+    ran = Trace(np.array([0x40, 0x100, 0x44, *inside, 0x48, *inside, 0x48], np.uint32), {})
+    counts = {(p.block, p.following): p.count for p in passages_of_call(ran, symbols, "model_run")}
+    assert counts == {
+        (0x80, 0x100): 1,
+        (0x100, 0x108): 1,
+        (0x108, 0x108): 1,
+        (0x108, 0x84): 1,
+        (0x84, 0x48): 1,
+    }
+    with pytest.raises(EmulationError, match="never called nothing"):
+        passages_of_call(ran, symbols, "nothing")
+    with pytest.raises(EmulationError, match="never returned"):
+        passages_of_call(Trace(ran.starts[:5], {}), symbols, "model_run")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from graph_builder import GraphBuilder, tflite_of
+from graph_builder import GraphBuilder
 from networks import RandomValues
 
 from edge.catalog.boards import find_board
@@ -11,6 +11,7 @@ from edge.engine.compile import compile_engine
 from edge.engine.layers import UnsupportedOperatorError
 from edge.firmware.host import run_on_host
 from edge.runtimes.interpreters import run_litert, run_tflm
+from edge.tflite.graph_writer import graph_bytes
 from edge.tflite.reader import read_graph
 from edge.tflite.reference import run_reference
 from edge.transforms.groups import LARGEST_BYTES, without_groups
@@ -38,7 +39,7 @@ def in_groups(groups, outputs, window):
     made.conv(8, (3, 3))
     made.conv(outputs, groups=groups, **window)
     made.conv(5, (1, 1))
-    return read_graph(tflite_of(made.graph()))
+    return read_graph(graph_bytes(made.graph()))
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -85,7 +86,7 @@ def test_their_channels_may_be_constant(host_compiler, random_inputs):
     made.conv(16, (1, 1), dead_share=0.6)
     made.conv(16, (3, 3), groups=4, dead_share=0.3, padding="VALID")
     made.conv(4, (1, 1))
-    graph = read_graph(tflite_of(made.graph()))
+    graph = read_graph(graph_bytes(made.graph()))
     engine = compile_engine(graph)
     assert engine.network.graph.total_macs() < without_groups(graph).total_macs()
     inputs = random_inputs(graph, 4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from graph_builder import with_file_ends
-from networks import random_graph, small_tflite, tflite_of
+from networks import random_graph, small_tflite
 
 import edge
 from edge.converter.model_source import read_model
@@ -14,6 +14,7 @@ from edge.deploy.verify import random_inputs, verify
 from edge.errors import ModelError
 from edge.runtimes.interpreters import InterpreterError, run_litert
 from edge.tflite.ends import file_inputs, flipped, int8_outputs
+from edge.tflite.graph_writer import graph_bytes
 from edge.tflite.reader import read_graph
 from edge.tflite.reference import run_reference
 from edge.tflite.writer import pack, unpack
@@ -46,7 +47,7 @@ def test_the_engine_agrees_with_the_file_on_every_core():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_ends_of_random_networks(seed):
-    body = tflite_of(random_graph(seed))
+    body = graph_bytes(random_graph(seed))
     source, result = ENDS[seed % len(ENDS)]
     graph = read_model(with_file_ends(body, source, result))
     inputs = random_inputs(graph, 3, seed)

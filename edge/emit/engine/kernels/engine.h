@@ -164,6 +164,10 @@ static inline int8_t engine_saturated_output(int32_t value, int32_t zero_point) 
 #ifdef ENGINE_SHORT_MULTIPLY
   /* No core that has this saturates in one instruction; most sums are bytes already. */
   return ((int8_t)sum == sum) ? (int8_t)sum : (int8_t)((sum < 0) ? -128 : 127);
+#elif defined(__ARM_FEATURE_SAT)
+  int32_t saturated;
+  __asm__("ssat %0, #8, %1" : "=r"(saturated) : "r"(sum));
+  return (int8_t)saturated;
 #else
   return (int8_t)engine_clamp(sum, -128, 127);
 #endif

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from graph_builder import GraphBuilder, tflite_of
+from graph_builder import GraphBuilder
 
 from edge.catalog.boards import find_board
 from edge.deploy.verify_engine import emulate_engine
@@ -14,6 +14,7 @@ from edge.engine.packing import INSTRUCTION_SETS, instruction_set
 from edge.firmware.host import run_on_host
 from edge.runtimes.interpreters import run_litert
 from edge.tflite.graph import Quantization
+from edge.tflite.graph_writer import graph_bytes
 from edge.tflite.reader import read_graph
 from edge.tflite.reference import run_reference
 
@@ -41,7 +42,7 @@ def builder(shape, quantization, *, kernel=None, bias=None, kernel_scale=1e-9):
 def softmax(count, scale=0.1):
     made = builder((1, 1, 1, count), Quantization((scale,), (0,), 0))
     made.softmax()
-    return read_graph(tflite_of(made.graph()))
+    return read_graph(graph_bytes(made.graph()))
 
 
 def logits(count):
@@ -95,7 +96,7 @@ def test_softmax_is_that_of_litert_while_the_sum_stays_below_512(count):
 def test_softmax_goes_over_the_channels_of_each_pixel(host_compiler, arm_compiler, qemu, board):
     made = builder((1, 3, 5, 7), Quantization((0.1,), (0,), 0))
     made.softmax()
-    graph = read_graph(tflite_of(made.graph()))
+    graph = read_graph(graph_bytes(made.graph()))
     inputs = np.random.default_rng(0).integers(-128, 128, (4, 3, 5, 7), np.int8)
     expected = run_litert(graph, inputs)
     np.testing.assert_array_equal(run_reference(graph, inputs).reshape(4, -1), expected)
@@ -117,7 +118,7 @@ def extreme(opcode, bias, zero_point, kernel):
         made.conv(6, (3, 3), activation="NONE")
     else:
         made.depthwise(2, (3, 3), activation="NONE")
-    return read_graph(tflite_of(made.graph()))
+    return read_graph(graph_bytes(made.graph()))
 
 
 LIMITS = [INT32, INT32 - 100_000, -INT32 - 1, -INT32 + 100_000, 2**30, 0]
@@ -179,7 +180,7 @@ def test_a_scale_ratio_beyond_one_is_that_of_litert(host_compiler, random_inputs
         made.conv(6, (1, 1), activation="NONE")
     else:
         made.dense(6)
-    graph = read_graph(tflite_of(made.graph()))
+    graph = read_graph(graph_bytes(made.graph()))
     inputs = random_inputs(graph, 5)
     expected = run_litert(graph, inputs)
     np.testing.assert_array_equal(run_reference(graph, inputs), expected)
@@ -194,7 +195,7 @@ def test_ties_of_a_dense_layer_are_those_of_litert(host_compiler, arm_compiler, 
         (1, 1, 1, 4), Quantization((1.0,), (0,), 0), kernel=1, bias=128 * halves, kernel_scale=2**-8
     )
     made.dense(len(halves), quantization=Quantization((1.0,), (3,), 0))
-    graph = read_graph(tflite_of(made.graph()))
+    graph = read_graph(graph_bytes(made.graph()))
     inputs = np.zeros((1, 1, 1, 4), np.int8)
     expected = run_litert(graph, inputs)
     np.testing.assert_array_equal(run_reference(graph, inputs), expected)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from graph_builder import GraphBuilder, tflite_of
+from graph_builder import GraphBuilder
 from networks import RandomValues, random_graph, small_tflite
 
 from edge.catalog.boards import find_board
@@ -17,6 +17,7 @@ from edge.memory.offline_plan import planned_model
 from edge.memory.tflm_arena import predict_arena
 from edge.memory.tflm_structures import PYTHON_WHEEL
 from edge.runtimes.interpreters import run_litert, run_litert_tensors, run_tflm
+from edge.tflite.graph_writer import graph_bytes
 from edge.tflite.reader import read_graph
 from edge.tflite.reference import every_tensor, run_reference
 from edge.tflite.writer import pack, unpack
@@ -83,11 +84,11 @@ def ds_cnn_like():
 
 NETWORKS = {
     "small": lambda: read_graph(small_tflite()),
-    "mobilenet": lambda: read_graph(tflite_of(mobilenet_like())),
-    "resnet": lambda: read_graph(tflite_of(resnet_like())),
-    "ds_cnn": lambda: read_graph(tflite_of(ds_cnn_like())),
-    "random 2": lambda: read_graph(tflite_of(random_graph(2))),
-    "random 6, dead channels": lambda: read_graph(tflite_of(random_graph(6, 0.5))),
+    "mobilenet": lambda: read_graph(graph_bytes(mobilenet_like())),
+    "resnet": lambda: read_graph(graph_bytes(resnet_like())),
+    "ds_cnn": lambda: read_graph(graph_bytes(ds_cnn_like())),
+    "random 2": lambda: read_graph(graph_bytes(random_graph(2))),
+    "random 6, dead channels": lambda: read_graph(graph_bytes(random_graph(6, 0.5))),
 }
 IN_CI = ("small", "ds_cnn")
 

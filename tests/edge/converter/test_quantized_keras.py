@@ -1,0 +1,157 @@
+"""A quantization-aware model is written as TensorFlow's converter would write it."""
+
+import collections
+import sys
+
+import keras
+import numpy as np
+import pytest
+from networks import TRAINABLE
+
+import edge
+import keras_mobilenet
+from edge.errors import ConversionError
+from edge.runtimes.interpreters import run_litert, run_tflm
+from edge.tflite.reader import read_graph
+from keras_mobilenet.quantization.transform import set_exporting
+
+COUNT = 50
+FEW = 4
+
+
+def by_tensorflow(model):
+    """What TensorFlow's converter makes of the fake quantization."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    set_exporting(model, True)
+    signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="input")
+    function = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
+    set_exporting(model, False)
+    frozen = convert_variables_to_constants_v2(function)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
+
+
+def quantized(model):
+    """The twin of a network with random weights, its ranges set by random images."""
+    rng = np.random.default_rng(0)
+    twin = keras_mobilenet.quantize_model(model)
+    images = rng.uniform(-1, 1, (FEW, *model.input_shape[1:])).astype("float32")
+    for _ in range(2):
+        twin(images, training=True)
+    return twin
+
+
+def facts(graph):
+    """How often each operator is there, with its weights, scales and zero points."""
+    found = collections.Counter()
+    for op in graph.operators:
+        output = graph.tensors[op.outputs[0]]
+        fact = [op.opcode, output.shape, output.quantization]
+        if op.opcode in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            kernel, bias = (graph.tensors[index] for index in op.inputs[1:])
+            # The scale of a bias is what the kernel makes of it: only its last bit is its own.
+            fact += [kernel.shape, kernel.quantization, kernel.values().tobytes()]
+            fact += [bias.values().tobytes(), str(sorted(op.options.items()))]
+        found[tuple(fact)] += 1
+    return found
+
+
+def check(model):
+    twin = quantized(model)
+    ours, theirs = read_graph(edge.convert(twin)), read_graph(by_tensorflow(twin))
+    inputs = np.random.default_rng(1).integers(-128, 128, (COUNT, *ours.input.shape[1:]), np.int8)
+    np.testing.assert_array_equal(run_litert(ours, inputs), run_litert(theirs, inputs))
+    np.testing.assert_array_equal(run_tflm(ours, inputs)[0], run_tflm(theirs, inputs)[0])
+    assert ours.input.quantization == theirs.input.quantization
+    assert facts(ours) == facts(theirs)
+    assert ours.model_bytes < theirs.model_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("mobilenet_v1", marks=pytest.mark.exhaustive),
+        pytest.param("mobilenet_v2", marks=pytest.mark.exhaustive),
+        "ds_cnn",
+        "resnet8",
+        "mixture",
+    ],
+)
+def test_is_what_tensorflows_converter_writes(random_weights, name):
+    model = TRAINABLE[name]()
+    model.set_weights(random_weights(model))
+    check(model)
+
+
+@pytest.mark.slow
+def test_takes_paddings_poolings_and_heads_of_all_kinds(random_weights):
+    layers = keras.layers
+    image = keras.Input((13, 10, 3))
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)))(image)
+    x = layers.Conv2D(8, 2, activation="relu6")(x)
+    x = layers.ZeroPadding2D(((2, 1), (0, 3)))(x)
+    x = layers.SeparableConv2D(8, 3, strides=2, dilation_rate=1, depth_multiplier=2)(x)
+    x = layers.Dropout(0.5)(layers.MaxPooling2D(2, padding="same")(x))
+    x = layers.GlobalMaxPooling2D(keepdims=True)(x)
+    x = layers.Flatten()(layers.Conv2D(6, 1, use_bias=False)(x))
+    x = layers.Activation("softmax")(layers.Dense(3)(layers.Dense(5, activation="relu")(x)))
+    model = keras.Model(image, x)
+    model.set_weights(random_weights(model))
+    check(model)
+
+
+def test_needs_no_tensorflow_converter_and_no_saved_model(monkeypatch):
+    """A user's own class with its own training step cannot be saved, and need not be."""
+
+    class Distilled(keras.Model):
+        def train_step(self, data):
+            raise NotImplementedError
+
+        def get_config(self):
+            raise NotImplementedError
+
+    image = keras.Input((8, 8, 3))
+    plain = keras.Model(image, keras.layers.Conv2D(4, 3)(image))
+    twin = quantized(plain)
+    own = Distilled(twin.inputs, twin.outputs)
+    monkeypatch.setitem(sys.modules, "edge.converter.converter_child", None)
+    assert edge.convert(own) == edge.convert(twin)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.0, 4.0, ["QUANTIZE"]),
+        (0.0, 9.0, ["RELU6", "QUANTIZE"]),
+        (-1.0, 4.0, ["RELU6", "QUANTIZE"]),
+    ],
+)
+def test_an_activation_of_its_own_is_cut_off_by_its_range_where_that_does(low, high, expected):
+    image = keras.Input((4, 4, 2))
+    model = keras.Model(image, keras.layers.ReLU(6)(keras.layers.MaxPooling2D(2)(image)))
+    twin = quantized(model)
+    twin.layers[-1].output_range.set_limits(low, high)
+    twin.layers[1].output_range.set_limits(-8.0, 8.0)
+    graph = read_graph(edge.convert(twin))
+    assert [op.opcode for op in graph.operators][1:] == expected
+    stored = np.random.default_rng(0).integers(-128, 128, (20, 4, 4, 2), np.int8)
+    found = run_litert(graph, stored)
+    np.testing.assert_array_equal(found, run_tflm(graph, stored)[0])
+    scale, zero_point = graph.input.quantization.scales[0], graph.input.quantization.zero_points[0]
+    images = (stored.astype("float32") - zero_point) * np.float32(scale)
+    output = graph.output.quantization
+    by_keras = twin.predict(images, verbose=0) / output.scales[0] + output.zero_points[0]
+    assert np.abs(np.round(by_keras).reshape(found.shape) - found).max() <= 1
+
+
+def test_refuses_a_layer_without_an_int8_operator():
+    image = keras.Input((8, 8, 3))
+    twin = quantized(keras.Model(image, keras.layers.Conv2D(4, 3)(image)))
+    model = keras.Model(twin.inputs, keras.layers.Cropping2D(1, name="crop")(twin.outputs[0]))
+    with pytest.raises(ConversionError, match="'crop'"):
+        edge.convert(model)
