@@ -53,6 +53,7 @@ MAX_POOL = (
 )
 PARAMETERS = ("tests/edge/tflite/test_requantization.py",)
 PAIRS = ("tests/edge/emit/engine/test_every_pair.py::test_on_this_machine",)
+CORES = ("tests/edge/emit/engine/test_every_pair.py::test_on_a_core",)
 LOOPS = ("tests/edge/engine/test_program.py", "tests/edge/emit/engine/test_schedule.py")
 ADD = (
     "tests/edge/tflite/test_reference.py::test_the_multipliers_of_add_are_those_of_add_cc",
@@ -226,7 +227,11 @@ BREAKS = [
         "total + bias_of(graph, op)",
         LIMITS,
     ),
-    Break("edge/emit/engine/kernels/depthwise_dsp.c", "&& (at < (", "&& (at <= (", QEMU),
+    Break(
+        "edge/emit/engine/kernels/depthwise_dsp.c", "(end > (int32_t)", "(end >= (int32_t)", QEMU
+    ),
+    Break("edge/engine/packing_dsp.py", "2 ** (32 - last[1])", "2 ** (31 - last[1])", CORES),
+    Break("edge/engine/packing_dsp.py", "256 * high + low + 128", "256 * high + low + 127", QEMU),
     Break("edge/emit/engine/kernels/dsp.h", "(address) % 4U", "(address) % 2U", ALIGNED),
     Break(
         "edge/emit/engine/kernels/dsp.h",

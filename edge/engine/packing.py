@@ -18,7 +18,13 @@ from edge.engine.kernel import (
     words,
 )
 from edge.engine.network import Layer, Network
-from edge.engine.packing_dsp import add_dsp, conv_dsp, depthwise_dsp, fully_connected_dsp
+from edge.engine.packing_dsp import (
+    add_dsp,
+    conv_dsp,
+    depthwise_any_dsp,
+    depthwise_dsp,
+    fully_connected_dsp,
+)
 from edge.engine.packing_mve import conv_mve, depthwise_3x3_mve, depthwise_mve, in_fours
 from edge.tflite.fixed_point import exp_table
 from edge.tflite.operators import kernel_of
@@ -168,6 +174,10 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
         if is_3x3 and channels * MVE_PIXELS_MADE < 2**16:
             return depthwise_3x3_mve(kernel, headers, layer.stride[1])
         return depthwise_mve(kernel, headers)
+    # Beyond the last of four channels it reads what is behind them, as above.
+    is_any = is_plain and (is_read_apart or channels % 4 == 0)
+    if instructions == "dsp" and is_any and not is_3x3:
+        return depthwise_any_dsp(kernel, headers)
     if instructions == "portable" or not (is_plain and is_3x3):
         packed = np.concatenate([headers.reshape(-1), as_words(flat.T.reshape(1, -1))[0]])
         # Pointers to the window's rows and to its taps, and a pixel of the zero point.

@@ -10,6 +10,7 @@ from edge.engine.network import Layer, Network
 STRIP_PIXELS = 64
 BLOCK_WORDS = 4
 DENSE_OUTPUTS = 4
+FOUR_CHANNELS = 4
 
 
 def conv_dsp(network: Network, layer: Layer, kernel: np.ndarray, headers: np.ndarray) -> Kernel:
@@ -139,6 +140,36 @@ def depthwise_dsp(
     packed = np.concatenate([headers[:, :1], body, scales], axis=1)
     scratch = 4 * min(network.rows[layer.output].width, STRIP_PIXELS)
     return scratch_kernel("depthwise_dsp", "depthwise_dsp.c", packed.reshape(-1), scratch)
+
+
+def depthwise_any_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Four channels at a time: biases, two taps in turn, scales.
+
+    A word has a tap of two channels, then the other tap of both; a second word is of the other two.
+
+    Args:
+        kernel: The weights, int64 array of shape `(height, width, channels)`.
+        headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> packed = depthwise_any_dsp(np.ones((1, 2, 4), int), np.array([[0, 2**30, 1]] * 4))
+        >>> [hex(word) for word in packed.weights[4:6]]
+        ['0x1010101', '0x1010101']
+    """
+    taps = padded(kernel.reshape(-1, kernel.shape[2]), 2, FOUR_CHANNELS)
+    fours = taps.shape[1] // FOUR_CHANNELS
+    # Pairs of taps, the taps of a pair, fours of channels, the halves of a four, its channels.
+    pairs = taps.reshape(-1, 2, fours, 2, 2).transpose(2, 0, 3, 1, 4)
+    body = as_words(pairs.reshape(fours, -1))
+    biases = padded(headers[:, :1], FOUR_CHANNELS, 1).reshape(fours, -1)
+    scales = padded(_dsp_scales(headers), FOUR_CHANNELS, 1).reshape(fours, -1)
+    packed = np.concatenate([biases, body, scales], axis=1).reshape(-1)
+    # Pointers to the window's rows and to its taps, and a pixel of the zero point.
+    scratch = 4 * len(kernel) + 4 * len(taps) + FOUR_CHANNELS * fours
+    return scratch_kernel("depthwise_any_dsp", "depthwise_any_dsp.c", packed, scratch)
 
 
 def add_dsp(inputs: list[tuple[int, int, int]], last: tuple[int, int], default: Kernel) -> Kernel:

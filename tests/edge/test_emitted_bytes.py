@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "84f35114dce674c1",
-    "engine: dsp": "4bc92ddfab08d3ef",
-    "engine: mve": "c2fecbcaa166682a",
+    "engine: portable": "ecc6175e0e0d56a4",
+    "engine: dsp": "bd378d135210020e",
+    "engine: mve": "091d6cbb0f424499",
     "tflm: nucleo-f446re": "00add5d0a67fcca1",
     "tflm: mps3-an547": "be8af4f3635897ba",
 }

@@ -195,6 +195,8 @@ void engine_conv_1_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *
                               int8_t *out, void *scratch);
 void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch);
+void engine_depthwise_any_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                              int8_t *out, void *scratch);
 void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out, void *scratch);
 void engine_depthwise_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
