@@ -226,7 +226,12 @@ BREAKS = [
         "total + bias_of(graph, op)",
         LIMITS,
     ),
-    Break("edge/emit/engine/kernels/depthwise_dsp.c", "&& (at < (", "&& (at <= (", QEMU),
+    Break(
+        "edge/emit/engine/kernels/depthwise_dsp.c",
+        "(end > (int32_t)layer->width)",
+        "(end >= (int32_t)layer->width)",
+        QEMU,
+    ),
     Break("edge/emit/engine/kernels/dsp.h", "(address) % 4U", "(address) % 2U", ALIGNED),
     Break(
         "edge/emit/engine/kernels/dsp.h",

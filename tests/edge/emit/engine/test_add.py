@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from graph_builder import GraphBuilder, tflite_of
+from graph_builder import GraphBuilder
 
 from edge.catalog.boards import find_board
 from edge.deploy.verify_engine import emulate_engine
@@ -10,6 +10,7 @@ from edge.engine.compile import compile_engine
 from edge.engine.packing import instruction_set
 from edge.runtimes.interpreters import run_litert
 from edge.tflite.graph import Quantization
+from edge.tflite.graph_writer import graph_bytes
 from edge.tflite.reader import read_graph
 
 PAIRS = np.stack(np.meshgrid(np.arange(-128, 128), np.arange(-128, 128)), axis=-1)
@@ -47,7 +48,7 @@ def pair_of(first, second, output):
     before, made.last = made.last, 0
     made.conv(1, (1, 1), activation="NONE", quantization=scales[1])
     made.add(before, "NONE")
-    return read_graph(tflite_of(made.graph()))
+    return read_graph(graph_bytes(made.graph()))
 
 
 @pytest.mark.parametrize("board", ["mps2-an386", "mps3-an547"])
