@@ -248,6 +248,10 @@ BREAKS = [
     # Cycles of a block.
     Break("edge/firmware/single_issue.py", "1 + instruction.count + stall", "2 + stall", PIPELINES),
     Break("edge/firmware/single_issue.py", "= 1 if follows_load else 2", "= 2", PIPELINES),
+    Break(
+        "edge/firmware/single_issue.py", "before.addresses != ", "before.addresses == ", PIPELINES
+    ),
+    Break("edge/firmware/in_order.py", "1 if is_long else side", "side", PIPELINES),
     Break("edge/firmware/in_order.py", "issued + 2", "issued + 1", PIPELINES),
     Break("edge/firmware/in_order.py", "at = min(at, sums.get(register, at))", "pass", PIPELINES),
     Break("edge/firmware/cycles.py", "and count <= counts[", "and count > counts[", CYCLES),
