@@ -19,6 +19,7 @@ from edge.tflite.requantization import activation_range, zero_point_of
 KERNEL_FOLDER = pathlib.Path(__file__).parent / "kernels"
 BANNER = "Written by keras-mobilenet; do not edit."
 TEMPLATES = ("model.h", "model.c", "model_weights.h", "model_weights.c")
+INCLUDE = r'^#include "(.+)"$'
 WORDS_PER_LINE = 8
 STEPS_PER_LINE = 16
 
@@ -68,7 +69,7 @@ def render_engines(engines: Mapping[str, Engine], name: str = DEFAULT_NAME) -> d
     Example:
         >>> from edge.engine.compile import compile_engines
         >>> engines = compile_engines(graph, ("portable", "dsp"))
-        >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())[2:]
+        >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())[3:]
         ['model_dsp.c', 'model_portable.c', 'model_weights_dsp.c', 'model_weights_portable.c']
     """
     if len(engines) == 1:
@@ -104,11 +105,13 @@ def _for_core(owner: str, ordered: Sequence[str], text: str) -> str:
 
 def _kernel_texts(engines: Iterable[Engine]) -> dict[str, str]:
     kernels = sorted({kernel.source for engine in engines for kernel in engine.kernels})
-    headers = []
-    if any("dsp" in name for name in kernels):
-        headers += ["dsp.h", "conv_dsp_tiles.h"]
-    texts = {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)}
-    return {"engine.h": _versioned_header(), **texts}
+    texts: dict[str, str] = {}
+    waiting = kernels
+    while waiting:
+        texts |= {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in waiting}
+        included = {name for text in texts.values() for name in re.findall(INCLUDE, text, re.M)}
+        waiting = sorted(included - texts.keys())
+    return texts | {"engine.h": _versioned_header()}
 
 
 @functools.cache

@@ -48,7 +48,7 @@ HEADERS = frozenset([*ALL_HEADERS.split(), *WINDOWS_DEVICES])
 """Headers of others, which an `#include` would no longer find."""
 
 FILE_NAMES = """
-add add_mve conv conv_dsp conv_dsp_tiles conv_mve conv_sparse conv_sparse_dsp depthwise
+add add_mve conv conv_dsp conv_dsp_tiles conv_mve conv_sparse conv_sparse_dsp conv_tiles depthwise
 depthwise_3x3 depthwise_3x3_mve depthwise_dsp depthwise_mve dsp elementwise engine fully_connected
 fully_connected_dsp fully_connected_mve main pool profile semihosting softmax start
 """

@@ -163,6 +163,8 @@ static inline int8_t engine_dense_output(const engine_layer_t *layer, int32_t su
 
 void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
                  void *scratch);
+void engine_conv_sparse(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                        int8_t *out, void *scratch);
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                       int8_t *out, void *scratch);
 void engine_conv_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,

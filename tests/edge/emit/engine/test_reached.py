@@ -23,7 +23,7 @@ from cmsis_nn import (
 )
 from executed import execute
 from graph_builder import GraphBuilder
-from networks import RandomValues, random_graph
+from networks import RandomValues, pruned_graph, random_graph
 
 from edge.catalog.boards import find_board
 from edge.emit.engine.render import KERNEL_FOLDER, render_engines
@@ -124,6 +124,7 @@ def own(graph):
 def own_cases(instructions):
     yield "one of each", own(one_of_each())
     yield "raised mean", own(raised_mean())
+    yield "pruned", own(pruned_graph(0.75))
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
