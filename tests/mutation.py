@@ -203,7 +203,9 @@ BREAKS = [
     Break("edge/emit/engine/kernels/elementwise.c", "NARROWER_BITS + up)", "NARROWER_BITS)", PAIRS),
     Break("edge/emit/engine/templates/model.c.j2", "    *rounds = 0U;\n", "", LOOPS),
     Break("edge/engine/program.py", "MOST_AGAIN) + 1", "MOST_AGAIN)", LOOPS),
-    Break("edge/emit/engine/kernels/conv.c", "(at >= 0) && (at <", "(at >= 0) && (at <=", HOST),
+    Break(
+        "edge/emit/engine/kernels/conv_tiles.h", "(at >= 0) && (at <", "(at >= 0) && (at <=", HOST
+    ),
     Break("edge/emit/engine/kernels/depthwise.c", "|| (at >=", "|| (at >", HOST),
     Break("edge/emit/engine/kernels/engine.h", "(scaled >> 31)", "0", FIXED_POINT),
     Break("edge/emit/engine/kernels/engine.h", "(1L << 14)", "(1L << 13)", FIXED_POINT),

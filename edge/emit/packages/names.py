@@ -49,7 +49,7 @@ HEADERS = frozenset([*ALL_HEADERS.split(), *WINDOWS_DEVICES])
 
 FILE_NAMES = """
 add add_dsp add_mve conv conv_dsp conv_dsp_tiles conv_mve conv_mve_rows conv_sparse conv_sparse_dsp
-conv_sparse_mve depthwise depthwise_3x3 depthwise_3x3_mve depthwise_any depthwise_any_dsp
+conv_sparse_mve conv_tiles depthwise depthwise_3x3 depthwise_3x3_mve depthwise_any depthwise_any_dsp
 depthwise_dsp depthwise_mve dsp elementwise engine fully_connected fully_connected_dsp
 fully_connected_mve main mve pool profile semihosting softmax start
 """

@@ -23,7 +23,7 @@ from cmsis_nn import (
 )
 from executed import execute
 from graph_builder import GraphBuilder
-from networks import RandomValues, random_graph
+from networks import RandomValues, pruned_graph, random_graph
 
 from edge.catalog.boards import find_board
 from edge.emit.engine.render import KERNEL_FOLDER, render_engines
@@ -169,6 +169,7 @@ def own_cases(instructions):
         yield "rows of each width", own(rows_of_each_width())
     yield "of vectors", own(of_vectors(0.0))
     yield "of zeros", own(of_vectors(0.9))
+    yield "pruned", own(pruned_graph(0.75))
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
