@@ -53,6 +53,7 @@ MAX_POOL = (
 )
 PARAMETERS = ("tests/edge/tflite/test_requantization.py",)
 PAIRS = ("tests/edge/emit/engine/test_every_pair.py::test_on_this_machine",)
+CORES = ("tests/edge/emit/engine/test_every_pair.py::test_on_a_core",)
 LOOPS = ("tests/edge/engine/test_program.py", "tests/edge/emit/engine/test_schedule.py")
 ADD = (
     "tests/edge/tflite/test_reference.py::test_the_multipliers_of_add_are_those_of_add_cc",
@@ -202,7 +203,9 @@ BREAKS = [
     Break("edge/emit/engine/kernels/elementwise.c", "NARROWER_BITS + up)", "NARROWER_BITS)", PAIRS),
     Break("edge/emit/engine/templates/model.c.j2", "    *rounds = 0U;\n", "", LOOPS),
     Break("edge/engine/program.py", "MOST_AGAIN) + 1", "MOST_AGAIN)", LOOPS),
-    Break("edge/emit/engine/kernels/conv.c", "(at >= 0) && (at <", "(at >= 0) && (at <=", HOST),
+    Break(
+        "edge/emit/engine/kernels/conv_tiles.h", "(at >= 0) && (at <", "(at >= 0) && (at <=", HOST
+    ),
     Break("edge/emit/engine/kernels/depthwise.c", "|| (at >=", "|| (at >", HOST),
     Break("edge/emit/engine/kernels/engine.h", "(scaled >> 31)", "0", FIXED_POINT),
     Break("edge/emit/engine/kernels/engine.h", "(1L << 14)", "(1L << 13)", FIXED_POINT),
@@ -232,6 +235,8 @@ BREAKS = [
         "(end >= (int32_t)layer->width)",
         QEMU,
     ),
+    Break("edge/engine/packing_dsp.py", "2 ** (32 - last[1])", "2 ** (31 - last[1])", CORES),
+    Break("edge/engine/packing_dsp.py", "256 * high + low + 128", "256 * high + low + 127", QEMU),
     Break("edge/emit/engine/kernels/dsp.h", "(address) % 4U", "(address) % 2U", ALIGNED),
     Break(
         "edge/emit/engine/kernels/dsp.h",
@@ -245,6 +250,10 @@ BREAKS = [
     # Cycles of a block.
     Break("edge/firmware/single_issue.py", "1 + instruction.count + stall", "2 + stall", PIPELINES),
     Break("edge/firmware/single_issue.py", "= 1 if follows_load else 2", "= 2", PIPELINES),
+    Break(
+        "edge/firmware/single_issue.py", "before.addresses != ", "before.addresses == ", PIPELINES
+    ),
+    Break("edge/firmware/in_order.py", "1 if is_long else side", "side", PIPELINES),
     Break("edge/firmware/in_order.py", "issued + 2", "issued + 1", PIPELINES),
     Break("edge/firmware/in_order.py", "at = min(at, sums.get(register, at))", "pass", PIPELINES),
     Break("edge/firmware/cycles.py", "and count <= counts[", "and count > counts[", CYCLES),

@@ -18,8 +18,15 @@ from edge.engine.kernel import (
     words,
 )
 from edge.engine.network import Layer, Network
-from edge.engine.packing_dsp import add_dsp, conv_dsp, depthwise_dsp, fully_connected_dsp
+from edge.engine.packing_dsp import (
+    add_dsp,
+    conv_dsp,
+    depthwise_any_dsp,
+    depthwise_dsp,
+    fully_connected_dsp,
+)
 from edge.engine.packing_mve import conv_mve, depthwise_3x3_mve, depthwise_mve, in_fours
+from edge.engine.packing_portable import conv_portable
 from edge.tflite.fixed_point import exp_table
 from edge.tflite.operators import kernel_of
 from edge.tflite.requantization import (
@@ -139,13 +146,9 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
     taps = kernel.reshape(len(kernel), -1)
     headers = channel_words(network.graph, layer, taps)
     if instructions == "portable" or not shifts_right(headers, taps):
-        blocks = np.concatenate([headers, as_words(taps)], axis=1)
-        # A pointer to each row of the window, of eight bytes on a computer, and copies of the
-        # windows of two pixels; one of a single pixel is read where it is.
-        patch = 0 if kernel.shape[1:3] == (1, 1) else taps.shape[1]
-        scratch = 8 * kernel.shape[1] + 2 * patch
-        return scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
-    if instructions == "mve":
+        return conv_portable(kernel, headers)
+    # Offsets from pixel to pixel are of sixteen bits.
+    if instructions == "mve" and len(kernel) <= 2**16 - 4:
         return conv_mve(kernel, headers)
     return conv_dsp(network, layer, kernel, headers)
 
@@ -168,6 +171,10 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
         if is_3x3 and channels * MVE_PIXELS_MADE < 2**16:
             return depthwise_3x3_mve(kernel, headers, layer.stride[1])
         return depthwise_mve(kernel, headers)
+    # Beyond the last of four channels it reads what is behind them, as above.
+    is_any = is_plain and (is_read_apart or channels % 4 == 0)
+    if instructions == "dsp" and is_any and not is_3x3:
+        return depthwise_any_dsp(kernel, headers)
     if instructions == "portable" or not (is_plain and is_3x3):
         packed = np.concatenate([headers.reshape(-1), as_words(flat.T.reshape(1, -1))[0]])
         # Pointers to the window's rows and to its taps, and a pixel of the zero point.

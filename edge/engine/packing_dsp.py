@@ -10,6 +10,7 @@ from edge.engine.network import Layer, Network
 STRIP_PIXELS = 64
 BLOCK_WORDS = 4
 DENSE_OUTPUTS = 4
+FOUR_CHANNELS = 4
 
 
 def conv_dsp(network: Network, layer: Layer, kernel: np.ndarray, headers: np.ndarray) -> Kernel:
@@ -39,7 +40,7 @@ def conv_dsp(network: Network, layer: Layer, kernel: np.ndarray, headers: np.nda
     pairs = filled.reshape(-1, 2, filled.shape[1] // 2, 2).transpose(0, 2, 3, 1)
     body = as_words(pairs.reshape(len(pairs), -1))
     biases = padded(headers[:, :1], 2, 1).reshape(-1, 2)
-    scales = padded(_dsp_scales(headers), 2, 1).reshape(-1, 4)
+    scales = padded(_conv_scales(kernel, headers), 2, 1).reshape(-1, 4)
     tile, pixels = _tiles(network.rows[layer.output].width)
     run = _run_pixels(layer, pixels) * kernel.shape[3]
     scratch = 4 * kernel.shape[1] + pixels * filled.shape[1] * 2 + run
@@ -141,6 +142,36 @@ def depthwise_dsp(
     return scratch_kernel("depthwise_dsp", "depthwise_dsp.c", packed.reshape(-1), scratch)
 
 
+def depthwise_any_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
+    """Four channels at a time: biases, two taps in turn, scales.
+
+    A word has a tap of two channels, then the other tap of both; a second word is of the other two.
+
+    Args:
+        kernel: The weights, int64 array of shape `(height, width, channels)`.
+        headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
+
+    Returns:
+        The `Kernel`.
+
+    Example:
+        >>> packed = depthwise_any_dsp(np.ones((1, 2, 4), int), np.array([[0, 2**30, 1]] * 4))
+        >>> [hex(word) for word in packed.weights[4:6]]
+        ['0x1010101', '0x1010101']
+    """
+    taps = padded(kernel.reshape(-1, kernel.shape[2]), 2, FOUR_CHANNELS)
+    fours = taps.shape[1] // FOUR_CHANNELS
+    # Pairs of taps, the taps of a pair, fours of channels, the halves of a four, its channels.
+    pairs = taps.reshape(-1, 2, fours, 2, 2).transpose(2, 0, 3, 1, 4)
+    body = as_words(pairs.reshape(fours, -1))
+    biases = padded(headers[:, :1], FOUR_CHANNELS, 1).reshape(fours, -1)
+    scales = padded(_dsp_scales(headers), FOUR_CHANNELS, 1).reshape(fours, -1)
+    packed = np.concatenate([biases, body, scales], axis=1).reshape(-1)
+    # Pointers to the window's rows and to its taps, and a pixel of the zero point.
+    scratch = 4 * len(kernel) + 4 * len(taps) + FOUR_CHANNELS * fours
+    return scratch_kernel("depthwise_any_dsp", "depthwise_any_dsp.c", packed, scratch)
+
+
 def add_dsp(inputs: list[tuple[int, int, int]], last: tuple[int, int], default: Kernel) -> Kernel:
     """Which input is of the larger scale, and how the other one and the sum are scaled.
 
@@ -189,6 +220,25 @@ def _without_zero_blocks(biases: np.ndarray, body: np.ndarray, scales: np.ndarra
 def _dsp_scales(headers: np.ndarray) -> np.ndarray:
     """Two words a channel, as SMMLAR and SMMLSR take the multiplier and the shift to the right."""
     return np.stack([2 * headers[:, 1] - 2**32, -(2 ** (32 - headers[:, 2]))], axis=1)
+
+
+def _conv_scales(kernel: np.ndarray, headers: np.ndarray) -> np.ndarray:
+    """`_dsp_scales` with shifts that round ties away from zero, for two channels or for neither.
+
+    One more than a power of two moves a product away from zero by less than a step of what is
+    shifted, if that is below the power: a tie is decided, all else stays. What is 256 times the
+    divisor or more saturates, wherever the zero point is.
+    """
+    bias, multiplier, right = headers.T
+    largest = np.abs(bias) + 128 * np.abs(kernel.reshape(len(kernel), -1)).sum(axis=1)
+    shifted = np.minimum(largest * multiplier / 2**31 + 1, 256.0 * 2.0**right)
+    # 2 ** 31 + 1 is no word.
+    fits = (shifted <= 2.0 ** (32 - right)) & (right > 1)
+    pairs = np.append(fits, fits[len(fits) // 2 * 2 :])
+    decides = np.repeat(pairs.reshape(-1, 2).all(axis=1), 2)[: len(fits)]
+    scales = _dsp_scales(headers)
+    scales[:, 1] -= decides
+    return scales
 
 
 def _in_run_order(runs: np.ndarray) -> np.ndarray:

@@ -56,6 +56,7 @@ def odd_rows():
     made.conv(7, (1, 2), padding="SAME")
     made.add(before)
     made.depthwise(1, (3, 3))
+    made.depthwise(1, (2, 3))
     made.pool("AVERAGE_POOL_2D", (2, 3), (1, 2), "SAME")
     made.dense(7)
     made.dense(5)
@@ -63,10 +64,10 @@ def odd_rows():
     return made.graph()
 
 
-def depthwise_first(stride):
+def depthwise_first(size, stride=1):
     """A kernel that takes four channels at a time, from the caller's rows."""
     made = builder((1, 7, 9, 8))
-    made.depthwise(1, (3, 3), (1, stride))
+    made.depthwise(1, size, (1, stride))
     return made.graph()
 
 
@@ -92,8 +93,9 @@ def added_first():
 
 MADE = {
     "odd rows": odd_rows,
-    "depthwise": lambda: depthwise_first(1),
-    "depthwise, stride 2": lambda: depthwise_first(2),
+    "depthwise": lambda: depthwise_first((3, 3)),
+    "depthwise, stride 2": lambda: depthwise_first((3, 3), 2),
+    "depthwise, any window": lambda: depthwise_first((2, 3)),
     "dense": dense_first,
     "pointwise": pointwise_first,
     "add": added_first,

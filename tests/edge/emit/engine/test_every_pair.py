@@ -70,9 +70,9 @@ def test_on_this_machine(host_compiler, name, points):
     np.testing.assert_array_equal(run_on_host(compile_engine(graph), every_pair()), expected)
 
 
-@pytest.mark.parametrize("board", ["qemu-m0plus", "mps2-an385"])
+@pytest.mark.parametrize("board", ["qemu-m0plus", "mps2-an385", "mps2-an386", "mps3-an547"])
 @pytest.mark.parametrize("name", SCALES)
-def test_on_a_core_without_the_dsp_extension(arm_compiler, qemu, name, board):
+def test_on_a_core(arm_compiler, qemu, name, board):
     graph = pairs(*SCALES[name], (17, -3, -9), "RELU6")
     outputs = run_emulated(graph, find_board(board), every_pair())[0].outputs
     np.testing.assert_array_equal(outputs, run_reference(graph, every_pair()))

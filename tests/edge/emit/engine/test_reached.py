@@ -23,7 +23,7 @@ from cmsis_nn import (
 )
 from executed import execute
 from graph_builder import GraphBuilder
-from networks import RandomValues, random_graph
+from networks import RandomValues, pruned_graph, random_graph
 
 from edge.catalog.boards import find_board
 from edge.emit.engine.render import KERNEL_FOLDER, render_engines
@@ -115,6 +115,17 @@ def raised_mean():
     return made.graph()
 
 
+def depthwise_of_few_channels():
+    """An odd number of taps in all directions, and channels that are no fours."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 9, 8, 3), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    made.requantize()
+    made.depthwise(1, (5, 3), (1, 2), activation="RELU6")
+    return made.graph()
+
+
 def rows_of_each_width():
     """Rows of eight pixels, of five and of one, by convolutions with and without zeros."""
     values = RandomValues(np.random.default_rng(0))
@@ -154,9 +165,11 @@ def own_cases(instructions):
     yield "one of each", own(one_of_each())
     yield "raised mean", own(raised_mean())
     if instructions == "dsp":
+        yield "few channels", own(depthwise_of_few_channels())
         yield "rows of each width", own(rows_of_each_width())
     yield "of vectors", own(of_vectors(0.0))
     yield "of zeros", own(of_vectors(0.9))
+    yield "pruned", own(pruned_graph(0.75))
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
