@@ -147,7 +147,8 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
     headers = channel_words(network.graph, layer, taps)
     if instructions == "portable" or not shifts_right(headers, taps):
         return conv_portable(kernel, headers)
-    if instructions == "mve":
+    # Offsets from pixel to pixel are of sixteen bits.
+    if instructions == "mve" and len(kernel) <= 2**16 - 4:
         return conv_mve(kernel, headers)
     return conv_dsp(network, layer, kernel, headers)
 

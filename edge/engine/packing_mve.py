@@ -15,7 +15,7 @@ MVE_PIXELS = ((32, 16), (128, 8), (512, 4), (2**32, 2))
 
 
 def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray, stride: int) -> Kernel:
-    """Of each channel a zero and a word for each column, a zero, then the channels' headers.
+    """Of each channel a zero and a word for each column, a zero, then biases and multipliers.
 
     Args:
         kernel: The weights, int64 array of shape `(height, width, channels)`.
@@ -28,13 +28,13 @@ def depthwise_3x3_mve(kernel: np.ndarray, headers: np.ndarray, stride: int) -> K
     Example:
         >>> headers = np.array([[0, 2**30, 1]] * 4)
         >>> len(depthwise_3x3_mve(np.ones((3, 3, 4), int), headers, 1).weights)
-        29
+        25
     """
-    headers[:, 2] *= -1
     # (row, column, channel) -> rows of a column side by side, the fourth without a weight.
     columns = np.pad(kernel.transpose(2, 1, 0), ((0, 0), (1, 0), (0, 1)))
+    columns[:, 1, 3] = -headers[:, 2]
     taps = as_words(columns.reshape(len(headers), -1))
-    packed = np.concatenate([taps.reshape(-1), [0], headers.reshape(-1)])
+    packed = np.concatenate([taps.reshape(-1), [0], headers[:, :2].reshape(-1)])
     # Windows of eight pixels and a column behind them, or of more of fewer channels, and what
     # stores of sixteen words exceed.
     strip = (7 * stride + 4) * MVE_LANES

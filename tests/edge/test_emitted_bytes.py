@@ -25,9 +25,9 @@ from edge.engine.packing import INSTRUCTION_SETS
 from edge.tflite.reader import read_graph
 
 DIGESTS = {
-    "engine: portable": "aaa485c3d4103d0d",
-    "engine: dsp": "8d98746678607b33",
-    "engine: mve": "2168e281a703b1ef",
+    "engine: portable": "b22ee59ce0ec5aaa",
+    "engine: dsp": "d81b84de331bf877",
+    "engine: mve": "97d4d1002abfa483",
     "tflm: nucleo-f446re": "00add5d0a67fcca1",
     "tflm: mps3-an547": "be8af4f3635897ba",
 }

@@ -22,7 +22,7 @@ typedef struct {
   uint32_t turns;           /* 60: vectors of a row; none if the strip is filled */
   uint32_t *beside;         /* 64: columns beside the image */
   uint32_t beside_words;    /* 68 */
-  int32_t beside_value;     /* 72 */
+  uint32_t beside_value;    /* 72 */
   int8_t *out;              /* 76 */
   int32_t channels;         /* 80: left over */
   uint32_t count;           /* 84: pixels */
@@ -44,8 +44,8 @@ typedef struct {
   "vldrw.u32 q4, [r1, q7]\n\tvmladav.s8 r2, q4, q3\n\tvmov " to ", r0, r2\n\t"
 #define ON "add r1, r10\n\t"
 #define BACK "add r1, r11\n\t"
-#define BOTH "vldrw.32 q4, [r7], #4\n\tvldrw.32 q3, [r7], #12\n\t"
-#define FIRST "vldrw.32 q3, [r7], #16\n\t"
+#define BOTH "vldrw.32 q4, [r7], #4\n\tvldrw.32 q3, [r7], #12\n\tldrsb r6, [r7, #-9]\n\t"
+#define FIRST "vldrw.32 q3, [r7], #16\n\tldrsb r6, [r7, #-13]\n\t"
 
 #define SCALE(q)                                                          \
   "vadd.i32 " q ", " q ", r4\n\tvqrdmulh.s32 " q ", " q ", r5\n\t"        \
@@ -62,7 +62,7 @@ typedef struct {
         "vldrw.32 q6, [r7, #120]\n\tldr r0, [r7, #84]\n\t"                \
         "vcmp.s16 lt, q6, r0\n\tvldrw.32 q6, [r7, #136]\n"                \
         "1:\n\tldm r7, {r0, r1, r2, r3, r4, r5, r6}\n\t"                  \
-        "ldr lr, [r7, #60]\n\twls lr, lr, 3f\n"                           \
+        "ldr lr, [r7, #60]\n\tvmov.i32 q3, #0\n\twls lr, lr, 3f\n"                           \
         "2:\n\tvldrb.8 q0, [r0]\n\tvldrb.8 q1, [r1]\n\tvldrb.8 q2, [r2]\n\t" \
         "add r0, r3\n\tadd r1, r4\n\tadd r2, r5\n\t"                      \
         "vst40.8 {q0, q1, q2, q3}, [r6]\n\tvst41.8 {q0, q1, q2, q3}, [r6]\n\t" \
@@ -71,12 +71,12 @@ typedef struct {
         "add r6, r7, #28\n\tldm r6, {r3, r4, r5}\n\t"                     \
         "add r0, r3\n\tadd r1, r4\n\tadd r2, r5\n\tstm r7, {r0, r1, r2}\n" \
         "3:\n\tadd r0, r7, #64\n\tldm r0, {r1, r2, r3, r4, r5}\n\t"       \
-        "vdup.8 q0, r3\n\twlstp.32 lr, r2, 5f\n"                          \
+        "vdup.32 q0, r3\n\twlstp.32 lr, r2, 5f\n"                          \
         "4:\n\tvstrw.32 q0, [r1], #16\n\tletp lr, 4b\n"                   \
         "5:\n\tmov r3, r4\n\tadds r4, #16\n\tmov r2, #16\n\tsubs r5, #16\n\t" \
         "it mi\n\taddmi r2, r5\n\tstrd r4, r5, [r7, #76]\n\t"             \
         "ldrd r1, r7, [r7, #152]\n\tdls lr, r2\n"                            \
-        "6:\n\tldm r12!, {r4, r5, r6}\n\t"                                 \
+        "6:\n\tldrd r4, r5, [r12], #8\n\t"                                 \
         windows finish                                \
         "vqadd.s16 q2, q2, r8\n\tvqmovnb.s16 q2, q2\n\t"                  \
         "vpst\n\tvstrbt.16 q2, [r3, q6]\n\tadds r3, #1\n\tle lr, 6b\n\t"  \
@@ -125,7 +125,9 @@ static void set_rows(const engine_layer_t *layer, strip_t *strip, const int8_t *
   strip->turns = (((end - before) * pitch) + LANES - 1U) / LANES;
   strip->beside = &strip->strip[end * pitch];
   strip->beside_words = (columns - end) * pitch;
-  (void)mve_fill(strip->strip, layer->zero_point, before * pitch * 4U);
+  for (uint32_t n = 0U; n < (before * pitch); ++n) {
+    strip->strip[n] = strip->beside_value;
+  }
   for (uint32_t y = 0U; y < SIDE; ++y) {
     const bool is_outside = lines[y] == NULL;
     strip->rows[y] = is_outside ? zeros : &lines[y][first];
@@ -159,8 +161,9 @@ static void make_pixels(const engine_layer_t *layer, strip_t *strip, uint32_t pi
   }
 }
 
-/* weights: of each channel a zero and three words of weights, one for each column; a zero; of each
- * channel bias, multiplier, negative shift. */
+/* weights: of each channel a zero and three words of weights, one for each column, the negative
+ * shift in the first one's last byte, which meets a zero; a zero; of each channel bias and
+ * multiplier. */
 ENGINE_KERNEL
 void engine_depthwise_3x3_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                               int8_t *out, void *scratch) {
@@ -175,7 +178,7 @@ void engine_depthwise_3x3_mve(const engine_layer_t *layer, const engine_rows_t *
   strip.zero_point = layer->out_zero_point;
   strip.one = 1;
   strip.step = 4U * pitch;
-  strip.beside_value = layer->zero_point;
+  strip.beside_value = (uint8_t)layer->zero_point * 0x010101UL;
   set_places(&strip, pitch, channels);
   (void)mve_fill(zeros, layer->zero_point, LANES);
   for (uint32_t y = 0U; y < SIDE; ++y) {
