@@ -203,7 +203,9 @@ BREAKS = [
     Break("edge/emit/engine/kernels/elementwise.c", "NARROWER_BITS + up)", "NARROWER_BITS)", PAIRS),
     Break("edge/emit/engine/templates/model.c.j2", "    *rounds = 0U;\n", "", LOOPS),
     Break("edge/engine/program.py", "MOST_AGAIN) + 1", "MOST_AGAIN)", LOOPS),
-    Break("edge/emit/engine/kernels/conv.c", "(at >= 0) && (at <", "(at >= 0) && (at <=", HOST),
+    Break(
+        "edge/emit/engine/kernels/conv_tiles.h", "(at >= 0) && (at <", "(at >= 0) && (at <=", HOST
+    ),
     Break("edge/emit/engine/kernels/depthwise.c", "|| (at >=", "|| (at >", HOST),
     Break("edge/emit/engine/kernels/engine.h", "(scaled >> 31)", "0", FIXED_POINT),
     Break("edge/emit/engine/kernels/engine.h", "(1L << 14)", "(1L << 13)", FIXED_POINT),
@@ -228,7 +230,10 @@ BREAKS = [
         LIMITS,
     ),
     Break(
-        "edge/emit/engine/kernels/depthwise_dsp.c", "(end > (int32_t)", "(end >= (int32_t)", QEMU
+        "edge/emit/engine/kernels/depthwise_dsp.c",
+        "(end > (int32_t)layer->width)",
+        "(end >= (int32_t)layer->width)",
+        QEMU,
     ),
     Break("edge/engine/packing_dsp.py", "2 ** (32 - last[1])", "2 ** (31 - last[1])", CORES),
     Break("edge/engine/packing_dsp.py", "256 * high + low + 128", "256 * high + low + 127", QEMU),
@@ -241,9 +246,14 @@ BREAKS = [
     ),
     Break("edge/emit/engine/kernels/engine.h", "(bytes & ~3U) : 0U", "bytes : 0U", ALIGNED),
     Break("edge/emit/engine/kernels/dsp.h", '", #8, r"', '", #7, r"', QEMU),
+    Break("edge/emit/engine/kernels/conv_mve.c", "pixels / 2U;", "(pixels + 1U) / 2U;", QEMU),
     # Cycles of a block.
     Break("edge/firmware/single_issue.py", "1 + instruction.count + stall", "2 + stall", PIPELINES),
     Break("edge/firmware/single_issue.py", "= 1 if follows_load else 2", "= 2", PIPELINES),
+    Break(
+        "edge/firmware/single_issue.py", "before.addresses != ", "before.addresses == ", PIPELINES
+    ),
+    Break("edge/firmware/in_order.py", "1 if is_long else side", "side", PIPELINES),
     Break("edge/firmware/in_order.py", "issued + 2", "issued + 1", PIPELINES),
     Break("edge/firmware/in_order.py", "at = min(at, sums.get(register, at))", "pass", PIPELINES),
     Break("edge/firmware/cycles.py", "and count <= counts[", "and count > counts[", CYCLES),

@@ -157,6 +157,31 @@ def audio_graph(length: int, channels: int = 4) -> Graph:
     return made.graph()
 
 
+def pruned_graph(zero_share: float, height: int = 6, width: int = 5) -> Graph:
+    """Convolutions whose weights are zero in blocks of two channels by eight taps."""
+    rng = np.random.default_rng(4)
+    values = RandomValues(rng)
+
+    def weights(shape, axis, source, dead_share):
+        kernel, *others = values.weights(shape, axis, source, 0.0)
+        taps = kernel.reshape(len(kernel), -1)
+        blocks = [-(-length // block) for length, block in zip(taps.shape, (2, 8), strict=True)]
+        is_zero = np.kron(rng.random(blocks) < zero_share, np.ones((2, 8), bool))
+        taps[is_zero[: len(taps), : taps.shape[1]]] = 0
+        return kernel, *others
+
+    builder = GraphBuilder(
+        (1, height, width, 5), draw_quantization=values.quantization, draw_weights=weights
+    )
+    builder.conv(13, (3, 3))
+    builder.conv(16, (1, 1), activation="RELU6")
+    builder.conv(11, (2, 3), (2, 1), padding="VALID")
+    builder.conv(8, (3, 3), dilation=(1, 2))
+    # Sums that are shifted to the left.
+    builder.conv(8, (2, 2), quantization=Quantization((1e-5,), (3,), 0))
+    return builder.graph()
+
+
 def _shapes_only(side: int) -> GraphBuilder:
     """A builder whose weights are zeros: a memory plan reads shapes only."""
     one = Quantization((1.0,), (0,), 0)

@@ -29,7 +29,7 @@ def fit(
 ) -> None:
     """Set a model's flash and RAM beside a board's (exit code 2 if over).
 
-    If it fits, milliseconds of one inference of the engine are estimated, where the Arm compiler
+    Milliseconds of one inference of the engine are estimated, if that fits, where the Arm compiler
     and QEMU are installed.
     """
     from edge.catalog.boards import find_board
@@ -43,11 +43,11 @@ def fit(
         from edge.cli.plots import budget_picture
 
         budget_picture(use, plot)
-    if not use.fits:
-        with showing_misfit(as_json):
-            raise DoesNotFitError(f"{model} does not fit. {use.sentence()}", use, graph)
     with status(f"Tracing {model} on a {target.core}"):
         (latency,) = latencies(graph, [target])
+    if not use.fits:
+        with showing_misfit(as_json, latency):
+            raise DoesNotFitError(f"{model} does not fit. {use.sentence()}", use, graph)
     if as_json:
         print_json(json.budget_json(use, latency=latency))
     else:

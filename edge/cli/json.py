@@ -66,7 +66,7 @@ def budget_json(
     Args:
         use: The budget.
         variants: Narrower and smaller versions of the network that fit, if the model does not.
-        latency: What one inference of the engine takes, if the model fits.
+        latency: What one inference of the engine takes, where that is asked.
 
     Returns:
         Totals, items, banks, what makes a refusal doubtful, and the variants if there are any.

@@ -12,15 +12,17 @@ from edge.errors import DoesNotFitError, EdgeError
 
 if TYPE_CHECKING:
     from edge.catalog.boards import Board
+    from edge.deploy.latency import Latency
     from edge.tflite.graph import Graph
 
 
 @contextlib.contextmanager
-def showing_misfit(as_json: bool) -> Iterator[None]:
+def showing_misfit(as_json: bool, latency: Latency | None = None) -> Iterator[None]:
     """Shows what is over, and what would fit, before the error of a block goes on.
 
     Args:
         as_json: Whether a script reads it.
+        latency: What one inference of the engine takes, where that is asked.
 
     Yields:
         Nothing.
@@ -33,17 +35,17 @@ def showing_misfit(as_json: bool) -> Iterator[None]:
     except DoesNotFitError as error:
         # What a linker measured has no budget: its error says all.
         if error.budget is not None:
-            _show(error, as_json)
+            _show(error, as_json, latency)
         raise
 
 
-def _show(error: DoesNotFitError, as_json: bool) -> None:
+def _show(error: DoesNotFitError, as_json: bool, latency: Latency | None) -> None:
     from edge.deploy.budget import fitting_variants
 
     use = error.budget
     variants = fitting_variants(error.graph, use.board)
     if as_json:
-        print_json(json.budget_json(use, variants))
+        print_json(json.budget_json(use, variants, latency))
         return
     show(tables.budget_table(use))
     if variants:
@@ -51,6 +53,8 @@ def _show(error: DoesNotFitError, as_json: bool) -> None:
     else:
         say("No narrower or smaller version of this network is known to fit.")
     say(of_the_engine(error.graph, use.board))
+    if latency is not None and latency.cycles is not None:
+        say(latency.sentence())
 
 
 def of_the_engine(graph: Graph, board: Board) -> str:

@@ -46,7 +46,7 @@ class Engine:
     def state_bytes(self) -> int:
         """The RAM that one state takes on a 32-bit core, in bytes."""
         tensors = len(self.plan.stores)
-        counters = 4 + 2 * tensors + 2 * tensors + 2 + LEVELS
+        counters = 4 + 2 * tensors + 2 + LEVELS + tensors
         return self.plan.memory_bytes + (counters + 3) // 4 * 4
 
 

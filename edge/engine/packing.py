@@ -26,6 +26,7 @@ from edge.engine.packing_dsp import (
     fully_connected_dsp,
 )
 from edge.engine.packing_mve import conv_mve, depthwise_3x3_mve, depthwise_mve, in_fours
+from edge.engine.packing_portable import conv_portable
 from edge.tflite.fixed_point import exp_table
 from edge.tflite.operators import kernel_of
 from edge.tflite.requantization import (
@@ -145,12 +146,7 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
     taps = kernel.reshape(len(kernel), -1)
     headers = channel_words(network.graph, layer, taps)
     if instructions == "portable" or not shifts_right(headers, taps):
-        blocks = np.concatenate([headers, as_words(taps)], axis=1)
-        # A pointer to each row of the window, of eight bytes on a computer, and copies of the
-        # windows of two pixels; one of a single pixel is read where it is.
-        patch = 0 if kernel.shape[1:3] == (1, 1) else taps.shape[1]
-        scratch = 8 * kernel.shape[1] + 2 * patch
-        return scratch_kernel("conv", "conv.c", blocks.reshape(-1), scratch)
+        return conv_portable(kernel, headers)
     if instructions == "mve":
         return conv_mve(kernel, headers)
     return conv_dsp(network, layer, kernel, headers)

@@ -40,7 +40,7 @@ def conv_dsp(network: Network, layer: Layer, kernel: np.ndarray, headers: np.nda
     pairs = filled.reshape(-1, 2, filled.shape[1] // 2, 2).transpose(0, 2, 3, 1)
     body = as_words(pairs.reshape(len(pairs), -1))
     biases = padded(headers[:, :1], 2, 1).reshape(-1, 2)
-    scales = padded(_dsp_scales(headers), 2, 1).reshape(-1, 4)
+    scales = padded(_conv_scales(kernel, headers), 2, 1).reshape(-1, 4)
     tile, pixels = _tiles(network.rows[layer.output].width)
     run = _run_pixels(layer, pixels) * kernel.shape[3]
     scratch = 4 * kernel.shape[1] + pixels * filled.shape[1] * 2 + run
@@ -220,6 +220,25 @@ def _without_zero_blocks(biases: np.ndarray, body: np.ndarray, scales: np.ndarra
 def _dsp_scales(headers: np.ndarray) -> np.ndarray:
     """Two words a channel, as SMMLAR and SMMLSR take the multiplier and the shift to the right."""
     return np.stack([2 * headers[:, 1] - 2**32, -(2 ** (32 - headers[:, 2]))], axis=1)
+
+
+def _conv_scales(kernel: np.ndarray, headers: np.ndarray) -> np.ndarray:
+    """`_dsp_scales` with shifts that round ties away from zero, for two channels or for neither.
+
+    One more than a power of two moves a product away from zero by less than a step of what is
+    shifted, if that is below the power: a tie is decided, all else stays. What is 256 times the
+    divisor or more saturates, wherever the zero point is.
+    """
+    bias, multiplier, right = headers.T
+    largest = np.abs(bias) + 128 * np.abs(kernel.reshape(len(kernel), -1)).sum(axis=1)
+    shifted = np.minimum(largest * multiplier / 2**31 + 1, 256.0 * 2.0**right)
+    # 2 ** 31 + 1 is no word.
+    fits = (shifted <= 2.0 ** (32 - right)) & (right > 1)
+    pairs = np.append(fits, fits[len(fits) // 2 * 2 :])
+    decides = np.repeat(pairs.reshape(-1, 2).all(axis=1), 2)[: len(fits)]
+    scales = _dsp_scales(headers)
+    scales[:, 1] -= decides
+    return scales
 
 
 def _in_run_order(runs: np.ndarray) -> np.ndarray:

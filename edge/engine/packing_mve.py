@@ -8,6 +8,8 @@ from edge.engine.kernel import Kernel, as_words, padded, scratch_kernel
 
 MVE_CHANNELS = 4
 MVE_LANES = 16
+MVE_KEPT = 0.7
+"""The share of vectors up to which it pays to step over those that are all zero."""
 MVE_PIXELS = ((32, 16), (128, 8), (512, 4), (2**32, 2))
 """The windows that `conv_mve` gathers at once, by the most taps that each may have."""
 
@@ -71,7 +73,8 @@ def depthwise_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
 def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     """Of four channels the headers, then sixteen taps of each, then the next sixteen.
 
-    If their number is no multiple of four, the last four overlap those before.
+    If their number is no multiple of four, the last four overlap those before. Sixteen taps of four
+    channels that are all zero are left out where many are.
 
     Args:
         kernel: The weights, int64 array of shape `(channels, height, width, input channels)`.
@@ -92,15 +95,31 @@ def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     vectors, headers = (
         np.pad(table, ((0, missing), *[(0, 0)] * (table.ndim - 1))) for table in (vectors, headers)
     )
-    blocks = [
-        part[start : start + MVE_CHANNELS].swapaxes(0, 1).reshape(-1)
+    heads = [headers[start : start + MVE_CHANNELS].T for start in _starts(len(headers))]
+    bodies = [
+        vectors[start : start + MVE_CHANNELS].swapaxes(0, 1).reshape(-1, MVE_LANES)
         for start in _starts(len(headers))
-        for part in (headers, vectors)
     ]
-    # Windows of several pixels; sixteen bytes are written at once, beyond the last tap.
+    # Windows of several pixels; vectors of sixteen bytes reach behind the last tap.
     pixels = next(pixels for most, pixels in MVE_PIXELS if count <= most)
     scratch = 4 * kernel.shape[1] + pixels * count + MVE_LANES
-    return scratch_kernel("conv_mve", "conv_mve.c", np.concatenate(blocks), scratch)
+    # Where the input is read in place, its last vector must be whole.
+    is_in_reach = count % MVE_LANES == 0 or kernel.shape[1:3] != (1, 1)
+    kept = np.mean([body.any(axis=1).mean() for body in bodies])
+    if kept <= MVE_KEPT and is_in_reach:
+        packed = [_without_zero_vectors(*block) for block in zip(heads, bodies, strict=True)]
+        name = "conv_sparse_mve"
+    else:
+        packed = [np.append(*block) for block in zip(heads, bodies, strict=True)]
+        name = "conv_mve"
+    return scratch_kernel(name, f"{name}.c", np.concatenate(packed), scratch)
+
+
+def _without_zero_vectors(heads: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """Four channels: the offset before each vector that is not all zero, -1 behind the last."""
+    offsets = MVE_LANES * np.arange(len(body))
+    table = np.column_stack([offsets, body])[body.any(axis=1)]
+    return np.concatenate([heads.reshape(-1), table.reshape(-1), [-1]])
 
 
 def _starts(channels: int) -> list[int]:

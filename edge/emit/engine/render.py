@@ -14,11 +14,14 @@ from edge.emit.real_numbers import real_numbers
 from edge.engine.compile import Engine
 from edge.engine.network import Layer, Network
 from edge.engine.program import Program, program_of
+from edge.engine.stream_plan import Keep, StreamPlan
 from edge.tflite.requantization import activation_range, zero_point_of
 
 KERNEL_FOLDER = pathlib.Path(__file__).parent / "kernels"
 BANNER = "Written by keras-mobilenet; do not edit."
 TEMPLATES = ("model.h", "model.c", "model_weights.h", "model_weights.c")
+INCLUDE = r'^#include "(.+)"$'
+WORD = 4
 WORDS_PER_LINE = 8
 STEPS_PER_LINE = 16
 
@@ -68,7 +71,7 @@ def render_engines(engines: Mapping[str, Engine], name: str = DEFAULT_NAME) -> d
     Example:
         >>> from edge.engine.compile import compile_engines
         >>> engines = compile_engines(graph, ("portable", "dsp"))
-        >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())[2:]
+        >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())[3:]
         ['model_dsp.c', 'model_portable.c', 'model_weights_dsp.c', 'model_weights_portable.c']
     """
     if len(engines) == 1:
@@ -104,13 +107,13 @@ def _for_core(owner: str, ordered: Sequence[str], text: str) -> str:
 
 def _kernel_texts(engines: Iterable[Engine]) -> dict[str, str]:
     kernels = sorted({kernel.source for engine in engines for kernel in engine.kernels})
-    headers = []
-    if any("dsp" in name for name in kernels):
-        headers += ["dsp.h", "conv_dsp_tiles.h"]
-    if any("mve" in name for name in kernels):
-        headers.append("mve.h")
-    texts = {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in (*headers, *kernels)}
-    return {"engine.h": _versioned_header(), **texts}
+    texts: dict[str, str] = {}
+    waiting = kernels
+    while waiting:
+        texts |= {name: (KERNEL_FOLDER / name).read_text("utf-8") for name in waiting}
+        included = {name for text in texts.values() for name in re.findall(INCLUDE, text, re.M)}
+        waiting = sorted(included - texts.keys())
+    return texts | {"engine.h": _versioned_header()}
 
 
 @functools.cache
@@ -198,15 +201,7 @@ def _values(engine: Engine, name: str) -> dict[str, object]:
         "weights_bytes": engine.weights_bytes,
         "crc32": f"0x{zlib.crc32(engine.weights.tobytes()):08X}",
         "weight_lines": _lines([f"0x{word:08x}," for word in engine.weights], WORDS_PER_LINE),
-        "tensors": [
-            {
-                "ring": store.offset,
-                "head": "NO_HEAD" if store.head_offset is None else f"{store.head_offset}U",
-                "row_bytes": network.rows[tensor].row_bytes,
-                "slots": store.slots,
-            }
-            for tensor, store in plan.stores.items()
-        ],
+        **_tensor_values(network, plan),
         "input_number": numbers[network.input],
         "output_number": numbers[network.output],
         "kernel_names": [name for name, _ in calls],
@@ -222,13 +217,36 @@ def _values(engine: Engine, name: str) -> dict[str, object]:
                 "input": numbers[layer.inputs[0]],
                 "other": numbers[layer.inputs[-1]],
                 "output": numbers[layer.output],
-                "scratch": scratch[layer.index],
+                "scratch": scratch[layer.index] // WORD,
             }
             for layer, kernel in zip(network.layers, engine.kernels, strict=True)
         ],
+        "has_keeps": any(isinstance(step, Keep) for step in plan.steps),
         "program": program,
         "step_type": "uint8_t" if program.is_in_bytes else "uint16_t",
         "program_lines": _program_lines(program),
+    }
+
+
+def _tensor_values(network: Network, plan: StreamPlan) -> dict[str, object]:
+    """The table of the tensors, and the narrowest types that hold its numbers."""
+    # No tensor begins at the largest number: it stands for none.
+    places = 16 if plan.memory_bytes // WORD < 2**16 - 1 else 32
+    longest = max(network.rows[tensor].row_bytes for tensor in plan.stores)
+    return {
+        "place_type": f"uint{places}_t",
+        "no_head": f"0x{2**places - 1:X}",
+        "length_type": "uint16_t" if longest < 2**16 else "uint32_t",
+        "number_type": "uint8_t" if len(plan.stores) <= 2**8 else "uint16_t",
+        "tensors": [
+            {
+                "ring": store.offset // WORD,
+                "head": "NO_HEAD" if store.head_offset is None else f"{store.head_offset // WORD}U",
+                "row_bytes": network.rows[tensor].row_bytes,
+                "slots": store.slots,
+            }
+            for tensor, store in plan.stores.items()
+        ],
     }
 
 

@@ -97,6 +97,10 @@ KEYS = {
         memory.moments[].operator memory.moments[].alive_bytes memory.moments[].top_bytes
     """,
     "fit": f"{BUDGET} {LATENCY}",
+    "fit too large": f"""
+        {BUDGET} variants[].alpha_factor variants[].rho variants[].input_shape[]
+        variants[].flash_bytes variants[].ram_bytes estimated_ms not_estimated
+    """,
     "plan": "greedy_bytes planned_bytes lower_bound_bytes is_optimal verified_inputs",
     "stream": """
         memory_bytes state_bytes weights_bytes macs model_macs
@@ -226,6 +230,7 @@ def printed(tmp_path_factory, kws):
         "compare": cli_json.comparison_json(comparison),
         "inspect": cli_json.inspect_json(graph, memory_timeline(graph)),
         "fit": cli_json.budget_json(use, latency=Latency(board, ran.cycles)),
+        "fit too large": cli_json.budget_json(use, [variant], Latency(board, None, "It is large.")),
         "plan": cli_json.plan_json(planned_model(graph), None),
         "stream": cli_json.stream_json(graph, engine),
         "report": cli_json.report_json(report_of(graph, board, use, comparison), folder),

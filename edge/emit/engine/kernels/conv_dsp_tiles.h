@@ -51,7 +51,7 @@
 
 /* Before the first weights come the biases. What moves its base goes last: behind it, a load may take
  * two cycles. */
-#define BIASES "ldr r1, " X "\n\tldr r8, [r0, #4]\n\tldr r2, [r0, #8]\n\t"
+#define BIASES "ldr.w r1, " X "\n\tldr r8, [r0, #4]\n\tldr.w r2, [r0, #8]\n\t"
 #define FIRST_BIAS(bytes) "ldr r4, [r0], #" bytes "\n\t"
 
 /* By the number of pixels: four taps, the first four, and four that say whether they are the last
@@ -72,9 +72,9 @@
 
 /* Of fewer pixels there are registers for the weights of four taps. */
 #define FETCH "ldrd r2, r3, [r0], #8\n\t"
-#define FETCH_FIRST BIASES "ldr r3, [r0, #12]\n\t" FIRST_BIAS("16")
+#define FETCH_FIRST BIASES "ldr.w r3, [r0, #12]\n\t" FIRST_BIAS("16")
 #define FETCH_LAST(last)                                                           \
-  "ldr.w " last ", " LAST "\n\tldr r3, [r0, #4]\n\tldr r2, [r0], #8\n\t"               \
+  "ldr.w " last ", " LAST "\n\tldr.w r3, [r0, #4]\n\tldr r2, [r0], #8\n\t"               \
   "cmp.w r1, " last "\n\t"
 
 #define X_3 "ldm r1!, {r7, r12, lr}\n\t"
@@ -123,8 +123,8 @@
 /* Weights come in turns of eight taps; two turns are unrolled, and an odd number of them enters in
  * the middle: what bit of the distance to the last four taps tells, by the number of pixels. */
 #define ENTER_(bit, even, odd)                                                     \
-  "ldr r2, " LAST "\n\tsub r2, r2, r3\n\tadr r3, " odd "\n\ttst r2, #" bit "\n\t"      \
-  "beq 6f\n\tadr r3, " even "\n6:\n\torr r3, r3, #1\n\tstr r3, " ENTRY "\n\t"
+  "ldr r2, " LAST "\n\tsubs r2, r2, r3\n\tadr r3, " odd "\n\ttst r2, #" bit "\n\t"      \
+  "beq 6f\n\tadr r3, " even "\n6:\n\tadds r3, #1\n\tstr r3, " ENTRY "\n\t"
 #define ENTER_4 ENTER_("64", "3f", "5f")
 #define ENTER_3 ENTER_("16", "5f", "3f")
 #define ENTER_2 ENTER_("32", "3f", "5f")
@@ -136,7 +136,8 @@
 #endif
 
 /* The scales of the first channel are in r1 and r2, of the second in r3 and lr: as DSP_MULTIPLY and
- * DSP_SHIFT have them. */
+ * DSP_SHIFT have them, but most shifts are one less than a negative power of two, which rounds ties
+ * away from zero; where it cannot, the first shift is even. */
 #define MULTIPLY_A(sum) "smmlar r" #sum ", r" #sum ", r1, r" #sum "\n\t"
 #define SHIFT_A(sum) "smmlsr r" #sum ", r" #sum ", r2, r12\n\t"
 #define MULTIPLY_B(sum) "smmlar r" #sum ", r" #sum ", r3, r" #sum "\n\t"
@@ -145,9 +146,7 @@
 #define EACH_3(do, a, b, c, d) do(a) do(b) do(c)
 #define EACH_2(do, a, b, c, d) do(a) do(b)
 #define EACH_1(do, a, b, c, d) do(a)
-#define SCALE(each, multiply, shift, a, b, c, d)                                   \
-  each(multiply, a, b, c, d) each(DSP_AWAY, a, b, c, d) each(shift, a, b, c, d)    \
-  each(DSP_SATURATE, a, b, c, d)
+#define BOTH(n, do_a, do_b) EACH_##n(do_a, 4, 5, 6, 7) EACH_##n(do_b, 8, 9, 10, 11)
 /* r1 is before the first pixel's output, lr the stride. */
 #define STORE_4                                                                    \
   "strb r4, [r1, #1]!\n\tadd r3, r1, lr, lsl #1\n\tstrb r5, [r1, lr]\n\t"           \
@@ -161,14 +160,15 @@
   "strb r8, [r1, #1]!\n\tstrb r9, [r1, lr]\n\t"
 #define STORE_1 "strb r4, [r1, #1]!\n\tstrb r8, [r1, #1]!\n\t"
 #define TILE(n)                                                                    \
-  __asm__("sub r0, r0, #1\n\tsub r1, r1, #1\n\tpush {r0-r11, lr}\n\t"              \
-          "ldr r0, " WEIGHTS "\n\t" ENTER(n) "1:\n\t" SUMS(n)                      \
+  __asm__("subs r0, #1\n\tsubs r1, #1\n\tpush {r0-r11, lr}\n\t"              \
+          "ldr r0, " WEIGHTS "\n\t" ENTER(n) ".balign 4\n1:\n\t" SUMS(n)                      \
           "ldr r12, " ZERO_POINT "\n\tldm r0!, {r1, r2, r3, lr}\n\t"               \
-          SCALE(EACH_##n, MULTIPLY_A, SHIFT_A, 4, 5, 6, 7)                         \
-          SCALE(EACH_##n, MULTIPLY_B, SHIFT_B, 8, 9, 10, 11)                       \
+          BOTH(n, MULTIPLY_A, MULTIPLY_B) "tst r2, #1\n\tbeq 8f\n7:\n\t"            \
+          BOTH(n, SHIFT_A, SHIFT_B) BOTH(n, DSP_SATURATE, DSP_SATURATE)            \
           "ldm sp, {r1, r2, lr}\n\t" STORE_##n                                     \
           "str r1, " OUT "\n\tcmp r1, r2\n\tbne 1b\n\t"                            \
-          "add sp, sp, #16\n\tpop {r4-r11, pc}\n\t.balign 4")
+          "add sp, sp, #16\n\tpop {r4-r11, pc}\n"                                  \
+          "8:\n\t" BOTH(n, DSP_AWAY, DSP_AWAY) "b 7b\n\t.balign 4")
 
 /* Row by row, bytes of pixels become words of two halfwords, side by side for the pixels: of four bytes the
  * first and the third, then the second and the fourth; of what is left over, two by two. The pixels
@@ -179,9 +179,9 @@
 #define WORDS "[sp, #52]"
 #define REST "[sp, #56]"
 #define ROWS_END "[sp, #60]"
-#define FROM_4 "add r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\tadd r2, r3, r2, lsl #1\n\t"
-#define FROM_3 "add r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\t"
-#define FROM_2 "add r3, r0, r2\n\t"
+#define FROM_4 "adds r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\tadd r2, r3, r2, lsl #1\n\t"
+#define FROM_3 "adds r3, r0, r2\n\tadd r12, r0, r2, lsl #1\n\t"
+#define FROM_2 "adds r3, r0, r2\n\t"
 #define FROM_1
 #define PIXELS_4(do) do(4, 8, "r0") do(5, 9, "r3") do(6, 10, "r12") do(7, 11, "r2")
 #define PIXELS_3(do) do(4, 7, "r0") do(5, 8, "r3") do(6, 9, "r12")
@@ -198,7 +198,7 @@
   __asm__("push {r0-r11, lr}\n"                                                    \
           "1:\n\tldr r4, " ROW "\n\tldr r2, " STEP "\n\tldr r3, " WORDS_END "\n\t"    \
           "ldr r5, " WORDS "\n\tldr r0, [r4], #4\n\tstr r4, " ROW "\n\t"            \
-          "rsbs lr, r5, #0\n\tadd r0, r0, r3\n\t" FROM_##n "beq 3f\n"              \
+          "add r0, r3\n\t" FROM_##n "rsbs lr, r5, #0\n\tbeq 3f\n"                  \
           "2:\n\t" PIXELS_##n(LOAD_WORD) PIXELS_##n(UNPACK_ODD)                     \
           PIXELS_##n(UNPACK_EVEN) "stm r1!, {" words "}\n\tadds lr, lr, #4\n\tbne 2b\n" \
           "3:\n\tldr lr, " REST "\n\tlsls lr, lr, #31\n\tbcc 4f\n\t"                 \
@@ -263,49 +263,55 @@ static void all_channels(const engine_layer_t *layer, const tile_t *tile, const 
   }
 }
 
-/* Taps of a row from a column on; outside of the image there is the zero point. */
-static void collect_taps(const engine_layer_t *layer, const int8_t *line, int32_t at, uint32_t taps,
-                         int8_t *to) {
-  const int32_t end = at + (int32_t)taps;
-  const int32_t first = (at > 0) ? at : 0;
-  const int32_t last = (end < (int32_t)layer->width) ? end : (int32_t)layer->width;
-  (void)memset(to, layer->zero_point, taps * layer->channels);
-  if ((line != NULL) && (first < last)) {
-    engine_copy(&to[(uint32_t)(first - at) * layer->channels],
-                &line[(uint32_t)first * layer->channels],
-                (uint32_t)(last - first) * layer->channels);
-  }
-}
-
 /* Windows that have gaps, or of pixels that have gaps between them: one behind another. */
-static void collect_windows(const engine_layer_t *layer, const int8_t *line, int32_t left,
-                            uint32_t pixels, int8_t *to) {
+__attribute__((noinline)) static void collect_windows(const engine_layer_t *layer,
+                                                      const int8_t *line, int32_t left,
+                                                      uint32_t pixels, int8_t *to) {
+  const uint32_t channels = layer->channels;
   for (uint32_t p = 0U; p < pixels; ++p) {
+    int32_t column = left + (int32_t)(p * layer->stride_width);
     for (uint32_t t = 0U; t < layer->window_width; ++t) {
-      const uint32_t column = (p * layer->stride_width) + (t * layer->dilation_width);
-      collect_taps(layer, line, left + (int32_t)column, 1U, to);
-      to = &to[layer->channels];
+      (void)memset(to, layer->zero_point, channels);
+      if ((line != NULL) && (column >= 0) && (column < (int32_t)layer->width)) {
+        engine_copy(to, &line[(uint32_t)column * channels], channels);
+      }
+      to = &to[channels];
+      column += (int32_t)layer->dilation_width;
     }
   }
 }
 
 /* What the windows of a tile's pixels see, put together in `run` row by row: they reach over the
- * border of the image, or have gaps. */
+ * border of the image, where the zero point is, or have gaps. */
 __attribute__((noinline)) static void gather(const engine_layer_t *layer, const tile_t *tile,
                                              const int8_t *const lines[], int32_t left, uint32_t *x,
                                              int8_t *run) {
   const uint32_t width = layer->window_width;
-  const uint32_t bytes = width * layer->channels;
+  const uint32_t channels = layer->channels;
+  const uint32_t bytes = width * channels;
   const uint32_t words = bytes & ~3U;
   const bool has_gaps = (layer->dilation_width > 1U) || (layer->stride_width > width);
   const uint32_t seen = ((tile->pixels - 1U) * layer->stride_width) + width;
-  const uint32_t step = has_gaps ? bytes : ((uint32_t)layer->stride_width * layer->channels);
+  const uint32_t step = has_gaps ? bytes : (layer->stride_width * channels);
+  const int32_t right = left + (int32_t)seen;
+  const int32_t first = (left > 0) ? left : 0;
+  const int32_t last = (right < (int32_t)layer->width) ? right : (int32_t)layer->width;
   const int8_t *const whole = run;
+  bool is_blank = false;
   for (uint32_t y = 0U; y < layer->window_height; ++y) {
+    const int8_t *const line = lines[y];
     if (has_gaps) {
-      collect_windows(layer, lines[y], left, tile->pixels, run);
+      collect_windows(layer, line, left, tile->pixels, run);
     } else {
-      collect_taps(layer, lines[y], left, seen, run);
+      /* What is outside stays from row to row. */
+      if ((line == NULL) || !is_blank) {
+        (void)memset(run, layer->zero_point, seen * channels);
+        is_blank = true;
+      }
+      if ((line != NULL) && (first < last)) {
+        engine_copy(&run[(uint32_t)(first - left) * channels], &line[(uint32_t)first * channels],
+                    (uint32_t)(last - first) * channels);
+      }
     }
     x = DSP_UNPACK(tile, &whole, x, step, words, words, bytes - words, &whole + 1);
   }
@@ -332,10 +338,9 @@ static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint3
   }
   int32_t left = -(int32_t)layer->pad_left;
   uint32_t rest = layer->out_width;
-  uint32_t narrow_ones = (wide->pixels - (rest % wide->pixels)) % wide->pixels;
   int8_t *to = out;
   while (rest != 0U) {
-    const tile_t *const tile = (narrow_ones != 0U) ? narrow : wide;
+    const tile_t *const tile = ((rest % wide->pixels) != 0U) ? narrow : wide;
     const uint32_t pixels = tile->pixels;
     const int32_t right = left + (int32_t)(((pixels - 1U) * stride) + layer->window_width);
     if (is_whole && (left >= 0) && (right <= (int32_t)layer->width)) {
@@ -348,7 +353,6 @@ static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint3
     left += (int32_t)(pixels * stride);
     to = &to[pixels * layer->out_channels];
     rest -= pixels;
-    narrow_ones -= (narrow_ones != 0U) ? 1U : 0U;
   }
   engine_clamp_row(layer, out);
 }

@@ -167,10 +167,10 @@ typedef struct {
   "ldrd r1, r4, " STEP "\n\t"                          \
   "ldrd r6, r11, " PAIRS "\n\t"                        \
   "ldrd r9, r12, " ZERO_POINTS "\n\t"                  \
-  "tst r11, #16\n\t"                                   \
-  "it ne\n\tmovne r7, #0\n\t"                          \
-  "it ne\n\tmovne r8, #0\n\t"                          \
-  "lsls r11, r11, #30\n\t"                             \
+  "lsls r11, r11, #28\n\t"                             \
+  "bcs 17f\n"                                          \
+  "18:\n\t"                                            \
+  "lsls r11, r11, #2\n\t"                              \
   "bcs 9f\n\t"                                         \
   "ldrsb r9, [r0]\n\tadd r0, r0, r1\n\t" OUT_SHIFT_##stride \
   "9:\n\t" OUT_FIRST_##stride                          \
@@ -196,7 +196,8 @@ typedef struct {
   "sxtb16 r9, r9, ror #8\n\t"                          \
   "sxtb16 r10, r10\n\t"                                \
   "smlabb r7, r9, r8, r7\n\tsmlad r7, r10, r8, r7\n\t" \
-  "b 2b\n\t"
+  "b 2b\n"                                             \
+  "17:\n\tmov r7, #0\n\tmov r8, #0\n\tb 18b\n\t"
 
 #define STRIP(stride)                                  \
   __asm__("push {r4-r11, lr}\n\tsub sp, sp, #48\n\t"   \
@@ -218,12 +219,15 @@ void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, 
                           int8_t *out, void *scratch) {
   const uint32_t channels = layer->channels;
   const uint32_t stride = layer->stride_width;
-  const int8_t *const middle = engine_tap_row(layer, in, row, 1U);
-  const int8_t *const top = engine_tap_row(layer, in, row, 0U);
-  const int8_t *const bottom = engine_tap_row(layer, in, row, 2U);
-  const uint32_t absent = ((top == NULL) ? TOP_FLAG : 0U) | ((bottom == NULL) ? BOTTOM_FLAG : 0U);
-  const int8_t *const first = (top == NULL) ? middle : top;
-  const int8_t *const third = (bottom == NULL) ? middle : bottom;
+  const int8_t *rows[3];
+  for (uint32_t y = 0U; y < 3U; ++y) {
+    rows[y] = engine_tap_row(layer, in, row, y);
+  }
+  const int8_t *const middle = rows[1];
+  const uint32_t absent =
+      ((rows[0] == NULL) ? TOP_FLAG : 0U) | ((rows[2] == NULL) ? BOTTOM_FLAG : 0U);
+  const int8_t *const first = (rows[0] == NULL) ? middle : rows[0];
+  const int8_t *const third = (rows[2] == NULL) ? middle : rows[2];
   const uint32_t zero_point = (uint32_t)layer->zero_point & 0xFFFFU;
   for (uint32_t start = 0U; start < layer->out_width; start += STRIP_PIXELS) {
     const uint32_t rest = layer->out_width - start;

@@ -45,13 +45,6 @@ static inline uint32_t dsp_low(uint32_t a, uint32_t b) {
   return halves;
 }
 
-/* Both upper halfwords: a's below b's. */
-static inline uint32_t dsp_high(uint32_t a, uint32_t b) {
-  uint32_t halves;
-  __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(halves) : "r"(b), "r"(a));
-  return halves;
-}
-
 /* Unpacks what a convolution's window sees of pixels that are `step` apart: of each row, `words`
  * bytes that end at `words_end`, and a `rest` of up to three. Returns where the next words go. */
 typedef uint32_t *dsp_unpack_t(const int8_t *const *rows, uint32_t *x, uint32_t step,
@@ -106,38 +99,9 @@ static inline int32_t dsp_add_products(int32_t sum, uint32_t a, uint32_t b) {
   return sum;
 }
 
-/* The upper 32 bits of a product, rounded. */
-static inline int32_t dsp_high_multiply(int32_t a, int32_t b) {
-  int32_t high;
-  __asm__("smmulr %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
-  return high;
-}
-
-/* What scales a channel's sums. */
-typedef struct {
-  int32_t multiplier;
-  int32_t right;
-  int32_t half; /* what rounds the shift, and above it the output's zero point */
-} dsp_scale_t;
-
-/* Only layers whose channels all shift to the right, by 1 to 23, have DSP kernels. */
-static inline dsp_scale_t dsp_scale(uint32_t multiplier, uint32_t right, int32_t zero_point) {
-  dsp_scale_t scale;
-  scale.multiplier = (int32_t)multiplier;
-  scale.right = (int32_t)right;
-  scale.half = (int32_t)((uint32_t)((zero_point * 2) + 1) << (right - 1U));
-  return scale;
-}
-
-/* The two roundings of TFLite's kernels, the second with ties away from zero; saturates to int8. */
-static inline int8_t dsp_requantize(int32_t sum, dsp_scale_t scale) {
-  const int32_t value = dsp_high_multiply(sum * 2, scale.multiplier);
-  int32_t result = (value + (value >> 31) + scale.half) >> scale.right;
-  __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(result));
-  return (int8_t)result;
-}
-
-/* The same in assembly, for a sum in a register, in four steps.
+/* The two roundings of TFLite's kernels, the second with ties away from zero, and saturation to
+ * int8 of a sum in a register, in four steps. Only layers whose channels all shift to the right, by
+ * 1 to 23, have DSP kernels.
  *
  * r2 is the multiplier doubled less 2^32, so that adding the sum in the upper word makes up for it:
  * one instruction doubles and multiplies. r3 is -2^(32 - right): taken off, its product is the

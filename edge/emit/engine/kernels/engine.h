@@ -175,6 +175,8 @@ static inline int8_t engine_saturated_output(int32_t value, int32_t zero_point) 
 
 void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out,
                  void *scratch);
+void engine_conv_sparse(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                        int8_t *out, void *scratch);
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                       int8_t *out, void *scratch);
 void engine_conv_4_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
@@ -199,6 +201,8 @@ void engine_depthwise_any_dsp(const engine_layer_t *layer, const engine_rows_t *
                               int8_t *out, void *scratch);
 void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                      int8_t *out, void *scratch);
+void engine_conv_sparse_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                            int8_t *out, void *scratch);
 void engine_depthwise_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch);
 void engine_depthwise_3x3_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,

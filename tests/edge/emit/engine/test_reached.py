@@ -23,7 +23,7 @@ from cmsis_nn import (
 )
 from executed import execute
 from graph_builder import GraphBuilder
-from networks import RandomValues, random_graph
+from networks import RandomValues, pruned_graph, random_graph
 
 from edge.catalog.boards import find_board
 from edge.emit.engine.render import KERNEL_FOLDER, render_engines
@@ -139,19 +139,19 @@ def rows_of_each_width():
     return made.graph()
 
 
-def of_vectors():
+def of_vectors(dead_share):
     """What the kernels for vectors do apart: many taps, few channels, gaps, odd numbers."""
     values = RandomValues(np.random.default_rng(0))
     made = GraphBuilder(
         (1, 9, 11, 5), draw_quantization=values.quantization, draw_weights=values.weights
     )
-    made.conv(20, (3, 3), activation="RELU6")
+    made.conv(20, (3, 3), activation="RELU6", dead_share=dead_share)
     made.depthwise(1, (5, 3), activation="RELU6")
     made.depthwise(1, (3, 3), (1, 2), activation="RELU6")
     made.depthwise(1, (3, 3), (1, 2))
-    made.conv(3, (2, 2))
-    made.conv(18, (3, 3), dilation=(1, 2))
-    made.conv(6, (1, 1))
+    made.conv(3, (2, 2), dead_share=dead_share)
+    made.conv(16, (3, 3), dilation=(1, 2), dead_share=dead_share)
+    made.conv(26, (1, 1), dead_share=dead_share)
     return made.graph()
 
 
@@ -167,7 +167,9 @@ def own_cases(instructions):
     if instructions == "dsp":
         yield "few channels", own(depthwise_of_few_channels())
         yield "rows of each width", own(rows_of_each_width())
-    yield "of vectors", own(of_vectors())
+    yield "of vectors", own(of_vectors(0.0))
+    yield "of zeros", own(of_vectors(0.9))
+    yield "pruned", own(pruned_graph(0.75))
     for seed in SEEDS[instructions]:
         yield f"random {seed}", own(random_graph(seed, 0.5 if seed % 2 else 0.0))
 
