@@ -44,6 +44,7 @@ CPU_SECONDS = {
     "tests/keras_mobilenet/models/test_mobilenet_v1.py": 73,
     "tests/keras_mobilenet/models/test_weights.py": 69,
     "tests/edge/emit/engine/test_engine.py": 49,
+    "tests/edge/emit/engine/test_aligned.py": 40,
     "tests/keras_mobilenet/training/test_resume.py": 48,
     "tests/edge/emit/packages/test_two_models.py": 110,
     "tests/keras_mobilenet/compat/test_tfmot.py": 38,
