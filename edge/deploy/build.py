@@ -112,7 +112,7 @@ def build(
     Example:
         >>> built = build("model.tflite", "micro:bit v2", "firmware")
         >>> built.engine.state_bytes, built.firmware.weights_bytes
-        (448, 1432)
+        (448, 1428)
     """
     target, folder = find_board(board), output_folder(out_dir)
     spelled = name_of(model, name)

@@ -35,7 +35,7 @@ def measured_firmware(engine: Engine, board: Board) -> Firmware:
         >>> from edge.engine.compile import compile_engine
         >>> board = find_board("nucleo-f446re")
         >>> measured_firmware(compile_engine(graph, "dsp"), board).weights_bytes
-        1432
+        1428
     """
     roomy = dataclasses.replace(
         board, flash=(_roomy(_flash_bank(board)),), ram=(_roomy(board.largest_ram_bank),)

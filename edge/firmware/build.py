@@ -62,7 +62,7 @@ def build_firmware(folder: pathlib.Path) -> Firmware:
         >>> from edge.deploy.build import build
         >>> folder = build("model.tflite", "nucleo-f446re", "firmware").folder
         >>> build_firmware(folder).weights_bytes
-        1432
+        1428
     """
     for tool in ("cmake", "make", "arm-none-eabi-gcc"):
         require_tool(tool)

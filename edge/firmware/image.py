@@ -47,7 +47,7 @@ def build_image(
         >>> folder = pathlib.Path("sources")
         >>> folder.mkdir()
         >>> build_image(engine, board, folder).weights_bytes
-        1432
+        1428
     """
     texts = render_firmware(
         engine, board, is_frame=is_frame, is_profiled=is_profiled, camera=camera, name=name

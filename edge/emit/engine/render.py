@@ -47,7 +47,7 @@ def render_engine(engine: Engine, name: str = DEFAULT_NAME) -> dict[str, str]:
     Example:
         >>> from edge.engine.compile import compile_engine
         >>> sorted(render_engine(compile_engine(graph, "dsp")))[:4]
-        ['conv_dsp.c', 'conv_dsp_tiles.h', 'depthwise_dsp.c', 'dsp.h']
+        ['add_dsp.c', 'conv_dsp.c', 'conv_dsp_tiles.h', 'depthwise_dsp.c']
     """
     shared = {"choices": [_choice(engine, "")], "guard": "", "digest": engines_digest([engine])}
     values = _values(engine, name) | shared
@@ -71,7 +71,7 @@ def render_engines(engines: Mapping[str, Engine], name: str = DEFAULT_NAME) -> d
     Example:
         >>> from edge.engine.compile import compile_engines
         >>> engines = compile_engines(graph, ("portable", "dsp"))
-        >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())[3:]
+        >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())[4:]
         ['model_dsp.c', 'model_portable.c', 'model_weights_dsp.c', 'model_weights_portable.c']
     """
     if len(engines) == 1:

@@ -35,7 +35,7 @@ def compiled_model_bytes(folder: pathlib.Path, board: Board, model: str = DEFAUL
         >>> from edge.deploy.export import export
         >>> written = export("model.tflite", "nucleo-f446re", "firmware")
         >>> compiled_model_bytes(written.folder, written.board)
-        3040
+        3200
     """
     if shutil.which(COMPILER) is None:
         raise MissingToolError(

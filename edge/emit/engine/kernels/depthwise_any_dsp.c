@@ -149,10 +149,6 @@ void engine_depthwise_any_dsp(const engine_layer_t *layer, const engine_rows_t *
     has_all_rows = has_all_rows && (lines[y] != NULL);
     pixel.addresses |= (uintptr_t)lines[y];
   }
-  if ((count % 2U) != 0U) {
-    /* Beside the last tap there is one whose weights are zero. */
-    taps[count] = padding;
-  }
   const uint32_t step = (uint32_t)layer->stride_width * layer->channels;
   const int32_t reach = ((int32_t)layer->window_width - 1) * (int32_t)layer->dilation_width;
   uint32_t offset = 0U;
@@ -166,6 +162,9 @@ void engine_depthwise_any_dsp(const engine_layer_t *layer, const engine_rows_t *
       const int8_t **tap = taps;
       for (uint32_t y = 0U; y < layer->window_height; ++y) {
         tap = find_taps(layer, lines[y], left, padding, tap);
+      }
+      if ((count % 2U) != 0U) {
+        *tap = taps[count - 1U]; /* once more, with weights of zero */
       }
       offset = 0U;
     }
