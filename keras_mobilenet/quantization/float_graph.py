@@ -185,6 +185,12 @@ def _check_call(call: Call, earlier: list[Call]) -> None:
         )
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise unsupported(layer, "int8 kernels read channels_last: build it that way.")
+    if role is Role.BATCH_NORM and layer.axis not in (-1, len(layer.output.shape) - 1):
+        raise unsupported(
+            layer,
+            f"it normalizes along axis {layer.axis}, and only channels, which come last, fold into "
+            "a kernel: use axis=-1.",
+        )
     if role is not Role.BLOCK:
         activation_of(layer)
 

@@ -152,6 +152,12 @@ def half_precision():
     return keras.Model(inputs, layers.Conv2D(3, 1, name="half", dtype="mixed_float16")(inputs))
 
 
+def normalized_along_rows():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, padding="same")(inputs)
+    return keras.Model(inputs, layers.BatchNormalization(axis=1, name="rows")(x))
+
+
 def plus_one():
     inputs = keras.Input((8, 8, 3))
     return keras.Model(inputs, layers.Conv2D(3, 1)(inputs) + 1.0)
@@ -163,6 +169,7 @@ def plus_one():
         (shared, "'twice'.*called more than once"),
         (softmax_in_the_middle, "'early'.*softmax must come last"),
         (half_precision, "'half'.*computes in float16"),
+        (normalized_along_rows, "'rows'.*axis 1, and only channels"),
         (plus_one, "joins a tensor with a constant"),
     ],
 )
