@@ -105,7 +105,9 @@ def program_of(plan: StreamPlan) -> Program:
 
 
 def pack(steps: Sequence[int], repeat: int) -> list[int]:
-    """Writes repeated steps once, in as few numbers as loops of `LEVELS` levels allow.
+    """Writes repeated steps once, in loops of up to `LEVELS` levels.
+
+    Not every loop is tried: two rounds of a shorter one are none of their own.
 
     Args:
         steps: Numbers, all below `repeat` or above the numbers of the levels.

@@ -68,7 +68,8 @@ def test_the_sparse_kernel_computes_what_they_expect(arm_compiler, qemu, name):
     found, board = case(name), find_board("mps2-an386")
     graph = beside_dead_channels(found.graph)
     engine = engine_of(graph, "dsp")
-    assert [kernel.name for kernel in engine.kernels] == ["conv_sparse_dsp"]
+    (kernel,) = engine.kernels
+    assert kernel.name.endswith("sparse_dsp")
     outputs = emulate_engine(engine, board, found.inputs)[0].outputs
     channels = found.graph.output.shape[3]
     own = outputs.reshape(len(outputs), -1, graph.output.shape[3])[:, :, :channels]
