@@ -6,10 +6,17 @@ import pathlib
 import pytest
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+AT_LENGTH = ("02_train_small",)
+"""Trains one network after the other, for two minutes."""
+
+RUN = [
+    pytest.param(path, marks=pytest.mark.exhaustive if path.stem in AT_LENGTH else (), id=path.stem)
+    for path in NOTEBOOKS
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RUN)
 def test_notebook_runs_from_top_to_bottom(path):
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")

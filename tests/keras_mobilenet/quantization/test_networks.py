@@ -12,8 +12,8 @@ from edge.tflite.reader import read_graph
 from keras_mobilenet.quantization.transform import is_quantized, set_exporting, untrained_ranges
 
 NAMES = (
-    "mobilenet_v1",
-    # A minute and a half, and the residual sums are in the next ones too.
+    # Minutes, for many layers of the kinds that the others have too.
+    pytest.param("mobilenet_v1", marks=pytest.mark.exhaustive),
     pytest.param("mobilenet_v2", marks=pytest.mark.exhaustive),
     "ds_cnn",
     "resnet8",

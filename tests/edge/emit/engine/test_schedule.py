@@ -100,7 +100,8 @@ def dense_layers(count):
         pytest.param(
             dense_layers(256),
             {"uint16_t ring;", "uint16_t row_bytes;", "uint16_t input;"},
-            marks=pytest.mark.slow,
+            # A minute and a half, most of it for the plan.
+            marks=pytest.mark.exhaustive,
         ),
     ],
     ids=["small", "large", "257 tensors"],
