@@ -39,6 +39,7 @@ from edge.tflite.requantization import (
 
 INSTRUCTION_SETS = ("portable", "dsp", "mve")
 MVE_PIXELS_MADE = 8
+MVE_CHANNELS_MADE = 2**16 - 4
 
 
 def instruction_set(board: Board) -> str:
@@ -145,10 +146,11 @@ def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
 def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: str) -> Kernel:
     taps = kernel.reshape(len(kernel), -1)
     headers = channel_words(network.graph, layer, taps)
-    if instructions == "portable" or not shifts_right(headers, taps):
-        return conv_portable(kernel, headers)
     # Offsets from pixel to pixel are of sixteen bits.
-    if instructions == "mve" and len(kernel) <= 2**16 - 4:
+    is_many = instructions == "mve" and len(kernel) > MVE_CHANNELS_MADE
+    if instructions == "portable" or is_many or not shifts_right(headers, taps):
+        return conv_portable(kernel, headers)
+    if instructions == "mve":
         return conv_mve(kernel, headers)
     return conv_dsp(network, layer, kernel, headers)
 
@@ -175,7 +177,7 @@ def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:
     is_any = is_plain and (is_read_apart or channels % 4 == 0)
     if instructions == "dsp" and is_any and not is_3x3:
         return depthwise_any_dsp(kernel, headers)
-    if instructions == "portable" or not (is_plain and is_3x3):
+    if instructions != "dsp" or not (is_plain and is_3x3):
         packed = np.concatenate([headers.reshape(-1), as_words(flat.T.reshape(1, -1))[0]])
         # Pointers to the window's rows and to its taps, and a pixel of the zero point.
         scratch = 8 * len(kernel) + 8 * flat.shape[1] + channels
