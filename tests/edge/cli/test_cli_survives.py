@@ -195,7 +195,7 @@ def test_a_signal_while_the_compiler_runs(arm_compiler, place, vww, is_group):
     ("arguments", "sign", "number"),
     [
         (["train", "--out", "out/model.keras"], has_printed("Epoch 2/"), signal.SIGINT),
-        (["search", "--out", "new/search"], runs_children(1), signal.SIGINT),
+        (["search", "--out", "new/search"], handles_signals, signal.SIGINT),
         (["demo", "--out", "out"], has_printed("Epoch 1/"), signal.SIGTERM),
     ],
     ids=["train", "search", "demo"],
