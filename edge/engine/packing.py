@@ -102,10 +102,9 @@ def _average_pool(network: Network, layer: Layer, instructions: str) -> Kernel:
 def _fully_connected(network: Network, layer: Layer, instructions: str) -> Kernel:
     kernel = kernel_of(network.graph, layer.op).values().astype(np.int64)
     headers = channel_words(network.graph, layer, kernel)
-    body = as_words(kernel)
     right = headers[:, 2]
     if instructions == "portable" or not ((right >= 2) & (right <= 31)).all():
-        blocks = np.concatenate([headers, body], axis=1)
+        blocks = np.concatenate([headers, as_words(kernel)], axis=1)
         return Kernel("fully_connected", "conv.c", WHOLE, blocks.reshape(-1))
     if instructions == "mve":
         packed = in_fours(kernel.reshape(len(kernel), -1), headers)

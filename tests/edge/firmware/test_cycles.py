@@ -39,8 +39,8 @@ def test_blocks_add_up_to_the_instructions_that_the_clock_counts(
     # The clock ticks once in some instructions, and each row of the input rounds it.
     assert found.total.instructions == pytest.approx(counted.instructions, rel=0.02)
     for cost, instructions in zip(found.layers, counted.layer_instructions, strict=True):
-        # A maximum takes what its image asks for, and both see another image.
-        assert cost.instructions == pytest.approx(instructions, rel=0.1, abs=300)
+        # The probe leaves up to some fifty instructions in a row, however few the row takes.
+        assert cost.instructions == pytest.approx(instructions, rel=0.05, abs=420)
     assert 0 < found.total.low <= found.total.high
     assert all(0 < cost.low <= cost.high for cost in (*found.layers, found.input))
 
