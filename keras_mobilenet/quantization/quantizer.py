@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import keras
-import tensorflow as tf
-from keras import ops
+from keras import KerasTensor, ops
 
 from keras_mobilenet.quantization.fake_quant import (
-    NUM_BITS,
     SMALLEST_RANGE,
     fake_quant_activation,
+    int8_parameters,
     learned_fake_quant,
     nudged_parameters,
 )
+from keras_mobilenet.quantization.precision import double_precision, to_double
+from keras_mobilenet.quantization.replicas import over_replicas
 
 CALIBRATION_BATCHES = 50
 """A learned scale starts from the moving average over so many batches."""
-
-STEPS = 2.0**NUM_BITS - 1.0
 
 
 @keras.saving.register_keras_serializable(package="keras_mobilenet")
@@ -43,7 +42,7 @@ class QuantizationRange(keras.layers.Layer):
 
     Example:
         >>> tensor_range = QuantizationRange()
-        >>> _ = tensor_range(tf.constant([0.0, 5.1]), training=True)
+        >>> _ = tensor_range(ops.array([0.0, 5.1]), training=True)
         >>> scale, zero_point = tensor_range.scale_and_zero_point()
         >>> round(scale, 7), zero_point
         (0.02, -128)
@@ -99,7 +98,7 @@ class QuantizationRange(keras.layers.Layer):
             # Momentum would move it on even with a zero gradient.
             self.log_factor.constraint = lambda _: ops.convert_to_tensor(frozen)
 
-    def limits(self) -> tuple[tf.Tensor, tf.Tensor]:
+    def limits(self) -> tuple[KerasTensor, KerasTensor]:
         """The real range as tensors that follow training.
 
         Returns:
@@ -109,22 +108,36 @@ class QuantizationRange(keras.layers.Layer):
         limits = (_read(leader.range_min), _read(leader.range_max))
         if not leader.learns_step:
             return limits
-        # In double precision: each compiler has its own float32 exponential.
-        factor = ops.exp(ops.cast(_read(leader.log_factor), "float64"))
-        low, high = (ops.cast(ops.cast(limit, "float64") * factor, "float32") for limit in limits)
+        with double_precision():
+            # Each compiler has its own float32 exponential.
+            factor = ops.exp(to_double(leader.log_factor))
+            low, high = (ops.cast(to_double(limit) * factor, "float32") for limit in limits)
         return low, high
 
-    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def trained_limits(self) -> tuple[KerasTensor, KerasTensor]:
+        """The real range as a training step needs it: in single precision, without a gradient.
+
+        Returns:
+            `(range_min, range_max)`: scalar float tensors.
+        """
+        leader = self.leader()
+        factor = ops.exp(_read(leader.log_factor)) if leader.learns_step else 1.0
+        limits = (leader.range_min, leader.range_max)
+        low, high = (ops.stop_gradient(_read(limit) * factor) for limit in limits)
+        return low, high
+
+    def call(self, x: KerasTensor, training: bool | None = None) -> KerasTensor:
         """Fake-quantizes the tensor."""
         leader = self.leader()
         if not training:
-            return fake_quant_activation(x, *self.limits())
+            with double_precision():
+                return fake_quant_activation(x, *(to_double(limit) for limit in self.limits()))
         if leader is self and not self.is_frozen:
             self._observe(x)
         if leader.learns_step:
-            is_learning = ops.cast(leader.num_batches >= CALIBRATION_BATCHES, x.dtype)
-            if leader.is_frozen:
-                is_learning = ops.zeros_like(is_learning)
+            is_learning = 0.0
+            if not leader.is_frozen:
+                is_learning = ops.cast(leader.num_batches >= CALIBRATION_BATCHES, x.dtype)
             quantized = learned_fake_quant(
                 x,
                 _read(leader.log_factor),
@@ -133,14 +146,14 @@ class QuantizationRange(keras.layers.Layer):
                 is_learning,
             )
         else:
-            quantized = fake_quant_activation(x, *self.limits())
+            quantized = fake_quant_activation(x, *self.trained_limits())
         if leader is self:
             return quantized
         # The leader sees its first batch after this tensor has passed.
         return ops.where(leader.num_batches > 0, quantized, x)
 
     def _observe(self, x) -> None:
-        batch_min, batch_max = _over_replicas(ops.min(x), ops.max(x))
+        batch_min, batch_max = over_replicas(ops.min(x), ops.max(x))
         batch_min = ops.minimum(batch_min, 0.0)
         batch_max = ops.maximum(ops.maximum(batch_max, batch_min + SMALLEST_RANGE), 0.0)
         if self.momentum is None:
@@ -153,34 +166,33 @@ class QuantizationRange(keras.layers.Layer):
             new_max = past * self.range_max + (1.0 - past) * batch_max
         if self.learns_step:
             is_calibrating = self.num_batches < CALIBRATION_BATCHES
-            new_min = ops.where(is_calibrating, new_min, self.range_min)
-            new_max = ops.where(is_calibrating, new_max, self.range_max)
+            new_min = ops.where(is_calibrating, new_min, _read(self.range_min))
+            new_max = ops.where(is_calibrating, new_max, _read(self.range_max))
         self.range_min.assign(new_min)
         self.range_max.assign(new_max)
         self.num_batches.assign_add(1.0)
 
-    def scale(self) -> tf.Tensor:
+    def scale(self) -> KerasTensor:
         """The int8 scale, as a tensor that follows the range.
 
         Returns:
             Scalar float tensor.
         """
-        return ops.cast(self._low_and_scale()[1], "float32")
+        return self._int8_parameters()[0]
 
-    def _low_and_scale(self):
-        # In double precision, as the converter computes them from the same limits.
-        low, high = (ops.cast(limit, "float64") for limit in self.limits())
-        return low, (high - low) / STEPS
-
-    def zero_point(self) -> tf.Tensor:
+    def zero_point(self) -> KerasTensor:
         """The int8 zero point, as a tensor that follows the range.
 
         Returns:
             Scalar float tensor, a whole number in [-128, 127].
         """
-        low, scale = self._low_and_scale()
-        from_min = ops.clip(-low / scale, 0.0, STEPS)
-        return ops.cast(ops.floor(from_min + 0.5) - 2.0 ** (NUM_BITS - 1), "float32")
+        return self._int8_parameters()[1]
+
+    def _int8_parameters(self) -> tuple[KerasTensor, KerasTensor]:
+        with double_precision():
+            # As the file has them, from the same limits.
+            scale, zero_point = int8_parameters(*(to_double(limit) for limit in self.limits()))
+            return ops.cast(scale, "float32"), ops.cast(zero_point, "float32")
 
     @property
     def is_trained(self) -> bool:
@@ -226,15 +238,5 @@ class QuantizationRange(keras.layers.Layer):
         return super().get_config() | {"momentum": self.momentum, "learns_step": self.learns_step}
 
 
-def _read(variable: keras.Variable):
-    """A tensor: custom gradients take no variables, and a mirrored one is no number."""
-    return tf.identity(tf.convert_to_tensor(variable.value))
-
-
-def _over_replicas(batch_min, batch_max):
-    """The extremes of the whole batch where a distribution strategy has split it."""
-    replicas = tf.distribute.get_replica_context()
-    if replicas is None or replicas.num_replicas_in_sync == 1:
-        return batch_min, batch_max
-    extremes = replicas.all_gather(tf.stack([[batch_min, batch_max]]), axis=0)
-    return ops.min(extremes[:, 0]), ops.max(extremes[:, 1])
+def _read(variable: keras.Variable) -> KerasTensor:
+    return ops.convert_to_tensor(variable)

@@ -13,17 +13,38 @@ import keras_mobilenet
 from edge.errors import ConversionError
 from edge.runtimes.interpreters import run_litert, run_tflm
 from edge.tflite.reader import read_graph
+from keras_mobilenet.quantization import quantizer
+from keras_mobilenet.quantization.fake_quant import rounded_kernel, weight_limits
+from keras_mobilenet.quantization.layers import base, pooling
 from keras_mobilenet.quantization.transform import set_exporting
 
 COUNT = 50
 FEW = 4
 
 
-def by_tensorflow(model):
-    """What TensorFlow's converter makes of the fake quantization."""
+def by_tensorflow(model, monkeypatch):
+    """What TensorFlow's converter makes of the fake quantization, by its own operators."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    def activation(x, low, high):
+        limits = (tf.cast(limit, tf.float32) for limit in (low, high))
+        return tf.quantization.fake_quant_with_min_max_vars(x, *limits)
+
+    def kernel(value, axes):
+        steps, scale = rounded_kernel(tf.cast(value, tf.float64), axes)
+        # A depthwise kernel's output channels are its last two axes together.
+        rounded = tf.reshape(
+            tf.cast(steps, tf.float32) * scale, (*value.shape[: len(axes or ())], -1)
+        )
+        limits = tf.reshape(weight_limits(value, axes), (-1,) if axes else ())
+        kind = "_per_channel" if axes else ""
+        operator = getattr(tf.quantization, f"fake_quant_with_min_max_vars{kind}")
+        return tf.reshape(operator(rounded, -limits, limits, narrow_range=True), value.shape)
+
+    monkeypatch.setattr(quantizer, "fake_quant_activation", activation)
+    monkeypatch.setattr(pooling, "fake_quant_activation", activation)
+    monkeypatch.setattr(base, "fake_quant_kernel", kernel)
     set_exporting(model, True)
     signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="input")
     function = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
@@ -60,9 +81,9 @@ def facts(graph):
     return found
 
 
-def check(model):
+def check(model, monkeypatch):
     twin = quantized(model)
-    ours, theirs = read_graph(edge.convert(twin)), read_graph(by_tensorflow(twin))
+    ours, theirs = read_graph(edge.convert(twin)), read_graph(by_tensorflow(twin, monkeypatch))
     inputs = np.random.default_rng(1).integers(-128, 128, (COUNT, *ours.input.shape[1:]), np.int8)
     np.testing.assert_array_equal(run_litert(ours, inputs), run_litert(theirs, inputs))
     np.testing.assert_array_equal(run_tflm(ours, inputs)[0], run_tflm(theirs, inputs)[0])
@@ -82,14 +103,14 @@ def check(model):
         "mixture",
     ],
 )
-def test_is_what_tensorflows_converter_writes(random_weights, name):
+def test_is_what_tensorflows_converter_writes(random_weights, monkeypatch, name):
     model = TRAINABLE[name]()
     model.set_weights(random_weights(model))
-    check(model)
+    check(model, monkeypatch)
 
 
 @pytest.mark.slow
-def test_takes_paddings_poolings_and_heads_of_all_kinds(random_weights):
+def test_takes_paddings_poolings_and_heads_of_all_kinds(random_weights, monkeypatch):
     layers = keras.layers
     image = keras.Input((13, 10, 3))
     x = layers.ZeroPadding2D(((0, 1), (0, 1)))(image)
@@ -102,7 +123,7 @@ def test_takes_paddings_poolings_and_heads_of_all_kinds(random_weights):
     x = layers.Activation("softmax")(layers.Dense(3)(layers.Dense(5, activation="relu")(x)))
     model = keras.Model(image, x)
     model.set_weights(random_weights(model))
-    check(model)
+    check(model, monkeypatch)
 
 
 def test_needs_no_tensorflow_converter_and_no_saved_model(monkeypatch):
