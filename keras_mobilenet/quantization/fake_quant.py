@@ -175,8 +175,8 @@ def rounded_kernel(
         scales of the shape of the other axes.
 
     Example:
-        >>> steps, scale = rounded_kernel(np.array([[127.0, 12.7], [1.2, 0.16]]), [0], ON_HOST)
-        >>> steps.tolist(), scale.round(3).tolist()
+        >>> steps, scale = rounded_kernel(np.array([[127.0, 12.7], [1.2, 0.16]]), [0])
+        >>> np.array(steps).tolist(), [round(float(value), 3) for value in scale]
         ([[127.0, 127.0], [1.0, 2.0]], [1.0, 0.1])
     """
     limits = weight_limits(kernel, axes, arithmetic.operations)

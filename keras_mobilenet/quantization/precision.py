@@ -30,6 +30,25 @@ def double_precision() -> contextlib.AbstractContextManager:
     return jax.enable_x64(True)
 
 
+def as_tensor(value: Any) -> KerasTensor:
+    """Reads a variable.
+
+    Keras passes TensorFlow's variables on as they are, and one that a distribution strategy mirrors
+    is neither a number nor an array.
+
+    Args:
+        value: A Keras variable, a tensor, an array, or a number.
+
+    Returns:
+        A tensor of the same values.
+
+    Example:
+        >>> float(as_tensor(keras.Variable(2.0)))
+        2.0
+    """
+    return ops.cast(value, getattr(value, "dtype", None) or keras.config.floatx())
+
+
 class Arithmetic:
     """Where one formula is computed: with the backend's tensors, or with NumPy on the host.
 
@@ -57,8 +76,8 @@ class Arithmetic:
             Float64 tensor or array.
         """
         if self.operations is np:
-            return np.asarray(ops.convert_to_numpy(value), np.float64)
-        return ops.cast(ops.convert_to_tensor(value), "float64")
+            return np.asarray(ops.convert_to_numpy(as_tensor(value)), np.float64)
+        return ops.cast(value, "float64")
 
     def single(self, value: Any) -> Any:
         """Rounds to single precision.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -14,11 +15,15 @@ from keras_mobilenet.quantization.fake_quant import (
     learned_fake_quant,
     nudged_parameters,
 )
-from keras_mobilenet.quantization.precision import double_precision, to_double
+from keras_mobilenet.quantization.precision import ON_HOST, as_tensor, double_precision, to_double
 from keras_mobilenet.quantization.replicas import over_replicas
 
 CALIBRATION_BATCHES = 50
 """A learned scale starts from the moving average over so many batches."""
+
+OBSERVED_BATCHES = 10
+"""Before rounding is switched on, a range follows the last so many batches, about: while a network
+still learns, they tell more of it than older ones. Afterwards they weigh as so many."""
 
 
 @keras.saving.register_keras_serializable(package="keras_mobilenet")
@@ -31,6 +36,7 @@ class QuantizationRange(keras.layers.Layer):
         learns_step: Whether the scale is learned by gradient descent (LSQ) once the moving average
             has seen `CALIBRATION_BATCHES`; the zero point stays. The optimizer sees the logarithm
             of the scale's factor, so that one learning rate suits tensors of any unit.
+        is_quantizing: Whether it rounds. Until then it only observes, and a tensor passes as it is.
         **kwargs: The arguments of every Keras layer, such as `name`.
 
     Call arguments:
@@ -51,10 +57,17 @@ class QuantizationRange(keras.layers.Layer):
         arXiv 1903.08066, section 3.2 (learning in the logarithm).
     """
 
-    def __init__(self, momentum: float | None = 0.99, learns_step: bool = False, **kwargs):
+    def __init__(
+        self,
+        momentum: float | None = 0.99,
+        learns_step: bool = False,
+        is_quantizing: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.momentum = momentum
         self.learns_step = learns_step
+        self.is_quantizing = is_quantizing
         self.is_frozen = False
         self._leader: Callable[[], QuantizationRange] | None = None
 
@@ -94,7 +107,7 @@ class QuantizationRange(keras.layers.Layer):
         """Keeps the range as it is from the next traced step on."""
         self.is_frozen = True
         if self.learns_step and self.log_factor.constraint is None:
-            frozen = float(_read(self.log_factor))
+            frozen = _number(self.log_factor)
             # Momentum would move it on even with a zero gradient.
             self.log_factor.constraint = lambda _: ops.convert_to_tensor(frozen)
 
@@ -105,7 +118,7 @@ class QuantizationRange(keras.layers.Layer):
             `(range_min, range_max)`: scalar float tensors.
         """
         leader = self.leader()
-        limits = (_read(leader.range_min), _read(leader.range_max))
+        limits = (as_tensor(leader.range_min), as_tensor(leader.range_max))
         if not leader.learns_step:
             return limits
         with double_precision():
@@ -121,28 +134,31 @@ class QuantizationRange(keras.layers.Layer):
             `(range_min, range_max)`: scalar float tensors.
         """
         leader = self.leader()
-        factor = ops.exp(_read(leader.log_factor)) if leader.learns_step else 1.0
+        factor = ops.exp(as_tensor(leader.log_factor)) if leader.learns_step else 1.0
         limits = (leader.range_min, leader.range_max)
-        low, high = (ops.stop_gradient(_read(limit) * factor) for limit in limits)
+        low, high = (ops.stop_gradient(as_tensor(limit) * factor) for limit in limits)
         return low, high
 
     def call(self, x: KerasTensor, training: bool | None = None) -> KerasTensor:
         """Fake-quantizes the tensor."""
         leader = self.leader()
+        if training and leader is self and not self.is_frozen:
+            self._observe(x)
+        if not self.is_quantizing:
+            learns = training and leader is self and self.learns_step
+            return with_zero_gradient(x, as_tensor(self.log_factor)) if learns else x
         if not training:
             with double_precision():
                 return fake_quant_activation(x, *(to_double(limit) for limit in self.limits()))
-        if leader is self and not self.is_frozen:
-            self._observe(x)
         if leader.learns_step:
             is_learning = 0.0
             if not leader.is_frozen:
                 is_learning = ops.cast(leader.num_batches >= CALIBRATION_BATCHES, x.dtype)
             quantized = learned_fake_quant(
                 x,
-                _read(leader.log_factor),
-                _read(leader.range_min),
-                _read(leader.range_max),
+                as_tensor(leader.log_factor),
+                as_tensor(leader.range_min),
+                as_tensor(leader.range_max),
                 is_learning,
             )
         else:
@@ -166,11 +182,14 @@ class QuantizationRange(keras.layers.Layer):
             new_max = past * self.range_max + (1.0 - past) * batch_max
         if self.learns_step:
             is_calibrating = self.num_batches < CALIBRATION_BATCHES
-            new_min = ops.where(is_calibrating, new_min, _read(self.range_min))
-            new_max = ops.where(is_calibrating, new_max, _read(self.range_max))
+            new_min = ops.where(is_calibrating, new_min, as_tensor(self.range_min))
+            new_max = ops.where(is_calibrating, new_max, as_tensor(self.range_max))
         self.range_min.assign(new_min)
         self.range_max.assign(new_max)
-        self.num_batches.assign_add(1.0)
+        num_batches = self.num_batches + 1.0
+        if not self.is_quantizing:
+            num_batches = ops.minimum(num_batches, OBSERVED_BATCHES)
+        self.num_batches.assign(num_batches)
 
     def scale(self) -> KerasTensor:
         """The int8 scale, as a tensor that follows the range.
@@ -197,7 +216,7 @@ class QuantizationRange(keras.layers.Layer):
     @property
     def is_trained(self) -> bool:
         """Whether at least one training batch has set the range."""
-        return self.leader().built and float(_read(self.leader().num_batches)) > 0
+        return self.leader().built and _number(self.leader().num_batches) > 0
 
     def set_limits(self, range_min: float, range_max: float) -> None:
         """Sets the range to fixed values, as if a batch had.
@@ -212,7 +231,7 @@ class QuantizationRange(keras.layers.Layer):
         nudged_parameters(range_min, range_max)
         self.range_min.assign(range_min)
         self.range_max.assign(range_max)
-        self.num_batches.assign(max(float(_read(self.num_batches)), 1.0))
+        self.num_batches.assign(max(_number(self.num_batches), 1.0))
         if self.learns_step:
             self.log_factor.assign(0.0)
 
@@ -227,7 +246,11 @@ class QuantizationRange(keras.layers.Layer):
         """
         if not self.is_trained:
             raise ValueError(f"The range {self.path!r} has seen no training batch.")
-        return nudged_parameters(*(float(limit) for limit in self.limits()))
+        leader = self.leader()
+        # On the host: the same range gives the same numbers on every machine.
+        factor = math.exp(_number(leader.log_factor)) if leader.learns_step else 1.0
+        limits = (leader.range_min, leader.range_max)
+        return nudged_parameters(*(_number(limit) * factor for limit in limits))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape of the output, batch first."""
@@ -235,8 +258,36 @@ class QuantizationRange(keras.layers.Layer):
 
     def get_config(self) -> dict:
         """The arguments that make the same layer again."""
-        return super().get_config() | {"momentum": self.momentum, "learns_step": self.learns_step}
+        return super().get_config() | {
+            "momentum": self.momentum,
+            "learns_step": self.learns_step,
+            "is_quantizing": self.is_quantizing,
+        }
 
 
-def _read(variable: keras.Variable) -> KerasTensor:
-    return ops.convert_to_tensor(variable)
+@ops.custom_gradient
+def with_zero_gradient(x, variable):
+    """Gives a tensor as it is, and a variable that it does not depend on a gradient of zero.
+
+    An optimizer that knows a variable warns, or ends in an error, where it has no gradient.
+
+    Args:
+        x: The tensor.
+        variable: The value of the variable, a scalar tensor.
+
+    Returns:
+        The tensor, and its gradients by Keras's convention.
+
+    Example:
+        >>> float(with_zero_gradient(ops.convert_to_tensor(3.0), ops.convert_to_tensor(2.0)))
+        3.0
+    """
+
+    def gradient(*args, upstream=None):
+        return (args[0] if upstream is None else upstream), ops.zeros_like(variable)
+
+    return x, gradient
+
+
+def _number(variable: keras.Variable) -> float:
+    return float(ON_HOST.double(variable))

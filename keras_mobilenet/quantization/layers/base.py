@@ -22,6 +22,7 @@ from keras_mobilenet.quantization.precision import (
     ON_HOST,
     WITH_TENSORS,
     Arithmetic,
+    as_tensor,
     double_precision,
     to_double,
 )
@@ -152,9 +153,11 @@ class QuantizedLayer(layers.Layer):
             training: The `training` argument of the call.
 
         Returns:
-            True in inference, if the ranges of all inputs are known.
+            True in inference, if the ranges of all inputs are known and round.
         """
-        return not training and not self.is_exporting and bool(self.input_ranges())
+        ranges = self.input_ranges()
+        is_whole = bool(ranges) and all(found.is_quantizing for found in ranges)
+        return not training and not self.is_exporting and is_whole
 
     def input_scales(self) -> list[KerasTensor]:
         """The int8 scales of the inputs.
@@ -172,13 +175,22 @@ class RequantizingLayer(QuantizedLayer):
         activation: The activation that is computed on the result: `"linear"`, `"relu"` or
             `"relu6"`; where it is the whole layer, `"hard_swish"` too.
         learns_step: Whether the scale of its output is learned.
+        is_quantizing: Whether it rounds. Until then it computes in float, and its range observes.
         **kwargs: The arguments of every Keras layer, such as `name`.
     """
 
-    def __init__(self, activation: str = "linear", learns_step: bool = False, **kwargs):
+    def __init__(
+        self,
+        activation: str = "linear",
+        learns_step: bool = False,
+        is_quantizing: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.activation = activation
-        self.output_range = QuantizationRange(learns_step=learns_step, name="output_range")
+        self.output_range = QuantizationRange(
+            learns_step=learns_step, is_quantizing=is_quantizing, name="output_range"
+        )
 
     def finish(self, x: KerasTensor, training: bool | None) -> KerasTensor:
         """Activates a float result and fake-quantizes it.
@@ -226,6 +238,7 @@ class RequantizingLayer(QuantizedLayer):
         return super().get_config() | {
             "activation": self.activation,
             "learns_step": self.output_range.learns_step,
+            "is_quantizing": self.output_range.is_quantizing,
         }
 
 
@@ -241,6 +254,18 @@ class KernelLayer(RequantizingLayer):
 
     scale_axes: tuple[int, ...] | None = None
     """The axes of the kernel that share one scale, all if None."""
+
+    def compute_float(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
+        """Computes as the wrapped layers do, as long as nothing is rounded.
+
+        Args:
+            inputs: Float tensor, channels last.
+            training: Whether batch statistics are used.
+
+        Returns:
+            Float tensor of the output's shape, before the activation.
+        """
+        raise NotImplementedError
 
     def weights_of(self, read: Callable, operations: types.ModuleType) -> tuple[Any, Any]:
         """The kernel and the bias as inference uses them, not rounded yet.
@@ -268,8 +293,10 @@ class KernelLayer(RequantizingLayer):
 
     def compute(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
         """Multiplies with the rounded kernel, activates and quantizes, in float arithmetic."""
+        if not self.output_range.is_quantizing:
+            return self.finish(self.compute_float(inputs, training), training)
         if training:
-            kernel, bias = self.weights_of(ops.convert_to_tensor, ops)
+            kernel, bias = self.weights_of(as_tensor, ops)
         else:
             kernel, bias = self._single_weights(WITH_TENSORS)
         x = self.sum_products(inputs, fake_quant_kernel(kernel, self.scale_axes))

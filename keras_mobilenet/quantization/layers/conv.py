@@ -11,6 +11,7 @@ from keras import KerasTensor, layers, ops
 
 from keras_mobilenet.quantization.fake_quant import fake_quant_kernel
 from keras_mobilenet.quantization.layers.base import PACKAGE, KernelLayer
+from keras_mobilenet.quantization.precision import as_tensor
 
 _serialize = keras.saving.serialize_keras_object
 _deserialize = keras.saving.deserialize_keras_object
@@ -32,6 +33,8 @@ class QuantizedConvolution(KernelLayer):
         batch_norm: The `BatchNormalization` to fold, or None.
         activation: `"linear"`, `"relu"` or `"relu6"`.
         is_batch_norm_frozen: Whether training uses the moving statistics.
+        has_trained_statistics: Whether the batch normalization was trained before this layer took
+            it: the callback freezes it from the start of quantization on.
         **kwargs: The arguments of every Keras layer, and `learns_step`.
 
     Call arguments:
@@ -55,12 +58,14 @@ class QuantizedConvolution(KernelLayer):
         batch_norm: layers.BatchNormalization | None = None,
         activation: str = "linear",
         is_batch_norm_frozen: bool = False,
+        has_trained_statistics: bool = False,
         **kwargs,
     ):
         super().__init__(activation, **kwargs)
         self.convolution = convolution
         self.batch_norm = batch_norm
         self.is_batch_norm_frozen = is_batch_norm_frozen
+        self.has_trained_statistics = has_trained_statistics
 
     @property
     def is_depthwise(self) -> bool:
@@ -87,17 +92,26 @@ class QuantizedConvolution(KernelLayer):
         batch_norm = self.batch_norm
         uses_batch_statistics = (
             bool(training)
+            and self.output_range.is_quantizing
             and batch_norm is not None
             and batch_norm.trainable
             and not self.is_batch_norm_frozen
         )
         if not uses_batch_statistics:
             return super().compute(inputs, training)
-        kernel = ops.convert_to_tensor(self.convolution.kernel)
-        x = self.sum_products(inputs, fake_quant_kernel(kernel, self.scale_axes))
+        kernel = as_tensor(self.convolution.kernel)
+        x = self._normalized(inputs, fake_quant_kernel(kernel, self.scale_axes), training)
+        return self.finish(x, training)
+
+    def compute_float(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
+        """Computes as the wrapped layers do."""
+        return self._normalized(inputs, self.convolution.kernel, training)
+
+    def _normalized(self, inputs, kernel, training):
+        x = self.sum_products(inputs, kernel)
         if self.convolution.use_bias:
             x = x + self.convolution.bias
-        return self.finish(batch_norm(x, training=True), training)
+        return x if self.batch_norm is None else self.batch_norm(x, training=training)
 
     def weights_of(self, read: Callable, operations: types.ModuleType) -> tuple[Any, Any]:
         """The kernel and the bias, batch normalization folded."""
@@ -143,6 +157,7 @@ class QuantizedConvolution(KernelLayer):
             "convolution": _serialize(self.convolution),
             "batch_norm": None if self.batch_norm is None else _serialize(self.batch_norm),
             "is_batch_norm_frozen": self.is_batch_norm_frozen,
+            "has_trained_statistics": self.has_trained_statistics,
         }
 
     @classmethod
@@ -153,3 +168,26 @@ class QuantizedConvolution(KernelLayer):
         if config["batch_norm"] is not None:
             config["batch_norm"] = _deserialize(config["batch_norm"])
         return cls(**config)
+
+
+def has_trained_statistics(norm: layers.BatchNormalization) -> bool:
+    """Tells whether a batch normalization is no more as it was made.
+
+    Args:
+        norm: The layer, built.
+
+    Returns:
+        Whether its moving statistics, or its scale and offset, are not those at the beginning.
+
+    Example:
+        >>> norm = layers.BatchNormalization()
+        >>> norm.build((None, 4))
+        >>> has_trained_statistics(norm)
+        False
+    """
+    ones = [norm.moving_variance, *([norm.gamma] if norm.scale else [])]
+    zeros = [norm.moving_mean, *([norm.beta] if norm.center else [])]
+    at_first = [(variable, 1.0) for variable in ones] + [(variable, 0.0) for variable in zeros]
+    return any(
+        bool((ops.convert_to_numpy(variable) != value).any()) for variable, value in at_first
+    )

@@ -43,6 +43,11 @@ class QuantizedDense(KernelLayer):
             self.dense.build(input_shape)
         self.output_range.build(self.dense.compute_output_shape(input_shape))
 
+    def compute_float(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
+        """Computes as the wrapped layer does."""
+        x = self.sum_products(inputs, self.dense.kernel)
+        return x + self.dense.bias if self.dense.use_bias else x
+
     def weights_of(self, read: Callable, operations: types.ModuleType) -> tuple[Any, Any]:
         """The kernel and the bias."""
         return read(self.dense.kernel), read(self.dense.bias) if self.dense.use_bias else None

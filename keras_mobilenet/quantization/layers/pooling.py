@@ -102,6 +102,8 @@ class QuantizedAveragePooling(QuantizedLayer):
         """Averages over each window and rounds to the input's scale."""
         pooled = self._pool(inputs)
         for found in self.input_ranges():
+            if not found.is_quantizing:
+                continue
             rounded = fake_quant_activation(pooled, *found.trained_limits())
             # Before the first batch the input has no range.
             pooled = ops.where(found.leader().num_batches > 0, rounded, pooled)
