@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from graph_builder import GraphBuilder
+from graph_builder import GraphBuilder, with_int4_weights
 
 from edge.tflite.graph import Graph, Quantization
 from edge.tflite.graph_writer import graph_bytes
+from edge.tflite.operators import has_kernel
 
 # Graphs.
 
@@ -80,6 +81,15 @@ class RandomValues:
 
 
 LAYER_KINDS = ["pointwise", "separable", "conv", "odd", "pool", "residual", "scale"]
+
+
+def random_int4_graph(seed: int, dead_share: float = 0.0, share: float = 0.7) -> Graph:
+    """`random_graph` with weights of four bits in a share of its layers, or in one at least."""
+    graph = random_graph(seed, dead_share)
+    draws = np.random.default_rng([seed, 2])
+    weighted = [op.index for op in graph.operators if has_kernel(op)]
+    chosen = [index for index in weighted if draws.random() < share] or weighted[:1]
+    return with_int4_weights(graph, lambda op: op.index in chosen)
 
 
 def random_graph(seed: int, dead_share: float = 0.0) -> Graph:

@@ -55,7 +55,7 @@ FRAGMENT = re.compile(r"(After|As|At|Before|By|For|From|In|Of|On|See|To|With|Wit
 KERAS_METHODS = {
     *("build", "call", "compute_output_shape", "compute_output_spec", "get_config", "from_config"),
     *("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end"),
-    *("on_train_batch_begin", "on_train_batch_end"),
+    *("on_train_batch_begin", "on_train_batch_end", "set_params", "set_model"),
 }
 """What a layer or a callback overrides: Keras documents what these take and return."""
 

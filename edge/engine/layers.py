@@ -112,7 +112,7 @@ def _layer(
 
 def _require_weights(graph: Graph, op: Operator) -> None:
     kernel = kernel_of(graph, op)
-    if kernel.dtype != "int8" or not kernel.is_constant:
+    if kernel.dtype not in ("int8", "int4") or not kernel.is_constant:
         raise _unsupported(
             op, f"with {kernel.dtype} weights" if kernel.is_constant else "with computed weights"
         )

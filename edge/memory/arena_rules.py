@@ -12,7 +12,7 @@ from typing import Literal
 
 from edge.memory.greedy import align_up
 from edge.tflite.graph import Graph, Operator
-from edge.tflite.operators import kernel_of
+from edge.tflite.operators import has_int4_kernel, kernel_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,8 @@ def _depthwise_scratch(graph: Graph, op: Operator, has_dsp: bool, has_mve: bool)
         return 0
     if has_mve:
         return 4 * 124 * height * width
-    if not has_dsp or (height, width) == (3, 3):
+    is_int4 = has_int4_kernel(graph, op)
+    if not is_int4 and (not has_dsp or (height, width) == (3, 3)):
         return 0
     return in_shape[-1] * height * width * 2
 

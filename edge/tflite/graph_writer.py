@@ -36,6 +36,13 @@ OPERATOR_TABLES: dict[str, tuple[str | None, int]] = {
 """The operators that can be written: the schema's table of their options, and the version of the
 operator that takes int8."""
 
+INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 10}
+"""The version of each operator that takes weights of four bits. LiteRT's reference kernels take
+them in DEPTHWISE_CONV_2D, too, but are not registered for its version 7."""
+
+Code = tuple[str, int]
+"""An operator and its version."""
+
 
 def graph_bytes(graph: Graph) -> bytes:
     """Writes a graph of int8 operators as a .tflite.
@@ -63,9 +70,9 @@ def graph_bytes(graph: Graph) -> bytes:
     subgraph.name = "main"
     subgraph.inputs, subgraph.outputs = list(graph.inputs), list(graph.outputs)
     subgraph.tensors = [_tensor(model, tensor) for tensor in graph.tensors]
-    opcodes = list(dict.fromkeys(op.opcode for op in graph.operators))
-    model.operatorCodes = [_operator_code(opcode) for opcode in opcodes]
-    subgraph.operators = [_operator(graph, op, opcodes) for op in graph.operators]
+    codes = list(dict.fromkeys(_code(graph, op) for op in graph.operators))
+    model.operatorCodes = [_operator_code(*code) for code in codes]
+    subgraph.operators = [_operator(graph, op, codes) for op in graph.operators]
     return pack(model)
 
 
@@ -86,18 +93,23 @@ def _tensor(model: schema.ModelT, tensor: Tensor) -> schema.TensorT:
     return made
 
 
-def _operator_code(opcode: str) -> schema.OperatorCodeT:
+def _code(graph: Graph, op: Operator) -> Code:
+    is_int4 = any(graph.tensors[index].dtype == "int4" for index in op.inputs)
+    return op.opcode, INT4_VERSIONS[op.opcode] if is_int4 else OPERATOR_TABLES[op.opcode][1]
+
+
+def _operator_code(opcode: str, version: int) -> schema.OperatorCodeT:
     code = schema.OperatorCodeT()
     code.builtinCode = getattr(schema.BuiltinOperator, opcode)
     # What readers of older files look at; codes of today do not fit into its byte.
     code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-    code.version = OPERATOR_TABLES[opcode][1]
+    code.version = version
     return code
 
 
-def _operator(graph: Graph, op: Operator, opcodes: list[str]) -> schema.OperatorT:
+def _operator(graph: Graph, op: Operator, codes: list[Code]) -> schema.OperatorT:
     made = schema.OperatorT()
-    made.opcodeIndex = opcodes.index(op.opcode)
+    made.opcodeIndex = codes.index(_code(graph, op))
     made.inputs, made.outputs = list(op.inputs), list(op.outputs)
     table = OPERATOR_TABLES[op.opcode][0]
     if table is not None:

@@ -95,7 +95,7 @@ def _require_activation(tensor: Tensor, dtypes: tuple[str, ...]) -> None:
 def _require_kernel(graph: Graph, op: Operator, kernel: Tensor, channel_axis: int) -> None:
     if not kernel.is_constant or kernel.dtype not in ("int8", "int4"):
         state = "constant" if kernel.is_constant else "computed"
-        raise ValueError(f"has {state} weights of {kernel.dtype}, not constant ones of int8")
+        raise ValueError(f"has {state} weights of {kernel.dtype}, not constant int8 or int4 ones")
     if kernel.quantization is None:
         raise ValueError(f"has weights {quoted(kernel.name)} without a scale")
     if any(kernel.quantization.zero_points):

@@ -246,6 +246,23 @@ def has_kernel(op: Operator) -> bool:
     return rule is not None and rule.kernel is not None
 
 
+def has_int4_kernel(graph: HasTensors, op: Operator) -> bool:
+    """Whether an operator multiplies by weights of four bits.
+
+    Args:
+        graph: The model.
+        op: One of its operators.
+
+    Returns:
+        True for convolutions and FULLY_CONNECTED of such weights.
+
+    Example:
+        >>> has_int4_kernel(graph, graph.operators[0])
+        False
+    """
+    return has_kernel(op) and kernel_of(graph, op).dtype == "int4"
+
+
 def kernel_of(graph: HasTensors, op: Operator) -> Tensor:
     """The tensor that holds an operator's weights.
 

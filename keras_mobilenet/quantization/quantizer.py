@@ -19,6 +19,10 @@ from keras_mobilenet.quantization.fake_quant import (
 CALIBRATION_BATCHES = 50
 """A learned scale starts from the moving average over so many batches."""
 
+OBSERVED_BATCHES = 10
+"""Before rounding is switched on, a range follows the last so many batches, about: while a network
+still learns, they tell more of it than older ones. Afterwards they weigh as so many."""
+
 STEPS = 2.0**NUM_BITS - 1.0
 
 
@@ -32,6 +36,7 @@ class QuantizationRange(keras.layers.Layer):
         learns_step: Whether the scale is learned by gradient descent (LSQ) once the moving average
             has seen `CALIBRATION_BATCHES`; the zero point stays. The optimizer sees the logarithm
             of the scale's factor, so that one learning rate suits tensors of any unit.
+        is_quantizing: Whether it rounds. Until then it only observes, and a tensor passes as it is.
         **kwargs: The arguments of every Keras layer, such as `name`.
 
     Call arguments:
@@ -52,10 +57,17 @@ class QuantizationRange(keras.layers.Layer):
         arXiv 1903.08066, section 3.2 (learning in the logarithm).
     """
 
-    def __init__(self, momentum: float | None = 0.99, learns_step: bool = False, **kwargs):
+    def __init__(
+        self,
+        momentum: float | None = 0.99,
+        learns_step: bool = False,
+        is_quantizing: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.momentum = momentum
         self.learns_step = learns_step
+        self.is_quantizing = is_quantizing
         self.is_frozen = False
         self._leader: Callable[[], QuantizationRange] | None = None
 
@@ -117,10 +129,13 @@ class QuantizationRange(keras.layers.Layer):
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Fake-quantizes the tensor."""
         leader = self.leader()
+        if training and leader is self and not self.is_frozen:
+            self._observe(x)
+        if not self.is_quantizing:
+            learns = training and leader is self and self.learns_step
+            return with_zero_gradient(x, _read(self.log_factor)) if learns else x
         if not training:
             return fake_quant_activation(x, *self.limits())
-        if leader is self and not self.is_frozen:
-            self._observe(x)
         if leader.learns_step:
             is_learning = ops.cast(leader.num_batches >= CALIBRATION_BATCHES, x.dtype)
             if leader.is_frozen:
@@ -157,7 +172,10 @@ class QuantizationRange(keras.layers.Layer):
             new_max = ops.where(is_calibrating, new_max, self.range_max)
         self.range_min.assign(new_min)
         self.range_max.assign(new_max)
-        self.num_batches.assign_add(1.0)
+        num_batches = self.num_batches + 1.0
+        if not self.is_quantizing:
+            num_batches = ops.minimum(num_batches, OBSERVED_BATCHES)
+        self.num_batches.assign(num_batches)
 
     def scale(self) -> tf.Tensor:
         """The int8 scale, as a tensor that follows the range.
@@ -223,7 +241,35 @@ class QuantizationRange(keras.layers.Layer):
 
     def get_config(self) -> dict:
         """The arguments that make the same layer again."""
-        return super().get_config() | {"momentum": self.momentum, "learns_step": self.learns_step}
+        return super().get_config() | {
+            "momentum": self.momentum,
+            "learns_step": self.learns_step,
+            "is_quantizing": self.is_quantizing,
+        }
+
+
+@ops.custom_gradient
+def with_zero_gradient(x, variable):
+    """Gives a tensor as it is, and a variable that it does not depend on a gradient of zero.
+
+    An optimizer that knows a variable warns, or ends in an error, where it has no gradient.
+
+    Args:
+        x: The tensor.
+        variable: The value of the variable, a scalar tensor.
+
+    Returns:
+        The tensor, and its gradients by Keras's convention.
+
+    Example:
+        >>> float(with_zero_gradient(ops.convert_to_tensor(3.0), ops.convert_to_tensor(2.0)))
+        3.0
+    """
+
+    def gradient(*args, upstream=None):
+        return (args[0] if upstream is None else upstream), ops.zeros_like(variable)
+
+    return x, gradient
 
 
 def _read(variable: keras.Variable):

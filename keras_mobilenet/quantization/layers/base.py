@@ -103,9 +103,11 @@ class QuantizedLayer(layers.Layer):
             training: The `training` argument of the call.
 
         Returns:
-            True in inference, if the ranges of all inputs are known.
+            True in inference, if the ranges of all inputs are known and round.
         """
-        return not training and not self.is_exporting and bool(self.input_ranges())
+        ranges = self.input_ranges()
+        is_whole = bool(ranges) and all(found.is_quantizing for found in ranges)
+        return not training and not self.is_exporting and is_whole
 
     def input_scales(self) -> list[tf.Tensor]:
         """The int8 scales of the inputs.
@@ -123,13 +125,22 @@ class RequantizingLayer(QuantizedLayer):
         activation: The activation that is computed on the result: `"linear"`, `"relu"` or
             `"relu6"`; where it is the whole layer, `"hard_swish"` too.
         learns_step: Whether the scale of its output is learned.
+        is_quantizing: Whether it rounds. Until then it computes in float, and its range observes.
         **kwargs: The arguments of every Keras layer, such as `name`.
     """
 
-    def __init__(self, activation: str = "linear", learns_step: bool = False, **kwargs):
+    def __init__(
+        self,
+        activation: str = "linear",
+        learns_step: bool = False,
+        is_quantizing: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.activation = activation
-        self.output_range = QuantizationRange(learns_step=learns_step, name="output_range")
+        self.output_range = QuantizationRange(
+            learns_step=learns_step, is_quantizing=is_quantizing, name="output_range"
+        )
 
     def finish(self, x: tf.Tensor, training: bool | None) -> tf.Tensor:
         """Activates a float result and fake-quantizes it.
@@ -177,6 +188,7 @@ class RequantizingLayer(QuantizedLayer):
         return super().get_config() | {
             "activation": self.activation,
             "learns_step": self.output_range.learns_step,
+            "is_quantizing": self.output_range.is_quantizing,
         }
 
 

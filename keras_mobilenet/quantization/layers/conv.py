@@ -32,6 +32,8 @@ class QuantizedConvolution(KernelLayer):
         batch_norm: The `BatchNormalization` to fold, or None.
         activation: `"linear"`, `"relu"` or `"relu6"`.
         is_batch_norm_frozen: Whether training uses the moving statistics.
+        has_trained_statistics: Whether the batch normalization was trained before this layer took
+            it: the callback freezes it from the start of quantization on.
         **kwargs: The arguments of every Keras layer, and `learns_step`.
 
     Call arguments:
@@ -55,12 +57,14 @@ class QuantizedConvolution(KernelLayer):
         batch_norm: layers.BatchNormalization | None = None,
         activation: str = "linear",
         is_batch_norm_frozen: bool = False,
+        has_trained_statistics: bool = False,
         **kwargs,
     ):
         super().__init__(activation, **kwargs)
         self.convolution = convolution
         self.batch_norm = batch_norm
         self.is_batch_norm_frozen = is_batch_norm_frozen
+        self.has_trained_statistics = has_trained_statistics
 
     @property
     def is_depthwise(self) -> bool:
@@ -81,6 +85,8 @@ class QuantizedConvolution(KernelLayer):
         kernel = ops.convert_to_tensor(self.convolution.kernel)
         bias = self.convolution.bias if self.convolution.use_bias else None
         batch_norm = self.batch_norm
+        if not self.output_range.is_quantizing:
+            return self._float(inputs, kernel, bias, training)
         uses_batch_statistics = (
             bool(training)
             and batch_norm is not None
@@ -105,6 +111,14 @@ class QuantizedConvolution(KernelLayer):
             sum_products=self._convolve,
             training=training,
         )
+
+    def _float(self, inputs, kernel, bias, training):
+        """Computes as the wrapped layers do."""
+        x = self._convolve(inputs, kernel)
+        x = x if bias is None else x + bias
+        if self.batch_norm is not None:
+            x = self.batch_norm(x, training=training)
+        return self.finish(x, training)
 
     def int8_weights(self) -> Int8Weights:
         """The weights as inference uses them.
@@ -178,6 +192,7 @@ class QuantizedConvolution(KernelLayer):
             "convolution": _serialize(self.convolution),
             "batch_norm": None if self.batch_norm is None else _serialize(self.batch_norm),
             "is_batch_norm_frozen": self.is_batch_norm_frozen,
+            "has_trained_statistics": self.has_trained_statistics,
         }
 
     @classmethod
@@ -188,6 +203,29 @@ class QuantizedConvolution(KernelLayer):
         if config["batch_norm"] is not None:
             config["batch_norm"] = _deserialize(config["batch_norm"])
         return cls(**config)
+
+
+def has_trained_statistics(norm: layers.BatchNormalization) -> bool:
+    """Tells whether a batch normalization is no more as it was made.
+
+    Args:
+        norm: The layer, built.
+
+    Returns:
+        Whether its moving statistics, or its scale and offset, are not those at the beginning.
+
+    Example:
+        >>> norm = layers.BatchNormalization()
+        >>> norm.build((None, 4))
+        >>> has_trained_statistics(norm)
+        False
+    """
+    ones = [norm.moving_variance, *([norm.gamma] if norm.scale else [])]
+    zeros = [norm.moving_mean, *([norm.beta] if norm.center else [])]
+    at_first = [(variable, 1.0) for variable in ones] + [(variable, 0.0) for variable in zeros]
+    return any(
+        bool((ops.convert_to_numpy(variable) != value).any()) for variable, value in at_first
+    )
 
 
 def _to_double(value: tf.Tensor) -> tf.Tensor:

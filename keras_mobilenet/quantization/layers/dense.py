@@ -44,6 +44,10 @@ class QuantizedDense(KernelLayer):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Multiplies with the rounded kernel, activates and quantizes."""
         kernel = ops.convert_to_tensor(self.dense.kernel)
+        bias = self.dense.bias if self.dense.use_bias else None
+        if not self.output_range.is_quantizing:
+            x = ops.matmul(inputs, kernel)
+            return self.finish(x if bias is None else x + bias, training)
         quantized, kernel_scale = fake_quant_matrix(kernel)
         if training:
             quantized = straight_through(kernel, quantized)
@@ -51,7 +55,7 @@ class QuantizedDense(KernelLayer):
             inputs,
             kernel=quantized,
             kernel_scale=kernel_scale,
-            bias=self.dense.bias if self.dense.use_bias else None,
+            bias=bias,
             sum_products=ops.matmul,
             training=training,
         )

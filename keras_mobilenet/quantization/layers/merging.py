@@ -63,6 +63,7 @@ class QuantizedConcatenate(layers.Layer):
     Args:
         axis: The axis along which the tensors are joined.
         learns_step: Whether the scale is learned.
+        is_quantizing: Whether it rounds. Until then its range only observes.
         **kwargs: The arguments of every Keras layer, such as `name`.
 
     Call arguments:
@@ -78,10 +79,14 @@ class QuantizedConcatenate(layers.Layer):
         (1, 5)
     """
 
-    def __init__(self, axis: int = -1, learns_step: bool = False, **kwargs):
+    def __init__(
+        self, axis: int = -1, learns_step: bool = False, is_quantizing: bool = True, **kwargs
+    ):
         super().__init__(**kwargs)
         self.axis = axis
-        self.output_range = QuantizationRange(learns_step=learns_step, name="output_range")
+        self.output_range = QuantizationRange(
+            learns_step=learns_step, is_quantizing=is_quantizing, name="output_range"
+        )
 
     def __call__(self, inputs, *args, **kwargs):
         for x in inputs:
@@ -107,4 +112,5 @@ class QuantizedConcatenate(layers.Layer):
         return super().get_config() | {
             "axis": self.axis,
             "learns_step": self.output_range.learns_step,
+            "is_quantizing": self.output_range.is_quantizing,
         }

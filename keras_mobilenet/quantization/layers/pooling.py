@@ -101,6 +101,8 @@ class QuantizedAveragePooling(QuantizedLayer):
         if not self.computes_integers(training):
             pooled = self._pool(inputs)
             for found in self.input_ranges():
+                if not found.is_quantizing:
+                    continue
                 low, high = (ops.stop_gradient(limit) for limit in found.limits())
                 # Before the first batch the input has no range.
                 is_known = found.leader().num_batches > 0

@@ -18,6 +18,7 @@ class QuantizedTensor(layers.Layer):
         momentum: The weight of the past in the moving average of the range; None keeps the extremes
             of all batches.
         learns_step: Whether the scale is learned.
+        is_quantizing: Whether it rounds. Until then its range only observes.
         **kwargs: The arguments of every Keras layer, such as `name`.
 
     Call arguments:
@@ -33,9 +34,17 @@ class QuantizedTensor(layers.Layer):
         (1, 2)
     """
 
-    def __init__(self, momentum: float | None = 0.99, learns_step: bool = False, **kwargs):
+    def __init__(
+        self,
+        momentum: float | None = 0.99,
+        learns_step: bool = False,
+        is_quantizing: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        self.output_range = QuantizationRange(momentum, learns_step, name="output_range")
+        self.output_range = QuantizationRange(
+            momentum, learns_step, is_quantizing, name="output_range"
+        )
 
     def build(self, input_shape: tuple) -> None:
         """Creates the range's weights."""
@@ -54,4 +63,5 @@ class QuantizedTensor(layers.Layer):
         return super().get_config() | {
             "momentum": self.output_range.momentum,
             "learns_step": self.output_range.learns_step,
+            "is_quantizing": self.output_range.is_quantizing,
         }

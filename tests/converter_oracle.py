@@ -1,0 +1,178 @@
+"""TensorFlow's converter as the oracle of ours, and how far apart two of their files are.
+
+TensorFlow's float arithmetic (its reciprocal square roots, its vector units) differs in the last
+bit from one machine to the next, and a weight that lies on a rounding boundary then takes the other
+step. So the last bits are counted, and bounded, instead of being compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from edge.tflite.graph import Graph, Operator
+
+WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+BOUNDARY = 1e-3
+"""So near to the middle between two steps lies a weight that may take either."""
+
+
+def by_tensorflow(twin) -> bytes:
+    """What TensorFlow's converter makes of the fake quantization of a quantization-aware model."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from keras_mobilenet.quantization.transform import set_exporting
+
+    set_exporting(twin, True)
+    signature = tf.TensorSpec((1, *twin.input_shape[1:]), tf.float32, name="input")
+    function = tf.function(lambda x: twin(x, training=False)).get_concrete_function(signature)
+    set_exporting(twin, False)
+    frozen = convert_variables_to_constants_v2(function)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
+
+
+@dataclasses.dataclass
+class Differences:
+    """How far apart two files of the same operators are.
+
+    Attributes:
+        weights: How many weights there are.
+        moved_weights: How many of them differ, each by one step.
+        far_weights: How many of those do not lie on a rounding boundary.
+        scales: How many scales there are.
+        moved_scales: How many of them differ.
+        scale_ratio: The largest relative difference of two scales.
+        moved_zero_points: How many zero points differ.
+        moved_biases: How many biases differ.
+        bias_ratio: The largest difference of two biases over what their last float bits allow.
+    """
+
+    weights: int = 0
+    moved_weights: int = 0
+    far_weights: int = 0
+    scales: int = 0
+    moved_scales: int = 0
+    scale_ratio: float = 0.0
+    moved_zero_points: int = 0
+    moved_biases: int = 0
+    bias_ratio: float = 0.0
+
+    @property
+    def are_none(self) -> bool:
+        """Whether the two files compute with the same numbers."""
+        return not (
+            self.moved_weights or self.moved_scales or self.moved_zero_points or self.moved_biases
+        )
+
+
+def differences(ours: Graph, theirs: Graph, unrounded: dict[str, np.ndarray]) -> Differences:
+    """Walks two graphs from their outputs to their inputs, and fails where they are not one.
+
+    Args:
+        ours: Our graph, whose operators' outputs are named after the layers.
+        theirs: The oracle's.
+        unrounded: By layer, the weights in steps before they are rounded, in TFLite's order.
+
+    Returns:
+        The `Differences` of their numbers.
+    """
+    found = Differences()
+    pairs: set[tuple[int, int]] = set()
+    _walk(ours, theirs, (ours.outputs[0], theirs.outputs[0]), pairs, found, unrounded)
+    assert len(pairs) == len(ours.operators) + 1, "an operator of ours has two of theirs"
+    assert len(ours.operators) == len(theirs.operators)
+    assert (ours.inputs[0], theirs.inputs[0]) in pairs
+    return found
+
+
+def _walk(ours, theirs, place, pairs, found, unrounded) -> None:
+    if place in pairs:
+        return
+    pairs.add(place)
+    left, right = ours.tensors[place[0]], theirs.tensors[place[1]]
+    assert left.shape == right.shape, left.name
+    _compare_scales(left.quantization, right.quantization, found)
+    makers = [_maker(ours, place[0]), _maker(theirs, place[1])]
+    if makers == [None, None]:
+        return
+    mine, other = makers
+    assert (mine.opcode, _options(mine)) == (other.opcode, _options(other)), left.name
+    for index, pair in enumerate(zip(mine.inputs, other.inputs, strict=True)):
+        left, right = ours.tensors[pair[0]], theirs.tensors[pair[1]]
+        if not left.is_constant:
+            _walk(ours, theirs, pair, pairs, found, unrounded)
+        elif mine.opcode in WITH_WEIGHTS and index == 1:
+            _compare_scales(left.quantization, right.quantization, found)
+            steps = unrounded[left.name.removesuffix("/kernel")]
+            _compare_weights(left.values(), right.values(), steps, found)
+        elif mine.opcode in WITH_WEIGHTS:
+            _compare_biases(left.values(), right.values(), found)
+        else:
+            np.testing.assert_array_equal(left.values(), right.values())
+
+
+def _maker(graph: Graph, tensor: int) -> Operator | None:
+    return next((op for op in graph.operators if tensor in op.outputs), None)
+
+
+def _options(op: Operator) -> list:
+    # A pooling of theirs may cut off at 6 what the QUANTIZE after it cuts off anyway.
+    left_out = ("activation",) if op.opcode == "MAX_POOL_2D" else ()
+    return sorted((name, value) for name, value in op.options.items() if name not in left_out)
+
+
+def _compare_scales(left, right, found: Differences) -> None:
+    assert (left.axis, len(left.scales)) == (right.axis, len(right.scales))
+    found.moved_zero_points += sum(
+        a != b for a, b in zip(left.zero_points, right.zero_points, strict=True)
+    )
+    for a, b in zip(left.scales, right.scales, strict=True):
+        found.scales += 1
+        found.moved_scales += a != b
+        found.scale_ratio = max(found.scale_ratio, abs(a / b - 1))
+
+
+def _compare_weights(left, right, steps, found: Differences) -> None:
+    assert left.shape == right.shape == steps.shape
+    moved = np.abs(left.astype(int) - right)
+    assert moved.max() <= 1
+    is_far = np.abs(np.abs(steps - np.floor(steps)) - 0.5) > BOUNDARY
+    found.weights += left.size
+    found.moved_weights += int((moved > 0).sum())
+    found.far_weights += int(((moved > 0) & is_far).sum())
+
+
+def _compare_biases(left, right, found: Differences) -> None:
+    moved = np.abs(left.astype(np.int64) - right)
+    found.moved_biases += int((moved > 0).sum())
+    # A step where the rounding falls the other way, and what the scales' last bits make of it.
+    allowed = 1 + np.abs(left.astype(np.float64)) * 2.0**-21
+    found.bias_ratio = max(found.bias_ratio, float((moved / allowed).max()))
+
+
+def unrounded_weights(twin) -> dict[str, np.ndarray]:
+    """By layer of a quantization-aware model, its weights in steps before they are rounded."""
+    return {
+        layer.name: _steps(layer)
+        for layer in twin.layers
+        if hasattr(layer, "convolution") or hasattr(layer, "dense")
+    }
+
+
+def _steps(layer) -> np.ndarray:
+    if hasattr(layer, "dense"):
+        kernel = np.asarray(layer.dense.kernel).astype(np.float64).T
+        return kernel / np.abs(kernel).max() * 127
+    kernel = np.asarray(layer.convolution.kernel).astype(np.float64)
+    if layer.is_depthwise:
+        kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
+    if (norm := layer.batch_norm) is not None:
+        deviation = np.sqrt(np.asarray(norm.moving_variance).astype(np.float64) + norm.epsilon)
+        kernel = kernel / deviation * (np.asarray(norm.gamma) if norm.scale else 1.0)
+    steps = kernel / np.abs(kernel).max(axis=(0, 1, 2)) * 127
+    return steps.transpose(2, 0, 1, 3) if layer.is_depthwise else steps.transpose(3, 0, 1, 2)
