@@ -5,11 +5,14 @@ For the example network of the docstrings, the random networks and the drawings:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
 from edge.tflite.graph import Graph, Operator, Quantization, Tensor
+from edge.tflite.operators import has_kernel
+from edge.tflite.tensors import int4_bytes
 
 DrawnWeights = tuple[np.ndarray, Quantization, np.ndarray, Quantization | None]
 """The kernel's int8 values and quantization, the bias' int32 values and quantization."""
@@ -88,6 +91,10 @@ class GraphBuilder:
     def requantize(self, *, quantization=None):
         """Adds a QUANTIZE from int8 to int8."""
         self._append("QUANTIZE", [self.last], self.shape, {}, quantization)
+
+    def curve(self, opcode, *, quantization=None, **options):
+        """Adds an operator of one input that is a table: LOGISTIC, TANH, LEAKY_RELU and others."""
+        self._append(opcode, [self.last], self.shape, options, quantization)
 
     def pad(self, rows, columns):
         """Adds a PAD by (before, after) rows and columns."""
@@ -176,6 +183,31 @@ class GraphBuilder:
         name = name or f"tensor{index}"
         self.tensors.append(Tensor(index, name, tuple(shape), dtype, quantization, data))
         return index
+
+
+def with_int4_weights(graph: Graph, chosen=lambda op: True) -> Graph:
+    """The same with weights of four bits in the chosen operators: the upper halves of its bytes.
+
+    Scales are sixteen times as large, biases a sixteenth; a FULLY_CONNECTED has one scale.
+    """
+    tensors = list(graph.tensors)
+    for op in filter(chosen, filter(has_kernel, graph.operators)):
+        kernel, bias = (tensors[index] for index in op.inputs[1:3])
+        points = kernel.quantization
+        scales, of_bias = tuple(16 * scale for scale in points.scales), bias.quantization
+        if op.opcode == "FULLY_CONNECTED":
+            scales, points = scales[:1], Quantization((), (0,), 0)
+            of_input = tensors[op.inputs[0]].quantization.scales[0]
+            of_bias = Quantization((of_input * scales[0],), (0,), 0)
+        tensors[kernel.index] = dataclasses.replace(
+            kernel,
+            dtype="int4",
+            data=int4_bytes(kernel.values() >> 4),
+            quantization=dataclasses.replace(points, scales=scales),
+        )
+        data = np.frombuffer((bias.values() // 16).astype(np.int32).tobytes(), np.uint8)
+        tensors[bias.index] = dataclasses.replace(bias, data=data, quantization=of_bias)
+    return dataclasses.replace(graph, tensors=tuple(tensors))
 
 
 def with_file_ends(content: bytes, source: str, result: str, shift: int = 128) -> bytes:

@@ -22,7 +22,7 @@ def int8_kernel(graph: Graph, op: Operator) -> np.ndarray | None:
 
     Returns:
         A float64 array of shape (output channels, weights per output channel), or None where the
-        operator has no constant int8 kernel.
+        operator has no constant int8 or int4 kernel.
 
     Example:
         >>> int8_kernel(graph, graph.operators[0]).shape
@@ -31,7 +31,8 @@ def int8_kernel(graph: Graph, op: Operator) -> np.ndarray | None:
     if not has_kernel(op):
         return None
     tensor = kernel_of(graph, op)
-    if not tensor.is_constant or tensor.dtype != "int8" or tensor.quantization is None:
+    is_known = tensor.is_constant and tensor.dtype in ("int8", "int4")
+    if not is_known or tensor.quantization is None:
         return None
     axis = channel_axis(op)
     flat = np.moveaxis(tensor.values(), axis, 0).reshape(tensor.shape[axis], -1)

@@ -34,7 +34,7 @@ def conv_dsp(network: Network, layer: Layer, kernel: np.ndarray, headers: np.nda
         >>> conv_dsp(network, network.layers[0], *rows).name
         'conv_4_dsp'
     """
-    runs = _in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
+    runs = in_run_order(kernel.reshape(len(kernel), kernel.shape[1], -1))
     # The loop takes eight taps a turn, and two channels at a time.
     filled = padded(runs.reshape(len(runs), -1), 2, 8)
     pairs = filled.reshape(-1, 2, filled.shape[1] // 2, 2).transpose(0, 2, 3, 1)
@@ -241,10 +241,20 @@ def _conv_scales(kernel: np.ndarray, headers: np.ndarray) -> np.ndarray:
     return scales
 
 
-def _in_run_order(runs: np.ndarray) -> np.ndarray:
+def in_run_order(runs: np.ndarray) -> np.ndarray:
     """Rows of a window as SXTB16 unpacks their bytes: 0 and 2 of four, then 1 and 3.
 
     What is left over goes two by two, the last one beside a zero.
+
+    Args:
+        runs: The weights, an integer array of shape `(channels, height, width x input channels)`.
+
+    Returns:
+        The array, each row of an even length.
+
+    Example:
+        >>> in_run_order(np.arange(1, 6).reshape(1, 1, 5)).tolist()
+        [[[1, 3, 2, 4, 5, 0]]]
     """
     fours = runs.shape[2] // 4 * 4
     head = runs[:, :, :fours].reshape(*runs.shape[:2], -1, 2, 2).swapaxes(3, 4)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from edge.memory.greedy import align_up
 from edge.tflite.graph import Graph, Operator
-from edge.tflite.operators import kernel_of
+from edge.tflite.operators import has_int4_kernel, kernel_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,13 +79,20 @@ def _depthwise_scratch(graph: Graph, op: Operator, has_dsp: bool, has_mve: bool)
         return 0
     if has_mve:
         return 4 * 124 * height * width
-    if not has_dsp or (height, width) == (3, 3):
+    is_int4 = has_int4_kernel(graph, op)
+    if not is_int4 and (not has_dsp or (height, width) == (3, 3)):
         return 0
     return in_shape[-1] * height * width * 2
 
 
 def _average_pool_scratch(graph: Graph, op: Operator, has_dsp: bool, has_mve: bool) -> int:
     return 4 * graph.tensors[op.inputs[0]].shape[-1] if has_dsp and not has_mve else 0
+
+
+def _elementwise(data_bytes: int, options_bytes: int = 0) -> ArenaRule:
+    """An operator that reads an element, and writes the one at its place."""
+    records = Records(options_bytes, max(options_bytes, 1), data_bytes)
+    return ArenaRule(records={4: records, 8: records}, overlap="element")
 
 
 ARENA_RULES = {
@@ -128,5 +135,11 @@ ARENA_RULES = {
     "ADD": ArenaRule(records={4: Records(2, 1, 60), 8: Records(8, 4, 60)}, overlap="element"),
     "PAD": ArenaRule(records={4: Records(0, 1, 56), 8: Records(0, 1, 56)}),
     "QUANTIZE": ArenaRule(records={4: Records(0, 1, 32), 8: Records(0, 1, 32)}),
+    "RELU": _elementwise(28),
+    "RELU6": _elementwise(8),
+    "LEAKY_RELU": _elementwise(24, options_bytes=4),
+    "HARD_SWISH": _elementwise(20),
+    "LOGISTIC": _elementwise(16),
+    "TANH": _elementwise(16),
 }
 """By TFLite's name. The arena of a model with another operator is an upper bound."""

@@ -19,6 +19,7 @@ from edge.memory.greedy import ALIGNMENT, align_up, greedy_offsets
 from edge.memory.live_ranges import Buffer, activation_buffers
 from edge.memory.tflm_structures import CORTEX_M, Structures
 from edge.tflite.graph import Graph, Operator
+from edge.tflite.operators import has_int4_kernel, kernel_of
 
 MAX_SCRATCH_PER_OPERATOR = 12
 PLANNER_BYTES_PER_BUFFER = 40
@@ -230,6 +231,9 @@ def _scratch_bytes(
     """Scratch memory of one operator, in the order in which its kernel asks."""
     rule = ARENA_RULES[op.opcode]
     sizes = [] if rule.scratch is None else rule.scratch(graph, op)
+    if kernels == "reference" and has_int4_kernel(graph, op):
+        # The filter, unpacked before each run; CMSIS-NN unpacks as it goes.
+        sizes.append(kernel_of(graph, op).element_count)
     if kernels == "cmsis_nn" and rule.cmsis_nn_scratch is not None:
         sizes.append(rule.cmsis_nn_scratch(graph, op, has_dsp, has_mve))
     return [size for size in sizes if size]

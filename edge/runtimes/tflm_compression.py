@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.errors import MissingToolError, ModelError
 from edge.tflite.graph import Graph, Tensor
-from edge.tflite.operators import channel_axis, has_kernel, kernel_of
+from edge.tflite.operators import channel_axis, has_int4_kernel, has_kernel, kernel_of
 
 LARGEST_INDEX_BITS = 7
 """The widest index that TFLite Micro's lookup tables support."""
@@ -78,7 +78,10 @@ def compress_weights(graph: Graph) -> bytes:
     from tflite_micro.tensorflow.lite.micro.compression.compress import compress
 
     kernels = [
-        kernel_of(graph, op) for op in graph.operators if has_kernel(op) and channel_axis(op) == 0
+        kernel_of(graph, op)
+        for op in graph.operators
+        # TFLite Micro has no lookup tables of int4 values.
+        if has_kernel(op) and channel_axis(op) == 0 and not has_int4_kernel(graph, op)
     ]
     chosen = [
         spec.Tensor(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edge.errors import ModelError, quoted
-from edge.tflite.graph import Graph
+from edge.tflite.graph import Graph, Operator
+from edge.tflite.operators import has_int4_kernel, kernel_of
 
 SOFTMAX_SCALE = 2.0**-26
 """The scale of SOFTMAX's input, times beta, must be above this. Source: softmax_common.cc."""
@@ -80,6 +81,7 @@ def require_tflm_operators(graph: Graph, where: str = "The model") -> None:
                 f"{where} uses {op.opcode} (operator {op.index}, making tensor {made}), which "
                 "TFLite Micro does not have; replace the layer that computes it."
             )
+        _require_dense_scale(graph, op, where)
         quantization = graph.tensors[op.inputs[0]].quantization if op.inputs else None
         if op.opcode != "SOFTMAX" or quantization is None:
             continue
@@ -89,3 +91,15 @@ def require_tflm_operators(graph: Graph, where: str = "The model") -> None:
                 "TFLite Micro aborts: the network's activations have all but vanished. Train it, "
                 "or convert it with representative data that resemble its real inputs."
             )
+
+
+def _require_dense_scale(graph: Graph, op: Operator, where: str) -> None:
+    """Weights of four bits have one scale in FULLY_CONNECTED. Source: fully_connected_common.cc."""
+    if op.opcode != "FULLY_CONNECTED" or not has_int4_kernel(graph, op):
+        return
+    quantization = kernel_of(graph, op).quantization
+    if quantization is not None and quantization.per_channel:
+        raise ModelError(
+            f"{where} gives FULLY_CONNECTED (operator {op.index}) weights of four bits with a "
+            "scale for each output, which TFLite Micro refuses; give them one scale or eight bits."
+        )

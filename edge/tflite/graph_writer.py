@@ -26,12 +26,22 @@ OPERATOR_TABLES: dict[str, tuple[str | None, int]] = {
     "RESHAPE": ("ReshapeOptions", 1),
     "SOFTMAX": ("SoftmaxOptions", 2),
     "QUANTIZE": ("QuantizeOptions", 2),
+    "LEAKY_RELU": ("LeakyReluOptions", 2),
+    "LOGISTIC": (None, 2),
+    "TANH": (None, 2),
     "RELU": (None, 2),
     "RELU6": (None, 2),
     "HARD_SWISH": ("HardSwishOptions", 1),
 }
 """The operators that can be written: the schema's table of their options, and the version of the
 operator that takes int8."""
+
+INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 10}
+"""The version of each operator that takes weights of four bits. LiteRT's reference kernels take
+them in DEPTHWISE_CONV_2D, too, but are not registered for its version 7."""
+
+Code = tuple[str, int]
+"""An operator and its version."""
 
 
 def graph_bytes(graph: Graph) -> bytes:
@@ -60,9 +70,9 @@ def graph_bytes(graph: Graph) -> bytes:
     subgraph.name = "main"
     subgraph.inputs, subgraph.outputs = list(graph.inputs), list(graph.outputs)
     subgraph.tensors = [_tensor(model, tensor) for tensor in graph.tensors]
-    opcodes = list(dict.fromkeys(op.opcode for op in graph.operators))
-    model.operatorCodes = [_operator_code(opcode) for opcode in opcodes]
-    subgraph.operators = [_operator(graph, op, opcodes) for op in graph.operators]
+    codes = list(dict.fromkeys(_code(graph, op) for op in graph.operators))
+    model.operatorCodes = [_operator_code(*code) for code in codes]
+    subgraph.operators = [_operator(graph, op, codes) for op in graph.operators]
     return pack(model)
 
 
@@ -83,18 +93,23 @@ def _tensor(model: schema.ModelT, tensor: Tensor) -> schema.TensorT:
     return made
 
 
-def _operator_code(opcode: str) -> schema.OperatorCodeT:
+def _code(graph: Graph, op: Operator) -> Code:
+    is_int4 = any(graph.tensors[index].dtype == "int4" for index in op.inputs)
+    return op.opcode, INT4_VERSIONS[op.opcode] if is_int4 else OPERATOR_TABLES[op.opcode][1]
+
+
+def _operator_code(opcode: str, version: int) -> schema.OperatorCodeT:
     code = schema.OperatorCodeT()
     code.builtinCode = getattr(schema.BuiltinOperator, opcode)
     # What readers of older files look at; codes of today do not fit into its byte.
     code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-    code.version = OPERATOR_TABLES[opcode][1]
+    code.version = version
     return code
 
 
-def _operator(graph: Graph, op: Operator, opcodes: list[str]) -> schema.OperatorT:
+def _operator(graph: Graph, op: Operator, codes: list[Code]) -> schema.OperatorT:
     made = schema.OperatorT()
-    made.opcodeIndex = opcodes.index(op.opcode)
+    made.opcodeIndex = codes.index(_code(graph, op))
     made.inputs, made.outputs = list(op.inputs), list(op.outputs)
     table = OPERATOR_TABLES[op.opcode][0]
     if table is not None:
@@ -124,7 +139,12 @@ def _schema_fields(graph: Graph, op: Operator) -> dict[str, Any]:
     if op.opcode == "DEPTHWISE_CONV_2D":
         inputs, outputs = (graph.tensors[i].shape[3] for i in (op.inputs[0], op.outputs[0]))
         fields["depthMultiplier"] = outputs // inputs
-    for option, field in (("keep_dims", "keepDims"), ("beta", "beta"), ("axis", "axis")):
+    for option, field in (
+        ("keep_dims", "keepDims"),
+        ("beta", "beta"),
+        ("axis", "axis"),
+        ("alpha", "alpha"),
+    ):
         if option in options:
             fields[field] = options[option]
     return fields

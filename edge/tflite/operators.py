@@ -217,6 +217,13 @@ OPERATORS = {
     "RELU": _ELEMENTWISE,
     "RELU6": _ELEMENTWISE,
     "LOGISTIC": _ELEMENTWISE,
+    "TANH": _ELEMENTWISE,
+    "LEAKY_RELU": OperatorRule(
+        arity=(1, 1),
+        shape=_kept_shape,
+        options=options_reader(schema.LeakyReluOptions, "alpha"),
+        is_channelwise=True,
+    ),
     "HARD_SWISH": _ELEMENTWISE,
 }
 """By TFLite's name. Of an operator without an entry nothing is checked or computed."""
@@ -237,6 +244,23 @@ def has_kernel(op: Operator) -> bool:
     """
     rule = OPERATORS.get(op.opcode)
     return rule is not None and rule.kernel is not None
+
+
+def has_int4_kernel(graph: HasTensors, op: Operator) -> bool:
+    """Whether an operator multiplies by weights of four bits.
+
+    Args:
+        graph: The model.
+        op: One of its operators.
+
+    Returns:
+        True for convolutions and FULLY_CONNECTED of such weights.
+
+    Example:
+        >>> has_int4_kernel(graph, graph.operators[0])
+        False
+    """
+    return has_kernel(op) and kernel_of(graph, op).dtype == "int4"
 
 
 def kernel_of(graph: HasTensors, op: Operator) -> Tensor:

@@ -105,6 +105,24 @@ class Tensor:
         return self.data.view(self.dtype).reshape(self.shape)
 
 
+def int4_bytes(values: np.ndarray) -> np.ndarray:
+    """Packs values of four bits as a .tflite has them, two a byte, the first in the lower half.
+
+    Args:
+        values: Whole numbers of -8 to 7.
+
+    Returns:
+        uint8 array; the upper half of the last byte is 0 where their number is odd.
+
+    Example:
+        >>> int4_bytes(np.array([1, -1, 7])).tolist()
+        [241, 7]
+    """
+    nibbles = values.astype(np.int8).reshape(-1).view(np.uint8) & 15
+    first, second = np.pad(nibbles, (0, len(nibbles) % 2)).reshape(-1, 2).T
+    return first | second << 4
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Operator:
     """One operator call.

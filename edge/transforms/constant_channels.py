@@ -17,6 +17,7 @@ from edge.tflite.graph import Graph, Operator, Quantization, Tensor
 from edge.tflite.operators import OPERATORS, channel_axis, has_kernel, kernel_of, window_of
 from edge.tflite.reference import every_tensor
 from edge.tflite.requantization import bias_of, kernel_scales, scale_of, zero_point_of
+from edge.tflite.tensors import int4_bytes
 
 CHANNEL_MULTIPLE = 4
 """The kernels of the engine are fastest on whole fours of channels."""
@@ -185,7 +186,10 @@ def _narrowed(
         axis=channel_axis(op),
     )
     first = len(tensors)
-    tensors.append(_constant_tensor(kernel.name, first, weights.astype(np.int8), quantization))
+    made = _constant_tensor(kernel.name, first, weights.astype(np.int8), quantization)
+    if kernel.dtype == "int4":
+        made = dataclasses.replace(made, dtype="int4", data=int4_bytes(weights))
+    tensors.append(made)
     tensors.append(_constant_tensor("bias", first + 1, bias[outputs].astype(np.int32), None))
     return dataclasses.replace(op, inputs=(source.index, first, first + 1))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.tflite.graph import Graph, Operator, Tensor
 from edge.tflite.operators import kernel_of
+from edge.tflite.tensors import int4_bytes
 
 LARGEST_BYTES = 1 << 23
 """Beyond so many bytes of new weights the rest stays in groups: a small file may ask for any."""
@@ -45,7 +46,7 @@ def _over_all_channels(graph: Graph, op: Operator, tensors: list[Tensor]) -> Ope
         return op
     kernel, channels = kernel_of(graph, op), graph.tensors[op.inputs[0]].shape[3]
     shape = (*kernel.shape[:3], channels)
-    is_known = kernel.is_constant and kernel.dtype == "int8"
+    is_known = kernel.is_constant and kernel.dtype in ("int8", "int4")
     made_bytes = sum(tensor.element_count for tensor in tensors[len(graph.tensors) :])
     if kernel.shape == shape or not is_known or made_bytes + math.prod(shape) > LARGEST_BYTES:
         return op
@@ -54,6 +55,6 @@ def _over_all_channels(graph: Graph, op: Operator, tensors: list[Tensor]) -> Ope
     values = np.zeros((*by_group.shape[:4], groups, kernel.shape[3]), np.int8)
     for group in range(groups):
         values[group, :, :, :, group] = by_group[group]
-    data = np.frombuffer(values.tobytes(), np.uint8)
+    data = int4_bytes(values) if kernel.dtype == "int4" else values.reshape(-1).view(np.uint8)
     tensors.append(dataclasses.replace(kernel, index=len(tensors), shape=shape, data=data))
     return dataclasses.replace(op, inputs=(op.inputs[0], tensors[-1].index, *op.inputs[2:]))

@@ -7,7 +7,6 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from keras import KerasTensor, ops
 
@@ -29,22 +28,6 @@ SMALLEST_RANGE = float(np.float32(1e-6))
 
 SMALLEST_SCALE = 1e-30
 """Before the first batch a range is empty, and divides nothing by zero."""
-
-
-def require_tensorflow_backend() -> None:
-    """Refuses a backend on which pruning does not run yet.
-
-    Raises:
-        RuntimeError: If Keras does not run on TensorFlow.
-
-    Example:
-        >>> require_tensorflow_backend()
-    """
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            f"Pruning runs on Keras's TensorFlow backend, not on {keras.backend.backend()!r}; set "
-            "KERAS_BACKEND=tensorflow."
-        )
 
 
 def nudged_parameters(range_min: float, range_max: float) -> tuple[float, int]:

@@ -10,11 +10,14 @@ import subprocess
 
 import numpy as np
 import pytest
+from graph_builder import with_int4_weights
 
 import edge
 from edge.catalog.boards import core_flags, find_board
 from edge.firmware.render import BOARD_FOLDER, link_script
 from edge.runtimes.interpreters import run_litert
+from edge.tflite.graph_writer import graph_bytes
+from edge.tflite.reader import read_graph
 
 TFLM_DIR = pathlib.Path(os.environ.get("TFLM_DIR", ""))
 MAIN = pathlib.Path(__file__).parent / "tflm_main.cc"
@@ -27,11 +30,15 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(params=["vww", "kws", "trained_tflite"])
+@pytest.fixture(params=["vww", "kws", "trained_tflite", "vww int4"])
 def exported(request, tmp_path):
-    return edge.export(
-        request.getfixturevalue(request.param), BOARD, tmp_path / "firmware", name="model"
-    )
+    name, *bits = request.param.split()
+    model = request.getfixturevalue(name)
+    if bits:
+        graph = with_int4_weights(read_graph(model))
+        model = tmp_path / "int4.tflite"
+        model.write_bytes(graph_bytes(graph))
+    return edge.export(model, BOARD, tmp_path / "firmware", name="model")
 
 
 def build(folder, library):
