@@ -33,7 +33,6 @@ class Observed:
         range: The `QuantizationRange`.
         tensor: The identity of the tensor.
         is_input: Whether it is the network's input, whose extremes are kept: pixels have bounds.
-        sums: The identity of the sum that TensorFlow's calibrator finds in the tensor's place.
         lows: The smallest value of each input so far, and 0.
         highs: The largest, likewise.
         counts: How often a value fell into each bin of the range.
@@ -43,10 +42,14 @@ class Observed:
     range: Any
     tensor: int
     is_input: bool
-    sums: int | None = None
     lows: list[np.ndarray] = dataclasses.field(default_factory=list)
     highs: list[np.ndarray] = dataclasses.field(default_factory=list)
     counts: np.ndarray | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether the range is the tensor's own; what is concatenated follows another."""
+        return self.range.leader() is self.range
 
     def extremes(self) -> tuple[float, float]:
         """Finds the smallest and the largest value of all inputs.
@@ -78,49 +81,48 @@ def calibrate(twin: Any, samples: np.ndarray, method: str = "min_max") -> None:
         >>> [round(layer.output_range.scale_and_zero_point()[0], 4) for layer in twin.layers[1:]]
         [0.0239, 0.02]
     """
-    from keras_mobilenet.quantization.decompose import float_nodes
     from keras_mobilenet.quantization.float_graph import flat_calls
+    from keras_mobilenet.quantization.transform import set_quantizing
 
     calls, source, result = flat_calls(twin)
-    graph = float_nodes(twin)
     observed = {one.tensor: one for one in _observed(calls, source)}
-    for tensor, values in _tensors(graph, samples):
+    set_quantizing(twin, False)
+    for tensor, values in _tensors(calls, source, samples):
         if tensor in observed:
             _see_extremes(observed[tensor], values)
     if method == "min_max":
-        _see_sums_in_place(observed, calls, source, result)
+        _see_sums_in_place(observed, calls, result)
     if method in HISTOGRAM_METHODS:
-        for tensor, values in _tensors(graph, samples):
-            if tensor in observed:
+        for tensor, values in _tensors(calls, source, samples):
+            if tensor in observed and observed[tensor].leads:
                 _count(observed[tensor], values)
+    set_quantizing(twin, True)
     for one in observed.values():
-        one.range.set_limits(*_limits(one, method))
+        if one.leads:
+            one.range.set_limits(*_limits(one, method))
 
 
 def _observed(calls: list, source: int) -> Iterator[Observed]:
     for call in calls:
         tensor_range = getattr(call.layer, "output_range", None)
-        if tensor_range is None or tensor_range.leader() is not tensor_range:
-            continue
-        is_input = call.sources == (source,) and type(call.layer).__name__ == "QuantizedTensor"
-        tensor = source if is_input else call.result
-        yield Observed(call.layer.name, tensor_range, tensor, is_input)
+        if tensor_range is not None:
+            yield Observed(call.layer.name, tensor_range, call.result, call.sources == (source,))
 
 
-def _tensors(graph: Any, samples: np.ndarray) -> Iterator[tuple[int, Any]]:
+def _tensors(calls: list, source: int, samples: np.ndarray) -> Iterator[tuple[int, Any]]:
     """Every tensor of every batch, each let go when nobody reads it any more."""
     from keras import ops
 
-    last = {one: place for place, node in enumerate(graph.nodes) for one in node.sources}
+    last = {one: place for place, call in enumerate(calls) for one in call.sources}
     with _without_gradients():
         for start in range(0, len(samples), BATCH):
-            values = {graph.source: ops.convert_to_tensor(samples[start : start + BATCH])}
-            yield graph.source, values[graph.source]
-            for place, node in enumerate(graph.nodes):
-                made = node.compute(*(values[one] for one in node.sources))
-                yield node.result, made
-                values[node.result] = made
-                for one in set(node.sources):
+            values = {source: ops.convert_to_tensor(samples[start : start + BATCH])}
+            for place, call in enumerate(calls):
+                inputs = [values[one] for one in call.sources]
+                made = call.layer(inputs if len(inputs) > 1 else inputs[0], training=False)
+                yield call.result, made
+                values[call.result] = made
+                for one in set(call.sources):
                     if last[one] == place:
                         del values[one]
 
@@ -150,9 +152,7 @@ def _see_extremes(one: Observed, values: Any) -> None:
     one.highs.append(np.maximum(high, 0.0))
 
 
-def _see_sums_in_place(
-    observed: dict[int, Observed], calls: list, source: int, result: int
-) -> None:
+def _see_sums_in_place(observed: dict[int, Observed], calls: list, result: int) -> None:
     """Widens the ranges of sums' inputs as TensorFlow's calibrator does.
 
     TensorFlow Lite adds in place: the sum takes the memory of its first input that nobody else
@@ -166,11 +166,10 @@ def _see_sums_in_place(
         free = (
             one
             for one, tensor in zip(call.sources, call.layer.input, strict=True)
-            if readers.count(one) == 1 and one != source and tensor.shape == shape
+            if readers.count(one) == 1 and tensor.shape == shape
         )
-        place = observed.get(next(free, 0))
-        total = observed.get(call.result)
-        if place is not None and total is not None:
+        place, total = observed.get(next(free, 0)), observed[call.result]
+        if place is not None and not place.is_input:
             place.lows += total.lows
             place.highs += total.highs
 
