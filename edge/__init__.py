@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge.deploy.run import run
     from edge.deploy.verify import verify
     from edge.deploy.verify_engine import verify_engine
+    from edge.engine.zero_blocks import pruning_block
     from edge.errors import (
         ConversionError,
         DoesNotFitError,
@@ -48,6 +49,7 @@ __all__ = [
     "find_board",
     "flash",
     "plan",
+    "pruning_block",
     "report",
     "run",
     "verify",
@@ -64,6 +66,7 @@ _MODULES = {
     "edge.deploy.run": ("run",),
     "edge.deploy.verify": ("verify",),
     "edge.deploy.verify_engine": ("verify_engine",),
+    "edge.engine.zero_blocks": ("pruning_block",),
     "edge.errors": (
         "ConversionError",
         "DoesNotFitError",

@@ -55,9 +55,12 @@ FRAGMENT = re.compile(r"(After|As|At|Before|By|For|From|In|Of|On|See|To|With|Wit
 KERAS_METHODS = {
     *("build", "call", "compute_output_shape", "compute_output_spec", "get_config", "from_config"),
     *("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end"),
-    *("on_train_batch_begin", "on_train_batch_end"),
+    *("on_train_batch_begin", "on_train_batch_end", "set_params", "set_model"),
 }
 """What a layer or a callback overrides: Keras documents what these take and return."""
+
+LAYER_METHODS = {"compute", "compute_integers", "compute_float", "weights_of", "sum_products"}
+"""What a quantized layer overrides: its base class documents what these take and return."""
 
 
 def sections_of(docstring):
@@ -126,7 +129,7 @@ def _problems_of(parent, prefix, needs_example):
             yield f"{name} has no docstring"
         elif isinstance(node, ast.FunctionDef):
             is_method = isinstance(parent, ast.ClassDef)
-            if not (is_method and node.name in KERAS_METHODS):
+            if not (is_method and node.name in KERAS_METHODS | LAYER_METHODS):
                 found = _of_function(node, docstring, is_method, needs_example)
                 yield from (f"{name}: {what}" for what in found)
         else:

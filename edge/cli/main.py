@@ -114,4 +114,10 @@ def _run(arguments: Sequence[str]) -> int:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
+    except Exception as error:
+        # What is interrupted while it loads native code reports an error of its own.
+        interruption = signals.interruption()
+        if interruption is not None:
+            raise interruption from error
+        raise
     return 0

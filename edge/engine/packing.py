@@ -37,6 +37,7 @@ from edge.tflite.requantization import (
     scale_of,
     zero_point_of,
 )
+from edge.tflite.tables import TABLES, table_of
 
 INSTRUCTION_SETS = ("portable", "dsp", "mve")
 MVE_PIXELS_MADE = 8
@@ -142,6 +143,12 @@ def _softmax(network: Network, layer: Layer, instructions: str) -> Kernel:
     return Kernel("softmax", "softmax.c", ROW, words(table))
 
 
+def _tabulated(network: Network, layer: Layer, instructions: str) -> Kernel:
+    # What becomes of 0 to 127 first: a byte without its sign is the place.
+    table = np.roll(table_of(network.graph, layer.op), 128)
+    return Kernel("table", "table.c", ROW, as_words(table[None].astype(np.int64))[0])
+
+
 def _conv(network: Network, layer: Layer, instructions: str) -> Kernel:
     kernel = kernel_of(network.graph, layer.op).values().astype(np.int64)
     return _conv_of(network, layer, kernel, instructions)
@@ -214,5 +221,6 @@ KERNELS: dict[str, PackLayer] = {
     "PAD": _pad,
     "QUANTIZE": _quantize,
     "SOFTMAX": _softmax,
+    **dict.fromkeys(TABLES, _tabulated),
 }
 """By operator: what picks its kernel for an instruction set, and packs its weights."""

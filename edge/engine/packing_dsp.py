@@ -297,14 +297,14 @@ def in_run_order(runs: np.ndarray) -> np.ndarray:
     What is left over goes two by two, the last one beside a zero.
 
     Args:
-        runs: Array of shape `(channels, rows, taps)`.
+        runs: The weights, an integer array of shape `(channels, height, width x input channels)`.
 
     Returns:
-        The array, whose last axis is even.
+        The array, each row of an even length.
 
     Example:
-        >>> in_run_order(np.arange(1, 8)[None, None]).tolist()
-        [[[1, 3, 2, 4, 5, 6, 7, 0]]]
+        >>> in_run_order(np.arange(1, 6).reshape(1, 1, 5)).tolist()
+        [[[1, 3, 2, 4, 5, 0]]]
     """
     fours = runs.shape[2] // 4 * 4
     head = runs[:, :, :fours].reshape(*runs.shape[:2], -1, 2, 2).swapaxes(3, 4)

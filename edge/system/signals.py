@@ -28,6 +28,7 @@ SHOW_CURSOR = b"\x1b[?25h"
 """The escape sequence that shows the cursor again, which a progress bar hides."""
 
 _last_raised = -PATIENCE_SECONDS
+_raised: list[int] = []
 _scratch: list[LockedFolder] = []
 
 
@@ -58,7 +59,29 @@ def raise_interrupted() -> None:
         ...     print(error, error.exit_code)
         Terminated. 143
     """
+    global _last_raised
+    _last_raised = -PATIENCE_SECONDS
+    _raised.clear()
     _handle(_raise)
+
+
+def interruption() -> Interrupted | None:
+    """The first signal that was turned into an exception, whatever became of that exception.
+
+    Native code that it meets while it loads reports an error of its own in its place.
+
+    Returns:
+        The exception, to be raised again; None if no signal has come.
+
+    Example:
+        >>> raise_interrupted()
+        >>> try:
+        ...     signal.raise_signal(signal.SIGTERM)
+        ... except KeyboardInterrupt:
+        ...     print(interruption())
+        Terminated.
+    """
+    return Interrupted(_raised[0]) if _raised else None
 
 
 def end_at_once(stderr: int = 2) -> None:
@@ -218,6 +241,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
     # A second Ctrl-C, from the user or from a shell, must not interrupt the clean-up.
     if now - _last_raised >= PATIENCE_SECONDS:
         _last_raised = now
+        _raised.append(number)
         raise Interrupted(number)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras_mobilenet.pruning.channel_costs import cheapest_removals, flash_bytes, macs, ram_bytes
 from keras_mobilenet.pruning.channel_groups import ChannelGroups
 from keras_mobilenet.pruning.importance import bn_scale, taylor
-from keras_mobilenet.pruning.masks import Mask, attach_masks, detach_masks, read_array
+from keras_mobilenet.pruning.masks import Mask, attach_masks, detach_masks, hold, read_array
 from keras_mobilenet.pruning.shrink import shrink
 
 CRITERIA = ("bn_scale", "taylor")
@@ -46,7 +46,6 @@ class ChannelPruning(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is out of range, or, in `fit`, a target cannot be met.
         UnsupportedLayerError: At the start of `fit`, if a layer's channels cannot be followed.
-        RuntimeError: At the start of `fit`, if Keras does not run on TensorFlow.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(16, 3),
@@ -189,6 +188,11 @@ class ChannelPruning(keras.callbacks.Callback):
         if self.criterion == "taylor":
             return taylor(self._channels, self.model, self.data)
         return bn_scale(self._channels)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Keeps the zeros where the training step itself cannot."""
+        # Keras's property `model` would attach the weights, at every step.
+        hold(self._model, self._masks)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Logs the multiply-accumulates of the channels that are left."""

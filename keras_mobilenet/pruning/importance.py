@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_mobilenet.pruning.channel_groups import ChannelGroups
+from keras_mobilenet.pruning.gradients import loss_gradients
 from keras_mobilenet.pruning.masks import read_array
-from keras_mobilenet.quantization.transform import set_exporting
 
 _EPSILON = 1e-12
 
@@ -85,21 +84,14 @@ def _magnitudes(channels: ChannelGroups) -> Scores:
 
 
 def _changes(channels: ChannelGroups, model: keras.Model, data: tuple) -> Scores:
-    inputs, labels = (tf.convert_to_tensor(part) for part in data)
     variables = list(channels.outputs.values())
-    # Integer arithmetic has no gradient.
-    set_exporting(model, True)
-    with tf.GradientTape() as tape:
-        outputs = model(inputs, training=False)
-        loss = model.compute_loss(inputs, labels, outputs, training=False)
-    set_exporting(model, False)
-    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    gradients = loss_gradients(model, data, variables)
     by_layer: dict[int, tuple] = {}
     for variable, gradient in zip(variables, gradients, strict=True):
         axis, numbers = channels.output_axis(variable)
         is_gate = variable.name in ("gamma", "beta") or not _is_normalized(channels, numbers)
         if gradient is not None and is_gate:
-            product = read_array(variable) * gradient.numpy()
+            product = read_array(variable) * gradient
             change = product.sum(axis=tuple(a for a in range(product.ndim) if a != axis))
             before = by_layer.get(id(numbers), (numbers, 0.0))[1]
             by_layer[id(numbers)] = numbers, before + change

@@ -1,4 +1,4 @@
-"""Magnitude pruning as a Keras callback: single weights go to zero and stay there."""
+"""Magnitude pruning as a Keras callback: weights, or blocks of them, go to zero and stay there."""
 
 from __future__ import annotations
 
@@ -6,15 +6,26 @@ from collections.abc import Callable, Collection
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
-from keras_mobilenet.pruning.masks import Mask, attach_masks, detach_masks, read_array
+from keras_mobilenet.pruning.blocks import Blocks, block_numbers, largest_blocks
+from keras_mobilenet.pruning.masks import (
+    Mask,
+    attach_masks,
+    attach_weights,
+    detach_masks,
+    hold,
+    read_array,
+)
 from keras_mobilenet.pruning.schedule import PolynomialDecay
 
 
 class MagnitudePruning(keras.callbacks.Callback):
     """Sets the smallest weights to zero, more and more of them, while `model.fit` trains the rest.
+
+    Single zeros make a file smaller when it is compressed, and save a chip nothing. With `block`
+    whole blocks of a kernel go, those of the smallest mean magnitude: a kernel that skips such
+    blocks is faster, and its weights are fewer.
 
     Prunes the kernels of Conv2D and Dense, and the pointwise kernel of SeparableConv2D;
     depthwise kernels, biases and batch normalizations are small and stay. The zeros are exact,
@@ -29,11 +40,16 @@ class MagnitudePruning(keras.callbacks.Callback):
         schedule: The function `schedule(step) -> (whether to prune, sparsity)`: a
             `PolynomialDecay` or `ConstantSparsity`, TF-MOT's objects of these names as they are, or
             any other. None stands for a polynomial from 0 over the first half of `fit`'s steps.
+        block: What goes to zero at once: None for single weights; `(outputs, taps)` for so many
+            output channels by so many taps, counted in the order height, width, input channel; or
+            the target's own blocks, as `edge.pruning_block(board)` returns them: a function that
+            is given a kernel's shape and returns the number of each weight's block, or None for a
+            kernel of which the target skips nothing, and which then stays as it is.
         exclude: The names of layers that are not pruned.
 
     Raises:
-        ValueError: If an argument is out of range, or `exclude` names no layer that is pruned.
-        RuntimeError: At the start of `fit`, if Keras does not run on TensorFlow.
+        ValueError: If an argument is out of range, or `exclude` names no layer that is pruned, or
+            no kernel has blocks.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="d")])
@@ -43,6 +59,16 @@ class MagnitudePruning(keras.callbacks.Callback):
         >>> int((np.array(model.get_layer("d").kernel) == 0).sum())
         24
 
+        Blocks of two outputs by four taps:
+
+        >>> model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="d")])
+        >>> model.compile("sgd", "mse")
+        >>> pruning = MagnitudePruning(0.5, block=(2, 4))
+        >>> _ = model.fit(x, y, epochs=8, verbose=0, callbacks=[pruning])
+        >>> kernel = np.array(model.get_layer("d").kernel)
+        >>> int((kernel.reshape(2, 4, 2, 2) == 0).all(axis=(1, 3)).sum())
+        2
+
     Source: arXiv 1710.01878; TF-MOT's `prune_low_magnitude`.
     """
 
@@ -51,6 +77,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         final_sparsity: float | None = None,
         *,
         schedule: Callable | None = None,
+        block: tuple[int, int] | Blocks | None = None,
         exclude: Collection[str] = (),
     ):
         super().__init__()
@@ -60,11 +87,15 @@ class MagnitudePruning(keras.callbacks.Callback):
             raise ValueError(f"final_sparsity must lie in (0, 1), got {final_sparsity!r}.")
         if schedule is not None and not callable(schedule):
             raise ValueError(f"schedule must be callable, got {schedule!r}.")
+        if block is not None and not callable(block) and not _is_block(block):
+            raise ValueError(f"block must be (outputs, taps) or a function, got {block!r}.")
         self.final_sparsity = final_sparsity
         self.schedule = schedule
+        self.block = block
         self.exclude = tuple(exclude)
         self._masks: list[Mask] = []
-        self._next_step = 0
+        self._numbers: list[np.ndarray | None] = []
+        self._next_step = self._first_step = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Masks the kernels; the zeros of a resumed training are its mask."""
@@ -74,16 +105,29 @@ class MagnitudePruning(keras.callbacks.Callback):
             raise ValueError(
                 f"exclude names no layer with a kernel to prune: {', '.join(unknown)}."
             )
-        self._next_step = int(self.model.optimizer.iterations)
+        self._next_step = int(read_array(self.model.optimizer.iterations))
         has_trained = self._next_step > 0
         kept = {}
+        self._numbers = []
         for name, kernel in kernels.items():
-            if name not in self.exclude:
-                values = read_array(kernel)
-                # Resumed: the zeros are the mask. A fresh kernel may be all zeros.
-                kept[id(kernel)] = (kernel, (values != 0) | (not has_trained))
+            numbers = self._blocks_of(kernel)
+            if name in self.exclude or (self.block is not None and numbers is None):
+                continue
+            values = read_array(kernel)
+            # Resumed: the zeros are the mask. A fresh kernel may be all zeros.
+            kept[id(kernel)] = (kernel, (values != 0) | (not has_trained))
+            self._numbers.append(numbers)
+        if not kept:
+            raise ValueError("The target skips blocks of no kernel of this model: leave block out.")
         self._masks = attach_masks(self.model, kept)
         self._schedule = _fast(self.schedule or self._default_schedule())
+
+    def _blocks_of(self, kernel: keras.Variable) -> np.ndarray | None:
+        if self.block is None:
+            return None
+        if callable(self.block):
+            return self.block(tuple(kernel.shape))
+        return block_numbers(tuple(kernel.shape), *self.block)
 
     def _default_schedule(self) -> PolynomialDecay:
         params = self.params or {}
@@ -95,16 +139,31 @@ class MagnitudePruning(keras.callbacks.Callback):
         half = max(params["epochs"] * params["steps"] // 2, 1)
         return PolynomialDecay(0.0, self.final_sparsity, 0, half, frequency=max(half // 20, 1))
 
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Notes the optimizer's steps: within an epoch JAX keeps them apart from the model."""
+        self._first_step = int(read_array(self.model.optimizer.iterations))
+
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Prunes at the steps that the schedule names."""
-        step = int(self.model.optimizer.iterations)
+        step = self._first_step + batch
         # Several steps may have passed at once (steps_per_execution).
-        for passed in range(self._next_step, step + 1):
-            is_due, sparsity = self._schedule(passed)
-            if is_due:
-                for mask in self._masks:
-                    mask.update(largest(read_array(mask.variable), float(sparsity)))
+        due = [self._schedule(passed) for passed in range(self._next_step, step + 1)]
         self._next_step = step + 1
+        sparsity = next((float(share) for is_due, share in reversed(due) if is_due), None)
+        if sparsity is None:
+            return
+        attach_weights(self.model)
+        for mask, numbers in zip(self._masks, self._numbers, strict=True):
+            values = read_array(mask.variable)
+            if numbers is None:
+                mask.update(largest(values, sparsity))
+            else:
+                mask.update(largest_blocks(values, numbers, sparsity))
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Keeps the zeros where the training step itself cannot."""
+        # Keras's property `model` would attach the weights, at every step.
+        hold(self._model, self._masks)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Logs the share of zeros."""
@@ -175,9 +234,16 @@ def largest(values: np.ndarray, sparsity: float) -> np.ndarray:
     return magnitudes >= threshold
 
 
+def _is_block(block) -> bool:
+    is_pair = isinstance(block, (tuple, list)) and len(block) == 2
+    return is_pair and all(isinstance(side, int) and side > 0 for side in block)
+
+
 def _fast(schedule: Callable) -> Callable:
     """Traces a schedule of TF-MOT, which is made of TensorFlow operators: then it costs little."""
-    if not tf.is_tensor(schedule(0)[0]):
+    if not type(schedule).__module__.startswith("tensorflow_model_optimization"):
         return schedule
+    import tensorflow as tf
+
     traced = tf.function(schedule)
     return lambda step: traced(tf.constant(step, tf.int64))

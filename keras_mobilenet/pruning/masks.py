@@ -1,21 +1,23 @@
-"""Masks that keep weights at zero inside the compiled training step."""
+"""Masks that keep weights at zero while `model.fit` trains, on every backend of Keras."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from keras_mobilenet.quantization.fake_quant import require_tensorflow_backend
 from keras_mobilenet.quantization.graph_surgery import retrace
 
 
 class Mask:
-    """Keeps the zeros of one weight, as its constraint after every optimizer step.
+    """Keeps the zeros of one weight.
 
-    A constraint that the weight already has goes first.
+    On TensorFlow and torch it is the weight's constraint, after one that the weight already has;
+    the training step applies it. JAX compiles whatever a constraint reads into the step as a
+    constant, and a mask changes: there `hold` applies it between two steps.
 
     Args:
         variable: The weight.
@@ -33,14 +35,26 @@ class Mask:
         self.variable = variable
         self._inner: Callable | None = variable.constraint
         self._kept = keras.Variable(kept.astype("float32"), trainable=False, name="mask")
-        variable.constraint = self
+        if keras.backend.backend() != "jax":
+            variable.constraint = self
         self.update(kept)
 
     def __call__(self, weight):
         """Masks the weight, as an optimizer's constraint."""
         if self._inner is not None:
             weight = self._inner(weight)
-        return weight * self._kept
+        return self.applied(weight)
+
+    def applied(self, values):
+        """Masks values of the weight, without its own constraint.
+
+        Args:
+            values: A float tensor of the weight's shape.
+
+        Returns:
+            The tensor with zeros where the weight is pruned.
+        """
+        return values * ops.cast(self._kept, values.dtype)
 
     @property
     def kept(self) -> np.ndarray:
@@ -74,7 +88,7 @@ def read_array(variable: keras.Variable) -> np.ndarray:
         >>> read_array(keras.Variable([1.0, 2.0])).tolist()
         [1.0, 2.0]
     """
-    return tf.convert_to_tensor(variable.value).numpy()
+    return ops.convert_to_numpy(ops.convert_to_tensor(variable))
 
 
 def attach_masks(model: keras.Model, kept: dict) -> list[Mask]:
@@ -87,9 +101,6 @@ def attach_masks(model: keras.Model, kept: dict) -> list[Mask]:
     Returns:
         The masks, in the order of `kept`.
 
-    Raises:
-        RuntimeError: If Keras does not run on TensorFlow.
-
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> kernel = model.layers[0].kernel
@@ -97,11 +108,50 @@ def attach_masks(model: keras.Model, kept: dict) -> list[Mask]:
         >>> mask.kept.tolist()
         [[True], [False]]
     """
-    require_tensorflow_backend()
-    with model.distribute_strategy.scope():
+    strategy = getattr(model, "distribute_strategy", None)
+    with strategy.scope() if strategy is not None else contextlib.nullcontext():
         masks = [Mask(variable, array) for variable, array in kept.values()]
     retrace(model)
     return masks
+
+
+def attach_weights(model: keras.Model) -> None:
+    """Gives weights their values within an epoch, where JAX keeps them apart from the model.
+
+    Args:
+        model: The Keras model in `fit`.
+
+    Example:
+        >>> attach_weights(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
+    """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+
+
+def hold(model: keras.Model, masks: list[Mask]) -> None:
+    """Applies masks after a training step, where the step itself cannot: on JAX.
+
+    Args:
+        model: The Keras model in `fit`.
+        masks: The masks that `attach_masks` made.
+
+    Example:
+        >>> hold(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), [])
+    """
+    if keras.backend.backend() != "jax":
+        return
+    state = None if model._jax_state_synced else model._jax_state
+    if state is None:
+        for mask in masks:
+            mask.variable.assign(mask.applied(mask.variable.value))
+        return
+    places = {id(variable): place for place, variable in enumerate(model.trainable_variables)}
+    values = state["trainable_variables"]
+    for mask in masks:
+        # The next step reads the same list.
+        place = places.get(id(mask.variable))
+        if place is not None:
+            values[place] = mask.applied(values[place])
 
 
 def detach_masks(model: keras.Model, masks: list[Mask]) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import math
+import warnings
+from collections.abc import Collection
 
 import keras
 
-from keras_mobilenet.quantization.float_graph import FloatGraph, read_float_graph
-from keras_mobilenet.quantization.graph_surgery import replace_with_quantized, retrace
+from keras_mobilenet.quantization.graph_surgery import replace_with_quantized, switch_quantizing
 from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
-from keras_mobilenet.quantization.scheme import Role, role_of
-from keras_mobilenet.quantization.transform import RANGES, is_quantized, model_ranges
+from keras_mobilenet.quantization.transform import (
+    RANGES,
+    is_quantized,
+    is_quantizing,
+    model_ranges,
+)
 
 AUTO = "auto"
+
+LOSSES = ("loss", "val_loss")
+JUMP = 2.0
+"""A loss of so many times that of the last float epoch is a training that quantization ruins."""
 
 
 class QuantizationAwareTraining(keras.callbacks.Callback):
@@ -44,7 +53,6 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is out of range, or the start lies past the epochs of `fit`.
         UnsupportedLayerError: At the start of `fit`, if a layer has no int8 rule.
-        RuntimeError: At the start of `fit`, if Keras does not run on TensorFlow.
 
     Example:
         >>> inputs = keras.Input((8, 8, 1))
@@ -84,7 +92,6 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         self.freeze_bn_after = freeze_bn_after
         self.freeze_ranges_after = freeze_ranges_after
         self.exclude = tuple(exclude)
-        self._pretrained: frozenset[str] = frozenset()
         for name in ("start_epoch", "start_step", "freeze_bn_after", "freeze_ranges_after"):
             given = start_epoch if name == "start_epoch" else getattr(self, name)
             if name == "freeze_bn_after" and given == AUTO:
@@ -93,108 +100,134 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             if given is not None and (not is_whole or given < 0):
                 raise ValueError(f"{name} must be a non-negative integer, got {given!r}.")
 
+    def set_params(self, params: dict | None) -> None:
+        """Builds the quantized graph, before any callback's `on_train_begin`.
+
+        So all of them see one structure of weights, in whatever order they stand.
+        """
+        super().set_params(params)
+        if self._model is not None and self._unreached() is None:
+            self._build()
+
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Checks the model and the start before the first epoch."""
-        if is_quantized(self.model):
-            return
-        # Found now, not after the float epochs.
-        graph = read_float_graph(self.model, self.exclude)
-        self._pretrained = frozenset(
-            norm.path for norm in batch_norms(graph) if has_trained_statistics(norm)
-        )
-        params = self.params or {}
-        epochs, steps = params.get("epochs"), params.get("steps")
+        """Checks the start before the first epoch."""
+        unreached = self._unreached()
+        if unreached is not None:
+            raise ValueError(unreached)
+        # Where a training loop of the user's gives no params.
+        self._build()
+        self._losses: dict[str, float] = {}
+
+    def _build(self) -> None:
+        """Replaces the float layers by quantized ones that do not round yet."""
+        if not is_quantized(self.model):
+            replace_with_quantized(self.model, ranges=self.ranges, exclude=self.exclude)
+            switch_quantizing(self.model, False)
+
+    def _unreached(self) -> str | None:
+        """Why the start is never reached."""
+        epochs, steps = ((self.params or {}).get(name) for name in ("epochs", "steps"))
+        if is_quantizing(self.model) or epochs is None:
+            return None
         if self.start_step is None:
-            if epochs is not None and self.start_epoch >= epochs:
-                raise ValueError(
+            if self.start_epoch >= epochs:
+                return (
                     f"start_epoch={self.start_epoch} is never reached: fit ends after {epochs} "
                     "epochs."
                 )
-        elif epochs is not None and steps is not None and self.start_step >= epochs * steps:
-            raise ValueError(
+        elif steps is not None and self.start_step >= epochs * steps:
+            return (
                 f"start_step={self.start_step} is never reached: fit ends after {epochs} epochs of "
                 f"{steps} steps."
             )
+        return None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Quantizes or freezes at the epochs that the arguments name."""
         if self.start_step is None:
             self._advance(epoch - self.start_epoch)
+        else:
+            self._steps_before = int(self.model.optimizer.iterations)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Quantizes or freezes at the steps that the arguments name."""
-        if self.start_step is not None:
-            self._advance(int(self.model.optimizer.iterations) - self.start_step)
+        if self.start_step is None:
+            return
+        if keras.backend.backend() == "jax":
+            # The optimizer's own count is not in its variables before the epoch has ended.
+            step = self._steps_before + batch
+        else:
+            step = int(self.model.optimizer.iterations)
+        self._advance(step - self.start_step)
 
     def _advance(self, since_start: int) -> None:
         """Quantizes or freezes what is due so many epochs or steps after the start."""
         if since_start < 0:
             return
-        if not is_quantized(self.model):
-            replace_with_quantized(self.model, ranges=self.ranges, exclude=self.exclude)
-        has_changed = False
-        for layer in self.model.layers:
-            if isinstance(layer, QuantizedConvolution) and self._is_due(layer, since_start):
-                layer.is_batch_norm_frozen = has_changed = True
+        # On JAX `self.model` writes the state of the epoch into its variables: not in every step.
+        model = self._model
+        due = [layer for layer in convolutions(model) if self._is_due(layer, since_start)]
+        ranges = []
         if self.freeze_ranges_after is not None and since_start >= self.freeze_ranges_after:
-            for _, tensor_range in model_ranges(self.model):
-                if not tensor_range.is_frozen:
-                    tensor_range.freeze()
-                    has_changed = True
-        if has_changed:
-            # Frozen or not is decided when the step is traced.
-            retrace(self.model)
+            ranges = [r for _, r in model_ranges(model) if not r.is_frozen]
+        if is_quantizing(model) and not due and not ranges:
+            return
+        model = self.model
+        for layer in due:
+            layer.is_batch_norm_frozen = True
+        for tensor_range in ranges:
+            tensor_range.freeze()
+        # Frozen or not, and whether to round, is decided when the step is traced.
+        switch_quantizing(model, True)
 
     def _is_due(self, layer: QuantizedConvolution, since_start: int) -> bool:
         """Whether a layer's batch normalization changes over to its moving statistics."""
         if layer.batch_norm is None or layer.is_batch_norm_frozen or self.freeze_bn_after is None:
             return False
         if self.freeze_bn_after == AUTO:
-            return layer.batch_norm.path in self._pretrained
+            return layer.has_trained_statistics
         return since_start >= int(self.freeze_bn_after)
 
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Warns where the loss has jumped since quantization began."""
+        losses = {name: float(logs[name]) for name in LOSSES if name in (logs or {})}
+        if not is_quantizing(self._model):
+            self._losses = losses
+            return
+        for name, loss in losses.items():
+            before = self._losses.pop(name, None)
+            if not math.isfinite(loss) or (before is not None and loss > JUMP * before > 0):
+                was = "" if before is None else f", and was {before:.3g} before"
+                warnings.warn(
+                    f"QuantizationAwareTraining: {name} is {loss:.3g} in epoch {epoch}{was}. Lower "
+                    "the learning rate, keep batch statistics out (freeze_bn_after=0), or start "
+                    "later; exclude= tells which layer it is.",
+                    stacklevel=2,
+                )
 
-def batch_norms(graph: FloatGraph) -> Iterator[keras.layers.BatchNormalization]:
-    """Lists the batch normalizations that convolutions take into themselves.
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Warns where `fit` has ended before the start."""
+        if not is_quantizing(self._model):
+            start = "start_step" if self.start_epoch is None else "start_epoch"
+            warnings.warn(
+                f"QuantizationAwareTraining: fit ended before {start}={getattr(self, start)}. The "
+                "model computes in float; its ranges are those of the last batches, and conversion "
+                "quantizes with them.",
+                stacklevel=2,
+            )
+
+
+def convolutions(model: keras.Model) -> list[QuantizedConvolution]:
+    """Lists the quantized convolutions of a model.
 
     Args:
-        graph: The float graph.
-
-    Yields:
-        The layers, those inside of a `SeparableBlock` too.
-
-    Example:
-        >>> inputs = keras.Input((8, 8, 3))
-        >>> x = keras.layers.Conv2D(4, 3)(inputs)
-        >>> model = keras.Model(inputs, keras.layers.BatchNormalization(name="norm")(x))
-        >>> [norm.name for norm in batch_norms(read_float_graph(model))]
-        ['norm']
-    """
-    for group in graph.groups:
-        for layer in group.layers:
-            stages = layer.fusable_stages() if role_of(layer) is Role.BLOCK else [(layer,)]
-            for stage in stages:
-                yield from (x for x in stage if isinstance(x, keras.layers.BatchNormalization))
-
-
-def has_trained_statistics(norm: keras.layers.BatchNormalization) -> bool:
-    """Tells whether a batch normalization is no more as it was made.
-
-    Args:
-        norm: The layer, built.
+        model: The Keras model.
 
     Returns:
-        Whether its moving statistics, or its scale and offset, are not those at the beginning.
+        The layers in order.
 
     Example:
-        >>> norm = keras.layers.BatchNormalization()
-        >>> norm.build((None, 4))
-        >>> has_trained_statistics(norm)
-        False
+        >>> convolutions(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)]))
+        []
     """
-    ones = [norm.moving_variance, *([norm.gamma] if norm.scale else [])]
-    zeros = [norm.moving_mean, *([norm.beta] if norm.center else [])]
-    at_first = [(variable, 1.0) for variable in ones] + [(variable, 0.0) for variable in zeros]
-    return any(
-        bool((keras.ops.convert_to_numpy(variable) != value).any()) for variable, value in at_first
-    )
+    return [layer for layer in model.layers if isinstance(layer, QuantizedConvolution)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 
 import keras
-import numpy as np
 from keras.src.models.functional import Functional
 from keras.src.utils.tracking import DotNotTrackScope
 
-from keras_mobilenet.quantization.transform import quantize_model
+from keras_mobilenet.quantization.transform import quantize_model, set_quantizing
 
 _GRAPH_ATTRIBUTES = (
     "_inputs",
@@ -52,7 +52,8 @@ def replace_with_quantized(
         >>> is_quantized(model)
         True
     """
-    with model.distribute_strategy.scope():
+    strategy = getattr(model, "distribute_strategy", None)
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
         replace_graph(model, quantize_model(model, ranges=ranges, exclude=exclude))
 
 
@@ -88,7 +89,31 @@ def replace_graph(model: keras.Model, twin: keras.Model) -> None:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and optimizer.built:
         retarget_optimizer(optimizer, model.trainable_variables)
+    if keras.backend.backend() == "torch":
+        # The parameters whose gradients each step sets to zero.
+        model._track_variables()
     # The traced steps still hold the float graph.
+    model.test_function = None
+    model.predict_function = None
+    retrace(model)
+
+
+def switch_quantizing(model: keras.Model, is_quantizing: bool) -> None:
+    """Switches the rounding of a quantization-aware model on or off, in its traced steps as well.
+
+    Args:
+        model: The quantization-aware Keras model.
+        is_quantizing: Whether it rounds.
+
+    Example:
+        >>> from keras_mobilenet.quantization import transform
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+        >>> replace_with_quantized(model)
+        >>> switch_quantizing(model, False)
+        >>> transform.is_quantizing(model)
+        False
+    """
+    set_quantizing(model, is_quantizing)
     model.test_function = None
     model.predict_function = None
     retrace(model)
@@ -139,10 +164,10 @@ def retarget_optimizer(optimizer: keras.Optimizer, variables: list) -> None:
             place = places.get(id(variable))
             before = slots[name][place] if place is not None and name in slots else None
             if slot is not None and before is not None:
-                slot.assign(np.asarray(before))
+                slot.assign(keras.ops.convert_to_numpy(before))
     for name, scalar in new_scalars.items():
         if name in scalars:
-            scalar.assign(np.asarray(scalars[name]))
+            scalar.assign(keras.ops.convert_to_numpy(scalars[name]))
 
 
 def _state(optimizer, count: int) -> tuple[dict, dict]:

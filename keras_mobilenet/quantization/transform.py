@@ -10,7 +10,7 @@ from keras import layers
 from keras_mobilenet.preprocessing.record import input_like
 from keras_mobilenet.quantization.float_graph import Group, read_float_graph
 from keras_mobilenet.quantization.layers.activation import QuantizedActivation
-from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.conv import QuantizedConvolution, has_trained_statistics
 from keras_mobilenet.quantization.layers.dense import QuantizedDense
 from keras_mobilenet.quantization.layers.merging import QuantizedAdd, QuantizedConcatenate
 from keras_mobilenet.quantization.layers.pooling import QuantizedAveragePooling, QuantizedMean
@@ -131,6 +131,47 @@ def set_exporting(model: keras.Model, is_exporting: bool) -> None:
             layer.is_exporting = is_exporting
 
 
+def is_quantizing(model: keras.Model) -> bool:
+    """Tells whether a quantization-aware model rounds, or still computes in float.
+
+    Args:
+        model: The Keras model.
+
+    Returns:
+        True if it is quantization-aware and rounds.
+
+    Example:
+        >>> inputs = keras.Input((4,))
+        >>> model = quantize_model(keras.Model(inputs, layers.Dense(2)(inputs)))
+        >>> set_quantizing(model, False)
+        >>> is_quantized(model), is_quantizing(model)
+        (True, False)
+    """
+    return any(tensor_range.is_quantizing for _, tensor_range in model_ranges(model))
+
+
+def set_quantizing(model: keras.Model, is_quantizing: bool) -> None:
+    """Switches the rounding of a quantization-aware model on or off.
+
+    What is switched off computes what the float layers compute, and in training its ranges observe.
+    Functions that were traced before keep what they had: see `retrace`.
+
+    Args:
+        model: The quantization-aware Keras model.
+        is_quantizing: Whether it rounds.
+
+    Example:
+        >>> inputs = keras.Input((4,))
+        >>> model = quantize_model(keras.Model(inputs, layers.Dense(2)(inputs)))
+        >>> set_quantizing(model, False)
+        >>> bool(model(keras.ops.zeros((1, 4)))[0, 0] == 0.0)
+        True
+    """
+    for layer in model.layers:
+        if isinstance(layer, QUANTIZED_LAYERS) and hasattr(layer, "output_range"):
+            layer.output_range.is_quantizing = is_quantizing
+
+
 def quantize_model(
     model: keras.Model, *, ranges: str = "lsq", exclude: Collection[str] = ()
 ) -> keras.Model:
@@ -153,7 +194,6 @@ def quantize_model(
         UnsupportedLayerError: If a layer has no int8 rule.
         ValueError: If the model is subclassed, not built, or has several inputs or outputs, or an
             argument is out of range.
-        RuntimeError: If Keras does not run on TensorFlow.
 
     Example:
         >>> inputs = keras.Input((8, 8, 3))
@@ -234,7 +274,12 @@ def _convolution(group: list, name: str, x, learns_step: bool):
         batch_norm, *rest = rest
     fused, after = _split_activation(activation_of(rest[0] if rest else convolution))
     quantized = QuantizedConvolution(
-        convolution, batch_norm, fused, learns_step=learns_step, name=name
+        convolution,
+        batch_norm,
+        fused,
+        has_trained_statistics=batch_norm is not None and has_trained_statistics(batch_norm),
+        learns_step=learns_step,
+        name=name,
     )
     return _activated(quantized(x), after, name, learns_step)
 

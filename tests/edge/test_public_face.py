@@ -13,7 +13,7 @@ import keras_mobilenet
 
 NAMES = {
     *("convert", "export", "build", "flash", "run", "verify", "verify_engine", "compare"),
-    *("plan", "report", "boards", "find_board", "Graph", "Board", "__version__"),
+    *("plan", "report", "pruning_block", "boards", "find_board", "Graph", "Board", "__version__"),
     *("EdgeError", "ModelError", "ConversionError", "DoesNotFitError", "MissingToolError"),
 }
 HEAVY = {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_mobilenet.quantization.layers.base import PACKAGE
 from keras_mobilenet.quantization.quantizer import QuantizationRange
@@ -18,6 +17,7 @@ class QuantizedTensor(layers.Layer):
         momentum: The weight of the past in the moving average of the range; None keeps the extremes
             of all batches.
         learns_step: Whether the scale is learned.
+        is_quantizing: Whether it rounds. Until then its range only observes.
         **kwargs: The arguments of every Keras layer, such as `name`.
 
     Call arguments:
@@ -33,15 +33,23 @@ class QuantizedTensor(layers.Layer):
         (1, 2)
     """
 
-    def __init__(self, momentum: float | None = 0.99, learns_step: bool = False, **kwargs):
+    def __init__(
+        self,
+        momentum: float | None = 0.99,
+        learns_step: bool = False,
+        is_quantizing: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        self.output_range = QuantizationRange(momentum, learns_step, name="output_range")
+        self.output_range = QuantizationRange(
+            momentum, learns_step, is_quantizing, name="output_range"
+        )
 
     def build(self, input_shape: tuple) -> None:
         """Creates the range's weights."""
         self.output_range.build(input_shape)
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def call(self, inputs: KerasTensor, training: bool | None = None) -> KerasTensor:
         """Quantizes the tensor."""
         return self.output_range(inputs, training=training)
 
@@ -54,4 +62,5 @@ class QuantizedTensor(layers.Layer):
         return super().get_config() | {
             "momentum": self.output_range.momentum,
             "learns_step": self.output_range.learns_step,
+            "is_quantizing": self.output_range.is_quantizing,
         }

@@ -190,6 +190,30 @@ def test_a_signal_while_the_compiler_runs(arm_compiler, place, vww, is_group):
     interrupt(place, arguments, runs_children(3), signal.SIGINT, is_group)
 
 
+LOADING = """
+import signal
+from edge.cli import main as cli
+
+@cli.app.command()
+def load():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise ImportError("initialization failed")
+
+cli.main(["load"])
+"""
+
+
+def test_a_signal_that_native_code_takes_for_an_error_of_its_own(place):
+    """As NumPy's and matplotlib's modules do while they load."""
+    streams = {"capture_output": True, "text": True, "cwd": ROOT}
+    environment = os.environ | {"TMPDIR": str(place / "tmp")}
+    done = subprocess.run([sys.executable, "-c", LOADING], env=environment, **streams)
+    assert_one_line(done, INTERRUPTED)
+    assert list((place / "tmp").iterdir()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "sign", "number"),

@@ -7,7 +7,7 @@ import pytest
 import keras_mobilenet
 from keras_mobilenet.quantization.scheme import UnsupportedLayerError
 from keras_mobilenet.quantization.transform import (
-    is_quantized,
+    is_quantizing,
     model_ranges,
     untrained_ranges,
 )
@@ -21,7 +21,7 @@ class Stages(keras.callbacks.Callback):
         self.seen = []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.seen.append(is_quantized(self.model))
+        self.seen.append(is_quantizing(self.model))
 
 
 def data():
@@ -88,7 +88,7 @@ def test_quantization_starts_at_start_step_in_the_middle_of_an_epoch():
 
     class Steps(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            seen.append(is_quantized(self.model))
+            seen.append(is_quantizing(self.model))
 
     model, steps = compiled(), Steps()
     qat = keras_mobilenet.QuantizationAwareTraining(start_step=5)

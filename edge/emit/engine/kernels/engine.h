@@ -243,5 +243,6 @@ void engine_quantize(const engine_layer_t *layer, const engine_rows_t *in, uint3
                      int8_t *out);
 void engine_softmax(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                     int8_t *out);
+void engine_table(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row, int8_t *out);
 
 #endif

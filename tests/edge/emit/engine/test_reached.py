@@ -98,6 +98,7 @@ def one_of_each():
     made.add(before)
     # To a finer scale: shifted to the left.
     made.requantize(quantization=Quantization((made.quantization.scales[0] / 3,), (3,), 0))
+    made.curve("HARD_SWISH")
     made.mean()
     made.dense(6, quantization=Quantization((1e-5,), (3,), 0))
     made.dense(22)
