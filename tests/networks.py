@@ -419,7 +419,7 @@ TRAINABLE = {
 
 BY_BOTH_CONVERTERS = {
     f"mobilenet_v1 {alpha} {side}": functools.partial(mobilenet, alpha, side)
-    for alpha, side in ((0.1, 32), (0.25, 64), (0.25, 128), (0.5, 96))
+    for alpha, side in ((0.1, 64), (0.25, 64), (0.25, 128), (0.5, 96))
 } | {
     "mobilenet_v2": mobilenet_v2,
     "resnet8": resnet8,
