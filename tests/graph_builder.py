@@ -92,6 +92,10 @@ class GraphBuilder:
         """Adds a QUANTIZE from int8 to int8."""
         self._append("QUANTIZE", [self.last], self.shape, {}, quantization)
 
+    def curve(self, opcode, *, quantization=None, **options):
+        """Adds an operator of one input that is a table: LOGISTIC, TANH, LEAKY_RELU and others."""
+        self._append(opcode, [self.last], self.shape, options, quantization)
+
     def pad(self, rows, columns):
         """Adds a PAD by (before, after) rows and columns."""
         _, height, width, channels = self.shape

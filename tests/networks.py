@@ -233,6 +233,23 @@ def mobilenet_v1_graph(alpha: float = 0.25, side: int = 96, classes: int = 2) ->
 # Keras models.
 
 
+def weights_as_trained(model, seed=0):
+    """Weights as large as a trained network's, for a model that nobody trained."""
+    rng = np.random.default_rng(seed)
+    values = []
+    for weight in model.weights:
+        if weight.path.endswith(("moving_variance", "gamma")):
+            value = rng.uniform(0.5, 1.5, weight.shape)
+        elif len(weight.shape) == 4:
+            is_depthwise = "depthwise" in weight.path
+            fan_in = np.prod(weight.shape[:2]) * (1 if is_depthwise else weight.shape[2])
+            value = rng.normal(0, np.sqrt(2 / fan_in), weight.shape)
+        else:
+            value = rng.normal(0, 0.2, weight.shape)
+        values.append(value.astype("float32"))
+    return values
+
+
 def mobilenet(alpha, side, classes=10):
     """MobileNetV1 of this package."""
     import keras_mobilenet
@@ -344,6 +361,25 @@ def mixture():
     return keras.Model(inputs, layers.Activation("softmax")(x))
 
 
+def densely_connected(classes=10):
+    """Every layer of a block reads all before it, as in arXiv 1608.06993."""
+    import keras
+    from keras import layers
+
+    def conv(x, filters, size):
+        x = layers.Conv2D(filters, size, padding="same", use_bias=False)(x)
+        return layers.ReLU()(layers.BatchNormalization()(x))
+
+    inputs = keras.Input((32, 32, 3))
+    x = conv(inputs, 16, 3)
+    for _ in range(2):
+        for _ in range(3):
+            x = layers.Concatenate()([x, conv(conv(x, 16, 1), 8, 3)])
+        x = layers.AveragePooling2D(2)(conv(x, 24, 1))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(x))
+
+
 CONVERTED = {
     f"alpha{alpha}-{side}": functools.partial(mobilenet, alpha, side)
     for alpha in (0.1, 0.25, 0.35, 0.5)
@@ -365,3 +401,14 @@ TRAINABLE = {
     "mixture": mixture,
 }
 """Networks of others with four classes, small enough to be trained by a test."""
+
+BY_BOTH_CONVERTERS = {
+    f"mobilenet_v1 {alpha} {side}": functools.partial(mobilenet, alpha, side)
+    for alpha, side in ((0.1, 32), (0.25, 64), (0.25, 128), (0.5, 96))
+} | {
+    "mobilenet_v2": mobilenet_v2,
+    "resnet8": resnet8,
+    "ds_cnn": ds_cnn,
+    "densely_connected": densely_connected,
+}
+"""What TensorFlow's converter and ours have to make the same of."""

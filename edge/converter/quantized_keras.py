@@ -289,6 +289,8 @@ def _reshape(builder: _Builder, layer: Any, inputs: list[int]) -> int:
 
 
 def _softmax(builder: _Builder, layer: Any, inputs: list[int]) -> int:
+    if getattr(layer, "axis", -1) not in (-1, len(layer.output.shape) - 1):
+        raise _no_operator(layer)
     return builder.operator("SOFTMAX", layer, inputs, {"beta": 1.0}, SOFTMAX_OUTPUT)
 
 

@@ -10,6 +10,7 @@ from edge.errors import ModelError, quoted
 from edge.tflite.graph import Graph, Operator, Tensor
 from edge.tflite.operators import has_kernel, kernel_of, leading_padding, mean_axes, window_of
 from edge.tflite.requantization import add_multipliers, scale_of, zero_point_of
+from edge.tflite.tables import TABLES
 
 LONGEST_SIDE, LONGEST_STEP = 2**16 - 1, 2**8 - 1
 """What the engine's tables hold of a tensor, and of a stride, a dilation or a padding."""
@@ -223,5 +224,6 @@ LAYERS: dict[str, MakeLayer] = {
     "PAD": _pad,
     "QUANTIZE": _pixelwise,
     "SOFTMAX": _pixelwise,
+    **dict.fromkeys(TABLES, _pixelwise),
 }
 """By operator: what completes its layer from the rows that it reads and makes, or refuses it."""

@@ -89,6 +89,12 @@ def _average_pool_scratch(graph: Graph, op: Operator, has_dsp: bool, has_mve: bo
     return 4 * graph.tensors[op.inputs[0]].shape[-1] if has_dsp and not has_mve else 0
 
 
+def _elementwise(data_bytes: int, options_bytes: int = 0) -> ArenaRule:
+    """An operator that reads an element, and writes the one at its place."""
+    records = Records(options_bytes, max(options_bytes, 1), data_bytes)
+    return ArenaRule(records={4: records, 8: records}, overlap="element")
+
+
 ARENA_RULES = {
     "CONV_2D": ArenaRule(
         records={4: Records(28, 4, 56), 8: Records(28, 4, 80)},
@@ -129,5 +135,11 @@ ARENA_RULES = {
     "ADD": ArenaRule(records={4: Records(2, 1, 60), 8: Records(8, 4, 60)}, overlap="element"),
     "PAD": ArenaRule(records={4: Records(0, 1, 56), 8: Records(0, 1, 56)}),
     "QUANTIZE": ArenaRule(records={4: Records(0, 1, 32), 8: Records(0, 1, 32)}),
+    "RELU": _elementwise(28),
+    "RELU6": _elementwise(8),
+    "LEAKY_RELU": _elementwise(24, options_bytes=4),
+    "HARD_SWISH": _elementwise(20),
+    "LOGISTIC": _elementwise(16),
+    "TANH": _elementwise(16),
 }
 """By TFLite's name. The arena of a model with another operator is an upper bound."""

@@ -26,6 +26,9 @@ OPERATOR_TABLES: dict[str, tuple[str | None, int]] = {
     "RESHAPE": ("ReshapeOptions", 1),
     "SOFTMAX": ("SoftmaxOptions", 2),
     "QUANTIZE": ("QuantizeOptions", 2),
+    "LEAKY_RELU": ("LeakyReluOptions", 2),
+    "LOGISTIC": (None, 2),
+    "TANH": (None, 2),
     "RELU": (None, 2),
     "RELU6": (None, 2),
     "HARD_SWISH": ("HardSwishOptions", 1),
@@ -136,7 +139,12 @@ def _schema_fields(graph: Graph, op: Operator) -> dict[str, Any]:
     if op.opcode == "DEPTHWISE_CONV_2D":
         inputs, outputs = (graph.tensors[i].shape[3] for i in (op.inputs[0], op.outputs[0]))
         fields["depthMultiplier"] = outputs // inputs
-    for option, field in (("keep_dims", "keepDims"), ("beta", "beta"), ("axis", "axis")):
+    for option, field in (
+        ("keep_dims", "keepDims"),
+        ("beta", "beta"),
+        ("axis", "axis"),
+        ("alpha", "alpha"),
+    ):
         if option in options:
             fields[field] = options[option]
     return fields

@@ -18,6 +18,7 @@ from edge.tflite.requantization import (
     quantize_multiplier,
     scale_of,
 )
+from edge.tflite.tables import FIXED_OUTPUTS, TABLES, table_of
 
 SMALLEST_SCALE, LARGEST_SCALE = 2.0**-66, 2.0**66
 """Beyond these, the scale of an activation says that the network has nothing left to compute."""
@@ -25,6 +26,8 @@ MOVED_DTYPES = ("int8", "int16", "uint8", "int32")
 """What QUANTIZE takes and makes."""
 SIZE_DTYPES = ("int32", "int64")
 """ADD, MEAN and PAD also compute sizes, which have no scales."""
+FINEST_CURVE, COARSEST_CURVE = 2.0**-27, 8.0
+"""The scales of inputs of LOGISTIC and TANH that TFLite Micro's fixed point holds."""
 WIDEST_INPUT = 255
 """An input beside its zero point."""
 BIAS_TOLERANCE = 0.02
@@ -146,6 +149,15 @@ def _require_multipliers(graph: Graph, op: Operator, rule: OperatorRule) -> None
         quantize_multiplier(graph, op)
     elif op.opcode == "SOFTMAX":
         _require_softmax(graph, op)
+    elif op.opcode in TABLES:
+        _require_fixed_output(graph, op)
+        scale = scale_of(graph.tensors[op.inputs[0]])
+        if op.opcode in FIXED_OUTPUTS and not FINEST_CURVE <= scale < COARSEST_CURVE:
+            raise ValueError(
+                f"has an input of scale {scale:.3g}: its values have vanished or exploded. Train "
+                "the network"
+            )
+        table_of(graph, op)
 
 
 def _require_scaled_sums(graph: Graph, op: Operator) -> None:
@@ -172,7 +184,18 @@ def _require_softmax(graph: Graph, op: Operator) -> None:
             f"has a beta of {beta:.3g} at an input of scale "
             f"{scale_of(graph.tensors[op.inputs[0]]):.3g}, which makes all its outputs equal"
         )
+    _require_fixed_output(graph, op)
+
+
+def _require_fixed_output(graph: Graph, op: Operator) -> None:
+    """Refuses another scale of the output than the one that the kernel makes."""
+    fixed = FIXED_OUTPUTS.get(op.opcode)
     output = graph.tensors[op.outputs[0]]
-    scale, points = scale_of(output), output.quantization and output.quantization.zero_points
-    if abs(scale * 256 - 1) > 1e-3 or points != (-128,):
-        raise ValueError(f"has an output of scale {scale:.3g}, not 1/256 from zero point -128")
+    if fixed is None or output.quantization is None:
+        return
+    scale, point = fixed
+    if abs(scale_of(output) / scale - 1) > 1e-3 or output.quantization.zero_points != (point,):
+        raise ValueError(
+            f"has an output of scale {scale_of(output):.3g}, not 1/{round(1 / scale)} from zero "
+            f"point {point}"
+        )

@@ -217,6 +217,13 @@ OPERATORS = {
     "RELU": _ELEMENTWISE,
     "RELU6": _ELEMENTWISE,
     "LOGISTIC": _ELEMENTWISE,
+    "TANH": _ELEMENTWISE,
+    "LEAKY_RELU": OperatorRule(
+        arity=(1, 1),
+        shape=_kept_shape,
+        options=options_reader(schema.LeakyReluOptions, "alpha"),
+        is_channelwise=True,
+    ),
     "HARD_SWISH": _ELEMENTWISE,
 }
 """By TFLite's name. Of an operator without an entry nothing is checked or computed."""

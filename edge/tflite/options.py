@@ -26,6 +26,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "weights_format": lambda table: int(table.WeightsFormat()),
     "beta": lambda table: float(table.Beta()),
     "keep_dims": lambda table: bool(table.KeepDims()),
+    "alpha": lambda table: float(table.Alpha()),
 }
 
 
@@ -36,7 +37,7 @@ def options_reader(kind: type, *names: str) -> Callable[[Any], dict[str, Any]]:
         kind: The schema's table of these options, such as `schema.Conv2DOptions`.
         names: The options to read: `stride`, `dilation`, `padding`, `filter` (a pool's window),
             `activation`, `multiplier` (a depthwise convolution's outputs per input),
-            `weights_format` (0 is plain), `beta` or `keep_dims`.
+            `weights_format` (0 is plain), `beta`, `keep_dims` or `alpha`.
 
     Returns:
         A function of the schema's `Operator` that returns the options by name; nothing where the

@@ -34,6 +34,7 @@ from edge.tflite.requantization import (
     scale_of,
     zero_point_of,
 )
+from edge.tflite.tables import TABLES, table_of
 
 Values = dict[int, np.ndarray]
 
@@ -192,6 +193,10 @@ def _softmax(graph: Graph, op: Operator, values: Values) -> np.ndarray:
     return np.stack(outputs)
 
 
+def _tabulated(graph: Graph, op: Operator, values: Values) -> np.ndarray:
+    return table_of(graph, op)[values[op.inputs[0]].astype(np.int64) + 128]
+
+
 def _windows(
     graph: Graph,
     op: Operator,
@@ -240,5 +245,6 @@ KERNELS: dict[str, Callable[[Graph, Operator, Values], np.ndarray]] = {
     "RESHAPE": _reshape,
     "QUANTIZE": _quantize,
     "SOFTMAX": _softmax,
+    **dict.fromkeys(TABLES, _tabulated),
 }
 """One function per operator of the engine, by TFLite's name."""
