@@ -58,6 +58,18 @@ def by_tensorflow(model, samples=None) -> bytes:
     return converter.convert()
 
 
+def with_ranges(model, batch=4):
+    """The quantization-aware twin of a float network, its ranges set by random images."""
+    from keras_mobilenet.quantization.transform import quantize_model
+
+    rng = np.random.default_rng(0)
+    twin = quantize_model(model)
+    images = rng.uniform(-1, 1, (batch, *model.input_shape[1:])).astype("float32")
+    for _ in range(2):
+        twin(images, training=True)
+    return twin
+
+
 @contextlib.contextmanager
 def _operators_of_tensorflow():
     """Puts the operators into the graph by which the converter knows fake quantization."""

@@ -233,6 +233,23 @@ def mobilenet_v1_graph(alpha: float = 0.25, side: int = 96, classes: int = 2) ->
 # Keras models.
 
 
+def weights_as_trained(model, seed=0):
+    """Weights as large as a trained network's, for a model that nobody trained."""
+    rng = np.random.default_rng(seed)
+    values = []
+    for weight in model.weights:
+        if weight.path.endswith(("moving_variance", "gamma")):
+            value = rng.uniform(0.5, 1.5, weight.shape)
+        elif len(weight.shape) == 4:
+            is_depthwise = "depthwise" in weight.path
+            fan_in = np.prod(weight.shape[:2]) * (1 if is_depthwise else weight.shape[2])
+            value = rng.normal(0, np.sqrt(2 / fan_in), weight.shape)
+        else:
+            value = rng.normal(0, 0.2, weight.shape)
+        values.append(value.astype("float32"))
+    return values
+
+
 def mobilenet(alpha, side, classes=10):
     """MobileNetV1 of this package."""
     import keras_mobilenet
