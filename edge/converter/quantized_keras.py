@@ -10,6 +10,7 @@ import numpy as np
 from edge.errors import ConversionError
 from edge.tflite.graph import Graph, Operator, Quantization, Tensor
 from edge.tflite.graph_writer import graph_bytes
+from edge.tflite.tensors import int4_bytes
 from edge.tflite.windows import same_padding
 
 SOFTMAX_OUTPUT = Quantization((1 / 256,), (-128,), 0)
@@ -125,6 +126,13 @@ class _Builder:
         data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         return self._tensor(name, values.shape, str(values.dtype), quantization, data)
 
+    def kernel(self, name: str, values: np.ndarray, quantization: Quantization, bits: int) -> int:
+        """Adds the tensor of a layer's weights, which have eight bits or four."""
+        name = f"{name}/kernel"
+        if bits == 8:
+            return self.constant(name, values, quantization)
+        return self._tensor(name, values.shape, "int4", quantization, int4_bytes(values))
+
     def _tensor(
         self,
         name: str,
@@ -194,7 +202,7 @@ def _weights(builder: _Builder, layer: Any, source: int, axis: int) -> list[int]
     scales = weights.scales.reshape(-1)
     points = (0,) * len(scales)
     kernel_quantization = Quantization(tuple(map(float, scales)), points, axis)
-    kernel = builder.constant(f"{layer.name}/kernel", weights.kernel, kernel_quantization)
+    kernel = builder.kernel(layer.name, weights.kernel, kernel_quantization, weights.bits)
     scale = builder.scale(source)
     # In double precision, as the layer adds it.
     bias = np.round(weights.bias.astype(np.float64) / (scale * scales.astype(np.float64)))
