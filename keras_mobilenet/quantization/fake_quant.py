@@ -137,6 +137,22 @@ def _rounded_and_learning(x, log_factor, scale, bottom, share):
     return y, gradient
 
 
+def gradient_only(x: KerasTensor) -> KerasTensor:
+    """Zero, with the gradient of a tensor.
+
+    Args:
+        x: The tensor.
+
+    Returns:
+        Zeros of its shape.
+
+    Example:
+        >>> float(gradient_only(ops.array(3.0)))
+        0.0
+    """
+    return x - ops.stop_gradient(x)
+
+
 def weight_limits(
     kernel: Any, axes: Sequence[int] | None, operations: types.ModuleType = ops
 ) -> Any:
@@ -161,9 +177,14 @@ def weight_limits(
 
 
 def rounded_kernel(
-    kernel: Any, axes: Sequence[int] | None, arithmetic: Arithmetic = WITH_TENSORS
+    kernel: Any,
+    axes: Sequence[int] | None,
+    arithmetic: Arithmetic = WITH_TENSORS,
+    *,
+    limit: int = WEIGHT_LIMIT,
+    factors: Any = None,
 ) -> tuple[Any, Any]:
-    """Rounds a kernel to symmetric int8, with the same bits however it is computed.
+    """Rounds a kernel to symmetric int8 or int4, with the same bits however it is computed.
 
     Compilers turn a division by a constant into a multiplication: in float32 the last bit of a
     scale, and now and then a weight, would depend on who computes. In double precision no ratio of
@@ -173,19 +194,28 @@ def rounded_kernel(
         kernel: The kernel, a float64 tensor or array of float32's values, the output channels last.
         axes: The axes that share one scale, all if None.
         arithmetic: Where to compute; tensors inside `double_precision` only.
+        limit: The largest weight in steps.
+        factors: The share of its largest weight that each scale's range ends at, float64; beyond
+            it, weights are cut off. All of it if None.
 
     Returns:
-        `(steps, scale)`: float64 whole numbers in [-127, 127] of the shape of `kernel`, and float32
-        scales of the shape of the other axes.
+        `(steps, scale)`: float64 whole numbers in [-limit, limit] of the shape of `kernel`, and
+        float32 scales of the shape of the other axes.
 
     Example:
         >>> steps, scale = rounded_kernel(np.array([[127.0, 12.7], [1.2, 0.16]]), [0])
         >>> np.array(steps).tolist(), [round(float(value), 3) for value in scale]
         ([[127.0, 127.0], [1.0, 2.0]], [1.0, 0.1])
     """
+    largest = float(limit)
     limits = weight_limits(kernel, axes, arithmetic.operations)
-    steps = arithmetic.operations.round(kernel * float(WEIGHT_LIMIT) / limits)
-    return steps, arithmetic.single(limits / float(WEIGHT_LIMIT))
+    if factors is None:
+        steps = arithmetic.operations.round(kernel * largest / limits)
+    else:
+        limits = limits * factors
+        steps = arithmetic.operations.round(kernel * largest / limits)
+        steps = arithmetic.operations.clip(steps, -largest, largest)
+    return steps, arithmetic.single(limits / largest)
 
 
 def fake_quant_kernel(kernel: KerasTensor, axes: Sequence[int] | None) -> KerasTensor:
@@ -206,7 +236,7 @@ def fake_quant_kernel(kernel: KerasTensor, axes: Sequence[int] | None) -> KerasT
     """
     value = ops.stop_gradient(kernel)
     scale = weight_limits(value, axes) / float(WEIGHT_LIMIT)
-    return ops.round(value / scale) * scale + (kernel - value)
+    return ops.round(value / scale) * scale + gradient_only(kernel)
 
 
 def learned_fake_quant(
