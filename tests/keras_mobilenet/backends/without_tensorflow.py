@@ -1,7 +1,7 @@
 """What a user of another backend does, without TensorFlow: train, convert, build, run, compare.
 
-Run by test_backends.py, in a process of its own where TensorFlow is missing; the backend is KERAS_BACKEND's. Prints the SHA-256
-of the file that the saved model becomes.
+Run by test_backends.py, in a process of its own where TensorFlow is missing; KERAS_BACKEND names
+the backend. Prints the SHA-256 of the file that the saved model becomes.
 """
 
 import hashlib
