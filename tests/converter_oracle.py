@@ -19,7 +19,8 @@ from edge.tflite.reader import read_graph
 from edge.tflite.writer import pack, unpack
 from keras_mobilenet.quantization import quantizer
 from keras_mobilenet.quantization.fake_quant import rounded_kernel, weight_limits
-from keras_mobilenet.quantization.layers import base, pooling
+from keras_mobilenet.quantization.layers import kernel as kernels
+from keras_mobilenet.quantization.layers import pooling
 
 WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 BOUNDARY = 1e-3
@@ -96,7 +97,7 @@ def _operators_of_tensorflow():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantizer, "fake_quant_activation", activation)
         patch.setattr(pooling, "fake_quant_activation", activation)
-        patch.setattr(base, "fake_quant_kernel", kernel)
+        patch.setattr(kernels, "fake_quant_kernel", kernel)
         yield
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 from keras import KerasTensor, layers, ops
 
-from keras_mobilenet.quantization.layers.base import PACKAGE, KernelLayer
+from keras_mobilenet.quantization.layers.base import PACKAGE
+from keras_mobilenet.quantization.layers.kernel import KernelLayer
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -37,11 +38,17 @@ class QuantizedDense(KernelLayer):
         super().__init__(activation, **kwargs)
         self.dense = dense
 
+    @property
+    def kernel_variable(self) -> keras.Variable:
+        """The kernel of the wrapped layer."""
+        return self.dense.kernel
+
     def build(self, input_shape: tuple) -> None:
         """Creates the weights of the wrapped layer and of the range."""
         if not self.dense.built:
             self.dense.build(input_shape)
         self.output_range.build(self.dense.compute_output_shape(input_shape))
+        self.build_weight_steps(self.dense.kernel.shape)
 
     def compute_float(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
         """Computes as the wrapped layer does."""
