@@ -11,6 +11,7 @@ from edge.errors import ConversionError
 from edge.tflite.graph import Graph, Operator, Quantization, Tensor
 from edge.tflite.graph_writer import graph_bytes
 from edge.tflite.tensors import int4_bytes
+from edge.tflite.windows import same_padding
 
 SOFTMAX_OUTPUT = Quantization((1 / 256,), (-128,), 0)
 """Fixed by the TFLite 8-bit quantization specification."""
@@ -56,7 +57,8 @@ def quantized_tflite(model: Any) -> bytes:
         inputs = [places[x] for x in call.sources if x in places]
         if inputs and _is_absorbed(call.layer, readers):
             (places[call.result],) = inputs
-            builder.padded.update(map(id, readers))
+            if type(call.layer).__name__ == "ZeroPadding2D":
+                builder.padded.update(map(id, readers))
         elif inputs:
             places[call.result] = builder.append(call.layer, inputs)
         elif call.sources == (source,) and type(call.layer).__name__ == "QuantizedTensor":
@@ -92,14 +94,9 @@ def _pads_itself(layer: Any, padding: Any) -> bool:
     steps = (convolution.kernel_size, convolution.strides, convolution.dilation_rate)
     sides = zip(padding.input.shape[1:3], padding.padding, *steps, strict=True)
     return convolution.padding == "valid" and all(
-        tuple(pads) == _same_padding(size, (window - 1) * dilation + 1, stride)
+        tuple(pads) == same_padding(size, -(-size // stride), (window - 1) * dilation + 1, stride)
         for size, pads, window, stride, dilation in sides
     )
-
-
-def _same_padding(size: int, reach: int, stride: int) -> tuple[int, int]:
-    missing = max((-(-size // stride) - 1) * stride + reach - size, 0)
-    return missing // 2, missing - missing // 2
 
 
 class _Builder:

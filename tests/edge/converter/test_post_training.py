@@ -1,18 +1,23 @@
 """Post-training quantization finds what TensorFlow's converter finds, on any network."""
 
+import os
+import pathlib
+import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
 from converter_oracle import by_tensorflow, check
-from networks import BY_BOTH_CONVERTERS
+from networks import BY_BOTH_CONVERTERS, residual_of_random_weights
 
 import edge
 import keras_mobilenet
 from edge.converter.calibration import calibrate
 from edge.errors import ConversionError
 from edge.tflite.reader import read_graph
+
+ROOT = pathlib.Path(__file__).parents[3]
 
 LAST_BITS = 1e-5
 """Relative: a layer's sums, each in an order of its own."""
@@ -142,6 +147,31 @@ def test_a_model_need_not_be_one_that_keras_can_save(monkeypatch, ramp):
     plain = two_branches()
     monkeypatch.setitem(sys.modules, "edge.converter.converter_child", None)
     assert edge.convert(Distilled(plain.inputs, plain.outputs), ramp) == edge.convert(plain, ramp)
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = None
+import pathlib, keras, numpy as np, edge
+from networks import residual_of_random_weights
+samples = np.load(sys.argv[1])
+pathlib.Path(sys.argv[2]).write_bytes(edge.convert(residual_of_random_weights(), samples))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_find_the_same_without_tensorflow(backend, tmp_path):
+    model = residual_of_random_weights()
+    samples = typical(model, count=40)
+    np.save(tmp_path / "samples.npy", samples)
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, "samples.npy", "model.tflite"]
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": paths}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
+    ours = read_graph((tmp_path / "model.tflite").read_bytes())
+    theirs = read_graph(edge.convert(model, samples))
+    check(ours, theirs, calibrated(model, samples), LAST_BITS)
 
 
 def leaky():
