@@ -7,11 +7,16 @@ step. So the last bits are counted, and bounded, instead of being compared.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
+import pytest
 
 from edge.tflite.graph import Graph, Operator
+from keras_mobilenet.quantization import quantizer
+from keras_mobilenet.quantization.fake_quant import rounded_kernel, weight_limits
+from keras_mobilenet.quantization.layers import base, pooling
 
 WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 BOUNDARY = 1e-3
@@ -25,15 +30,47 @@ def by_tensorflow(twin) -> bytes:
 
     from keras_mobilenet.quantization.transform import set_exporting
 
-    set_exporting(twin, True)
     signature = tf.TensorSpec((1, *twin.input_shape[1:]), tf.float32, name="input")
-    function = tf.function(lambda x: twin(x, training=False)).get_concrete_function(signature)
+    set_exporting(twin, True)
+    with _operators_of_tensorflow():
+        function = tf.function(lambda x: twin(x, training=False)).get_concrete_function(signature)
     set_exporting(twin, False)
     frozen = convert_variables_to_constants_v2(function)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     return converter.convert()
+
+
+@contextlib.contextmanager
+def _operators_of_tensorflow():
+    """Puts the operators into the graph by which the converter knows fake quantization."""
+    import tensorflow as tf
+
+    def activation(x, low, high):
+        limits = (tf.cast(limit, tf.float32) for limit in (low, high))
+        return tf.quantization.fake_quant_with_min_max_vars(x, *limits)
+
+    def kernel(value, axes):
+        steps, scale = rounded_kernel(tf.cast(value, tf.float64), axes)
+        rounded, limits = tf.cast(steps, tf.float32) * scale, weight_limits(value, axes)
+        if axes is None:
+            return tf.quantization.fake_quant_with_min_max_vars(
+                rounded, -limits, limits, narrow_range=True
+            )
+        # A depthwise kernel's output channels are its last two axes together.
+        limits = tf.reshape(limits, (-1,))
+        rounded = tf.reshape(rounded, (*value.shape[:2], -1, limits.shape[0]))
+        quantized = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            rounded, -limits, limits, narrow_range=True
+        )
+        return tf.reshape(quantized, value.shape)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quantizer, "fake_quant_activation", activation)
+        patch.setattr(pooling, "fake_quant_activation", activation)
+        patch.setattr(base, "fake_quant_kernel", kernel)
+        yield
 
 
 @dataclasses.dataclass

@@ -59,6 +59,9 @@ KERAS_METHODS = {
 }
 """What a layer or a callback overrides: Keras documents what these take and return."""
 
+LAYER_METHODS = {"compute", "compute_integers", "compute_float", "weights_of", "sum_products"}
+"""What a quantized layer overrides: its base class documents what these take and return."""
+
 
 def sections_of(docstring):
     """The text of each section, by its name; "" is what stands before the first."""
@@ -126,7 +129,7 @@ def _problems_of(parent, prefix, needs_example):
             yield f"{name} has no docstring"
         elif isinstance(node, ast.FunctionDef):
             is_method = isinstance(parent, ast.ClassDef)
-            if not (is_method and node.name in KERAS_METHODS):
+            if not (is_method and node.name in KERAS_METHODS | LAYER_METHODS):
                 found = _of_function(node, docstring, is_method, needs_example)
                 yield from (f"{name}: {what}" for what in found)
         else:

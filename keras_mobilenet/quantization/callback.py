@@ -53,7 +53,6 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is out of range, or the start lies past the epochs of `fit`.
         UnsupportedLayerError: At the start of `fit`, if a layer has no int8 rule.
-        RuntimeError: At the start of `fit`, if Keras does not run on TensorFlow.
 
     Example:
         >>> inputs = keras.Input((8, 8, 1))

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+import types
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import ops
+from keras import KerasTensor, ops
+
+from keras_mobilenet.quantization.precision import WITH_TENSORS, Arithmetic
 
 NUM_BITS = 8
+STEPS = 2.0**NUM_BITS - 1.0
+"""So many steps lie between the ends of an activation's range."""
+
 WEIGHT_LIMIT = 127
 """int8 weights use [-127, 127], so that they are symmetric. Source: TFLite quantization spec."""
 
@@ -17,11 +24,15 @@ WEIGHT_RANGE_FLOOR = 2.0**-14
 """A channel's weight range is at least this share of its layer's largest: an almost dead channel
 would else get a scale so small that its int32 bias overflows."""
 
-SMALLEST_RANGE = 1e-6
+SMALLEST_RANGE = float(np.float32(1e-6))
+"""A float32 number, so that limits are such numbers in any precision."""
+
+SMALLEST_SCALE = 1e-30
+"""Before the first batch a range is empty, and divides nothing by zero."""
 
 
 def require_tensorflow_backend() -> None:
-    """Refuses a backend without the fake-quant operators that the TFLite converter knows.
+    """Refuses a backend on which pruning does not run yet.
 
     Raises:
         RuntimeError: If Keras does not run on TensorFlow.
@@ -31,8 +42,8 @@ def require_tensorflow_backend() -> None:
     """
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
-            f"Quantization-aware training runs on Keras's TensorFlow backend, not on "
-            f"{keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow."
+            f"Pruning runs on Keras's TensorFlow backend, not on {keras.backend.backend()!r}; set "
+            "KERAS_BACKEND=tensorflow."
         )
 
 
@@ -65,139 +76,142 @@ def nudged_parameters(range_min: float, range_max: float) -> tuple[float, int]:
     return float(np.float32(scale)), zero_point
 
 
-def fake_quant_activation(
-    x: tf.Tensor, range_min: tf.Tensor | float, range_max: tf.Tensor | float
-) -> tf.Tensor:
+def int8_parameters(low: KerasTensor, high: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    """The scale and zero point of a real range, as tensors that follow it.
+
+    Args:
+        low: The smallest real value, a scalar float tensor of at most 0.
+        high: The largest real value, a scalar float tensor of at least 0.
+
+    Returns:
+        `(scale, zero_point)`: scalar float tensors of the precision of the limits.
+
+    Example:
+        >>> [float(value) for value in int8_parameters(ops.array(-1.0), ops.array(254.0))]
+        [1.0, -127.0]
+    """
+    scale = ops.maximum((high - low) / STEPS, SMALLEST_SCALE)
+    from_min = ops.clip(-low / scale, 0.0, STEPS)
+    return scale, ops.floor(from_min + 0.5) - 2.0 ** (NUM_BITS - 1)
+
+
+def fake_quant_activation(x: KerasTensor, low: KerasTensor, high: KerasTensor) -> KerasTensor:
     """Rounds an activation to asymmetric int8; gradients pass inside the range.
 
     Args:
         x: The activation, a float tensor of any shape.
-        range_min: The smallest real value, a scalar float tensor of at most 0.
-        range_max: The largest real value, a scalar float tensor of at least 0.
+        low: The smallest real value, a scalar float tensor of at most 0.
+        high: The largest real value, a scalar float tensor of at least 0. In double precision, the
+            scale and zero point are exact.
 
     Returns:
         Float tensor of the shape of `x`.
 
     Example:
-        >>> [float(v) for v in fake_quant_activation(tf.constant([0.5, 300.0]), 0.0, 255.0)]
-        [1.0, 255.0]
+        >>> x = ops.array([0.5, 1.5, 300.0])
+        >>> [float(v) for v in fake_quant_activation(x, ops.array(0.0), ops.array(255.0))]
+        [0.0, 2.0, 255.0]
     """
-    return tf.quantization.fake_quant_with_min_max_vars(x, range_min, range_max, NUM_BITS)
+    y, is_inside = _rounded(x, low, high)
+    return y + is_inside * _gradient_only(x)
 
 
-def weight_limits(kernel: tf.Tensor, axes: list[int] | None) -> tf.Tensor:
+def _rounded(x, low, high) -> tuple:
+    """The rounded activation, and where it lies inside the range; no gradient passes."""
+    x, low, high = (ops.stop_gradient(value) for value in (x, low, high))
+    scale, zero_point = (ops.cast(value, x.dtype) for value in int8_parameters(low, high))
+    bottom = -(2.0 ** (NUM_BITS - 1)) - zero_point
+    steps = ops.round(x / scale)
+    y = ops.clip(steps, bottom, bottom + STEPS) * scale
+    # What rounds to the ends of the range is inside of it.
+    is_inside = ops.logical_and(steps >= bottom, steps <= bottom + STEPS)
+    return y, ops.cast(is_inside, x.dtype)
+
+
+def _gradient_only(x):
+    """Zero, with the gradient of `x`."""
+    return x - ops.stop_gradient(x)
+
+
+def weight_limits(
+    kernel: Any, axes: Sequence[int] | None, operations: types.ModuleType = ops
+) -> Any:
     """Finds the largest magnitude of a kernel over `axes`, kept above the floor.
 
     Args:
-        kernel: The kernel, a float tensor.
+        kernel: The kernel, a float tensor, or an array.
         axes: The axes to reduce, all if None; the others keep one limit each.
+        operations: `keras.ops`, or `numpy` for an array.
 
     Returns:
-        The limits, a float tensor.
+        The limits, a float tensor or array.
 
     Example:
-        >>> [round(float(v), 3) for v in weight_limits(tf.constant([[1.0, -3.0]]), axes=[0])]
+        >>> [round(float(v), 3) for v in weight_limits(ops.array([[1.0, -3.0]]), axes=[0])]
         [1.0, 3.0]
     """
-    magnitude = ops.abs(kernel)
-    floor = ops.maximum(WEIGHT_RANGE_FLOOR * ops.max(magnitude), SMALLEST_RANGE)
-    return ops.stop_gradient(ops.maximum(ops.max(magnitude, axis=axes), floor))
+    magnitude = operations.abs(kernel)
+    floor = operations.maximum(WEIGHT_RANGE_FLOOR * operations.max(magnitude), SMALLEST_RANGE)
+    axes = None if axes is None else tuple(axes)
+    return operations.maximum(operations.max(magnitude, axis=axes), floor)
 
 
-def fake_quant_kernel(kernel: tf.Tensor, is_depthwise: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rounds a convolution kernel to symmetric int8 per output channel.
+def rounded_kernel(
+    kernel: Any, axes: Sequence[int] | None, arithmetic: Arithmetic = WITH_TENSORS
+) -> tuple[Any, Any]:
+    """Rounds a kernel to symmetric int8, with the same bits however it is computed.
+
+    Compilers turn a division by a constant into a multiplication: in float32 the last bit of a
+    scale, and now and then a weight, would depend on who computes. In double precision no ratio of
+    two float32 numbers comes near enough to a tie.
 
     Args:
-        kernel: The kernel, a float tensor: (height, width, in, out), or (height, width, in,
-            multiplier) if depthwise.
-        is_depthwise: Whether the kernel is depthwise; its output channels are then the last two
-            axes together.
+        kernel: The kernel, a float64 tensor or array of float32's values, the output channels last.
+        axes: The axes that share one scale, all if None.
+        arithmetic: Where to compute; tensors inside `double_precision` only.
 
     Returns:
-        `(quantized, scale)`: float tensors of the shape of `kernel` and of (out,).
+        `(steps, scale)`: float64 whole numbers in [-127, 127] of the shape of `kernel`, and float32
+        scales of the shape of the other axes.
 
     Example:
-        >>> quantized, scale = fake_quant_kernel(tf.constant([[[[127.0, 12.7]]]]), False)
-        >>> [round(float(v), 2) for v in scale]
-        [1.0, 0.1]
+        >>> steps, scale = rounded_kernel(np.array([[127.0, 12.7], [1.2, 0.16]]), [0])
+        >>> np.array(steps).tolist(), [round(float(value), 3) for value in scale]
+        ([[127.0, 127.0], [1.0, 2.0]], [1.0, 0.1])
     """
-    shape = kernel.shape
-    if is_depthwise:
-        # TFLite's depthwise kernel is (1, height, width, out); its per-channel axis is the last.
-        kernel = ops.reshape(kernel, (shape[0], shape[1], 1, shape[2] * shape[3]))
-    limits = weight_limits(kernel, [0, 1, 2])
-    rounded, scale = _rounded(kernel, limits)
-    quantized = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        rounded, -limits, limits, NUM_BITS, narrow_range=True
-    )
-    return ops.reshape(quantized, shape), scale
+    limits = weight_limits(kernel, axes, arithmetic.operations)
+    steps = arithmetic.operations.round(kernel * float(WEIGHT_LIMIT) / limits)
+    return steps, arithmetic.single(limits / float(WEIGHT_LIMIT))
 
 
-def fake_quant_matrix(kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rounds a Dense kernel to symmetric int8 with one scale.
+def fake_quant_kernel(kernel: KerasTensor, axes: Sequence[int] | None) -> KerasTensor:
+    """Rounds a kernel to symmetric int8 as training does; the gradient passes whole.
 
-    The TFLite converter refuses per-channel fake quantization on a Dense kernel.
+    Weights never leave their own range.
 
     Args:
-        kernel: The kernel, a float tensor of shape (in, out).
+        kernel: The kernel, a float tensor.
+        axes: The axes that share one scale, all if None: all but the output channels'.
 
     Returns:
-        `(quantized, scale)`: float tensors of the shape of `kernel` and of ().
+        Float tensor of the shape of `kernel`.
 
     Example:
-        >>> quantized, scale = fake_quant_matrix(tf.constant([[1.27, 0.016]]))
-        >>> [round(float(value), 3) for value in quantized[0]]
+        >>> [round(float(v), 2) for v in fake_quant_kernel(ops.array([1.27, 0.016]), None)]
         [1.27, 0.02]
     """
-    limit = weight_limits(kernel, None)
-    rounded, scale = _rounded(kernel, limit)
-    quantized = tf.quantization.fake_quant_with_min_max_vars(
-        rounded, -limit, limit, NUM_BITS, narrow_range=True
-    )
-    return quantized, scale
+    value = ops.stop_gradient(kernel)
+    scale = weight_limits(value, axes) / float(WEIGHT_LIMIT)
+    return ops.round(value / scale) * scale + _gradient_only(kernel)
 
 
-def _rounded(kernel: tf.Tensor, limits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rounds a kernel; it and its scale have the same bits however a graph is compiled.
-
-    Compilers turn a division by a constant into a multiplication, and each has its own fake
-    quantization: in float32 the last bit of a scale, and now and then a weight, would depend on who
-    computes. In double precision no ratio of two float32 numbers comes near enough to a tie.
-    """
-    limits = ops.cast(limits, "float64")
-    steps = ops.round(ops.cast(kernel, "float64") * WEIGHT_LIMIT / limits)
-    scale = ops.cast(limits / WEIGHT_LIMIT, "float32")
-    return ops.cast(steps, "float32") * scale, scale
-
-
-def straight_through(value: tf.Tensor, quantized: tf.Tensor) -> tf.Tensor:
-    """Gives `quantized` forward, and the gradient of `value` backward.
-
-    Weights never leave their own range; without this, rounding at the very edge would stop the
-    gradient of each channel's largest weight.
-
-    Args:
-        value: The unrounded value, a float tensor.
-        quantized: The rounded value, a float tensor of the same shape.
-
-    Returns:
-        Float tensor of the same shape.
-
-    Example:
-        >>> float(straight_through(tf.constant(0.3), tf.constant(0.25)))
-        0.25
-    """
-    return value + ops.stop_gradient(quantized - value)
-
-
-@tf.custom_gradient
 def learned_fake_quant(
-    x: tf.Tensor,
-    log_factor: tf.Tensor,
-    range_min: tf.Tensor,
-    range_max: tf.Tensor,
-    is_learning: tf.Tensor,
-) -> tf.Tensor:
+    x: KerasTensor,
+    log_factor: KerasTensor,
+    range_min: KerasTensor,
+    range_max: KerasTensor,
+    is_learning: KerasTensor | float,
+) -> KerasTensor:
     """Rounds an activation to int8 with a scale that is learned.
 
     The scale is `(range_max - range_min) / 255 * exp(log_factor)`. Inside the range its gradient is
@@ -208,30 +222,22 @@ def learned_fake_quant(
         log_factor: The learned logarithm of the scale's factor, a scalar float tensor.
         range_min: The smallest real value at a factor of 1, a scalar float tensor of at most 0.
         range_max: The largest real value at a factor of 1, a scalar float tensor of at least 0.
-        is_learning: A scalar float tensor: 0 keeps the scale's gradient at zero, 1 lets it pass.
+        is_learning: A scalar float: 0 keeps the scale's gradient at zero, 1 lets it pass.
 
     Returns:
         Float tensor of the shape of `x`.
 
     Example:
-        >>> factor = tf.Variable(0.0)
-        >>> with tf.GradientTape() as tape:
-        ...     y = learned_fake_quant(tf.constant([[0.4, 999.0]]), factor, 0.0, 255.0, 1.0)
-        >>> y.numpy(), float(tape.gradient(y, factor)) > 0
-        (array([[  0., 255.]], dtype=float32), True)
+        >>> limits = ops.array(0.0), ops.array(255.0)
+        >>> y = learned_fake_quant(ops.array([[0.4, 999.0]]), ops.array(0.0), *limits, 1.0)
+        >>> [float(value) for value in y[0]]
+        [0.0, 255.0]
 
     Source: arXiv 1902.08153, equations 3 and 4, section 2.2.
     """
-    low, high = range_min * tf.exp(log_factor), range_max * tf.exp(log_factor)
-    y = fake_quant_activation(x, low, high)
-
-    def gradient(upstream):
-        inside, below, above = tf.raw_ops.FakeQuantWithMinMaxVarsGradient(
-            gradients=upstream, inputs=x, min=low, max=high, num_bits=NUM_BITS, narrow_range=False
-        )
-        values = tf.cast(tf.size(x) / tf.shape(x)[0], x.dtype)
-        share = is_learning / tf.sqrt(values * (2.0**NUM_BITS - 1.0))
-        by_step = tf.reduce_sum(inside * (y - x)) + below * low + above * high
-        return inside, by_step * share, None, None, None
-
-    return y, gradient
+    factor = ops.exp(ops.stop_gradient(log_factor))
+    y, is_inside = _rounded(x, range_min * factor, range_max * factor)
+    values = ops.cast(math.prod(ops.shape(x)[1:]), x.dtype)
+    share = is_learning / ops.sqrt(values * STEPS)
+    by_step = (y - is_inside * ops.stop_gradient(x)) * share
+    return y + is_inside * _gradient_only(x) + by_step * _gradient_only(log_factor)

@@ -9,7 +9,6 @@ import keras
 from keras import layers, tree
 
 from keras_mobilenet.preprocessing.record import PreprocessingRecord
-from keras_mobilenet.quantization.fake_quant import require_tensorflow_backend
 from keras_mobilenet.quantization.scheme import Role, activation_of, role_of, unsupported
 
 
@@ -75,7 +74,6 @@ def read_float_graph(model: keras.Model, exclude: Collection[str] = ()) -> Float
         UnsupportedLayerError: If a layer has no int8 rule.
         ValueError: If the model's graph is hidden, or it has several inputs or outputs, or a name
             in `exclude` is none of its layers.
-        RuntimeError: If Keras does not run on TensorFlow.
 
     Example:
         >>> inputs = keras.Input((8, 8, 3))
@@ -83,7 +81,6 @@ def read_float_graph(model: keras.Model, exclude: Collection[str] = ()) -> Float
         >>> [len(group.calls) for group in read_float_graph(keras.Model(inputs, x)).groups]
         [2]
     """
-    require_tensorflow_backend()
     functional = _functional(model)
     if len(functional.inputs) != 1 or len(functional.outputs) != 1:
         raise ValueError(f"Model {model.name!r} must have one input and one output.")

@@ -1,14 +1,19 @@
-"""The integer arithmetic of TFLite's int8 kernels, as TensorFlow ops on a Keras forward pass."""
+"""The integer arithmetic of TFLite's int8 kernels, on a Keras forward pass.
+
+All of it inside `double_precision`: JAX has no 64-bit numbers else.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-import tensorflow as tf
+from keras import KerasTensor, ops
+
+from keras_mobilenet.quantization.precision import to_double
 
 
-def quantized_multiplier(real_multiplier: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def quantized_multiplier(real_multiplier: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
     """Splits real multipliers into TFLite's 31-bit fixed-point multiplier and shift.
 
     Args:
@@ -19,20 +24,19 @@ def quantized_multiplier(real_multiplier: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
         in [2 ** 30, 2 ** 31).
 
     Example:
-        >>> multiplier, shift = quantized_multiplier(tf.constant(0.75, tf.float64))
+        >>> multiplier, shift = quantized_multiplier(to_double(0.75))
         >>> int(multiplier) / 2**31, int(shift)
         (0.75, 0)
 
     Source: TFLite's `QuantizeMultiplier`, which applies `frexp`.
     """
     # An IEEE double: 11 bits of exponent, then 52 of the mantissa, whose leading one is left out.
-    bits = tf.bitcast(real_multiplier, tf.int64)
-    shift = tf.bitwise.right_shift(bits, tf.constant(52, tf.int64)) - 1022
-    mantissa = tf.bitwise.bitwise_and(bits, tf.constant(2**52 - 1, tf.int64)) + 2**52
-    multiplier = tf.bitwise.right_shift(mantissa + 2**21, tf.constant(22, tf.int64))
-    overflows = tf.equal(multiplier, 2**31)
-    multiplier = tf.where(overflows, multiplier // 2, multiplier)
-    return multiplier, shift + tf.cast(overflows, tf.int64)
+    bits = ops.view(real_multiplier, "int64")
+    exponent = ops.right_shift(bits, 52)
+    mantissa = bits - exponent * 2**52 + 2**52
+    multiplier = ops.right_shift(mantissa + 2**21, 22)
+    overflow = ops.cast(multiplier == 2**31, "int64")
+    return multiplier - overflow * 2**30, exponent - 1022 + overflow
 
 
 MAX_EXACT_PRODUCTS = 2**24 // (255 * 127)
@@ -40,8 +44,8 @@ MAX_EXACT_PRODUCTS = 2**24 // (255 * 127)
 
 
 def sum_exactly(
-    sum_products: Callable, steps: tf.Tensor, kernel: tf.Tensor, is_depthwise: bool = False
-) -> tf.Tensor:
+    sum_products: Callable, steps: KerasTensor, kernel: KerasTensor, is_depthwise: bool = False
+) -> KerasTensor:
     """Computes a convolution or matrix product of whole numbers, exact as in the kernels' int32.
 
     Float32 adds whole numbers without error up to 2 ** 24. Where more could come together, the
@@ -58,31 +62,27 @@ def sum_exactly(
         Float64 tensor of whole numbers.
 
     Example:
-        >>> ones = tf.ones((1, 1000))
-        >>> float(sum_exactly(tf.matmul, 255 * ones, 127 * tf.transpose(ones))[0, 0])
+        >>> ones = ops.ones((1, 1000))
+        >>> float(sum_exactly(ops.matmul, 255 * ones, 127 * ops.transpose(ones))[0, 0])
         32385000.0
     """
     *window, channels, _ = kernel.shape
     summed = 1 if is_depthwise else channels
     most = MAX_EXACT_PRODUCTS // math.prod(window)
     if summed <= most:
-        return tf.cast(sum_products(steps, kernel), tf.float64)
+        return to_double(sum_products(steps, kernel))
     if most == 0 or summed != steps.shape[-1]:
         # A huge window, or groups of channels: rare.
-        return sum_products(tf.cast(steps, tf.float64), tf.cast(kernel, tf.float64))
-    return tf.add_n(
-        [
-            tf.cast(
-                sum_products(steps[..., i : i + most], kernel[..., i : i + most, :]), tf.float64
-            )
-            for i in range(0, channels, most)
-        ]
+        return sum_products(to_double(steps), to_double(kernel))
+    return sum(
+        to_double(sum_products(steps[..., i : i + most], kernel[..., i : i + most, :]))
+        for i in range(0, channels, most)
     )
 
 
 def mean_multiplier(
-    multiplier: tf.Tensor, shift: tf.Tensor, count: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+    multiplier: KerasTensor, shift: KerasTensor, count: int
+) -> tuple[KerasTensor, KerasTensor]:
     """Takes the division by `count` of a mean into the multiplier, as TFLite's MEAN does.
 
     Args:
@@ -94,7 +94,7 @@ def mean_multiplier(
         `(multiplier, shift)`, int64 tensors; the multiplier may fall below 2 ** 30.
 
     Example:
-        >>> one_half = tf.constant(2**30, tf.int64), tf.constant(0, tf.int64)
+        >>> one_half = ops.cast(2**30, "int64"), ops.cast(0, "int64")
         >>> multiplier, shift = mean_multiplier(*one_half, 9)
         >>> round(int(multiplier) * 2.0 ** (int(shift) - 31), 6)
         0.055556
@@ -102,11 +102,13 @@ def mean_multiplier(
     Source: TFLite's `QuantizedMeanOrSum`.
     """
     # The last minimum keeps `shift` within 31 bits, as the kernel does.
-    extra = tf.minimum(tf.constant(min(count.bit_length() - 1, 32), tf.int64), 31 + shift)
-    return tf.bitwise.left_shift(multiplier, extra) // count, shift - extra
+    extra = ops.minimum(shift + 31, min(count.bit_length() - 1, 32))
+    return ops.left_shift(multiplier, extra) // count, shift - extra
 
 
-def requantize(accumulator: tf.Tensor, multiplier: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+def requantize(
+    accumulator: KerasTensor, multiplier: KerasTensor, shift: KerasTensor
+) -> KerasTensor:
     """Scales int32 accumulators down with the two roundings of TFLite's reference kernels.
 
     Args:
@@ -118,22 +120,22 @@ def requantize(accumulator: tf.Tensor, multiplier: tf.Tensor, shift: tf.Tensor) 
         Float64 tensor of whole numbers, before the zero point is added.
 
     Example:
-        >>> eighth = quantized_multiplier(tf.constant(0.125, tf.float64))
-        >>> requantize(tf.constant([100.0, -100.0]), *eighth).numpy()
+        >>> eighth = quantized_multiplier(to_double(0.125))
+        >>> requantize(ops.array([100.0, -100.0]), *eighth).numpy()
         array([ 13., -13.])
 
     Source: TFLite's `MultiplyByQuantizedMultiplier`: a rounding doubling high multiplication, then
         a rounding division by a power of two, ties away from zero.
     """
-    left, right = tf.maximum(shift, 0), tf.maximum(-shift, 0)
-    scaled = tf.bitwise.left_shift(tf.cast(accumulator, tf.int64), left)
-    high = tf.bitwise.right_shift(scaled * multiplier + 2**30, tf.constant(31, tf.int64))
-    return tf.cast(_divide_by_power(high, right), tf.float64)
+    left, right = ops.maximum(shift, 0), ops.maximum(-shift, 0)
+    scaled = ops.left_shift(ops.cast(accumulator, "int64"), left)
+    high = ops.right_shift(scaled * multiplier + 2**30, 31)
+    return to_double(_divide_by_power(high, right))
 
 
 def clamp_and_dequantize(
-    value: tf.Tensor, scale: tf.Tensor, zero_point: tf.Tensor | float, activation: str
-) -> tf.Tensor:
+    value: KerasTensor, scale: KerasTensor, zero_point: KerasTensor | float, activation: str
+) -> KerasTensor:
     """Adds the zero point, clamps as the fused activation does, and returns to real numbers.
 
     Args:
@@ -146,19 +148,19 @@ def clamp_and_dequantize(
         Float32 tensor: `scale * (q - zero_point)` for int8 `q`.
 
     Example:
-        >>> steps = tf.constant([-3.0, 90.0], tf.float64)
-        >>> q = clamp_and_dequantize(steps, tf.constant(0.1), -128.0, "relu6")
+        >>> steps = to_double([-3.0, 90.0])
+        >>> q = clamp_and_dequantize(steps, ops.array(0.1), -128.0, "relu6")
         >>> [round(float(v), 3) for v in q]
         [0.0, 6.0]
     """
-    zero_point = tf.cast(zero_point, tf.float64)
-    low, high = tf.constant(-128.0, tf.float64), tf.constant(127.0, tf.float64)
+    zero_point = to_double(zero_point)
+    low, high = -128.0, 127.0
     if activation in ("relu", "relu6"):
-        low = tf.maximum(low, zero_point)
+        low = ops.maximum(zero_point, low)
     if activation == "relu6":
-        high = tf.minimum(high, zero_point + tf.floor(_float32_ratio(6.0, scale) + 0.5))
-    quantized = tf.clip_by_value(value + zero_point, low, high)
-    return tf.cast(quantized - zero_point, tf.float32) * scale
+        high = ops.minimum(zero_point + ops.floor(_float32_ratio(6.0, scale) + 0.5), high)
+    quantized = ops.minimum(ops.maximum(value + zero_point, low), high)
+    return ops.cast(quantized - zero_point, "float32") * scale
 
 
 ADD_LEFT_SHIFT = 20
@@ -166,7 +168,7 @@ ADD_LEFT_SHIFT = 20
 
 
 def add_multipliers(
-    first_scale: tf.Tensor, second_scale: tf.Tensor, output_scale: tf.Tensor
+    first_scale: KerasTensor, second_scale: KerasTensor, output_scale: KerasTensor
 ) -> list[tuple]:
     """Computes the multipliers and shifts of both inputs and of the output of an int8 ADD.
 
@@ -179,13 +181,13 @@ def add_multipliers(
         Three `(multiplier, shift)` pairs as in `quantized_multiplier`.
 
     Example:
-        >>> one = tf.constant(1.0, tf.float64)
+        >>> one = to_double(1.0)
         >>> [int(shift) for _, shift in add_multipliers(one, one, one)]
         [0, 0, -18]
 
     Source: TFLite's `add.cc`.
     """
-    widest = 2.0 * tf.maximum(first_scale, second_scale)
+    widest = 2.0 * ops.maximum(first_scale, second_scale)
     ratios = (
         first_scale / widest,
         second_scale / widest,
@@ -194,7 +196,7 @@ def add_multipliers(
     return [quantized_multiplier(ratio) for ratio in ratios]
 
 
-def rounded_average(total: tf.Tensor, count: tf.Tensor | float) -> tf.Tensor:
+def rounded_average(total: KerasTensor, count: KerasTensor | float) -> KerasTensor:
     """Divides int32 sums, half away from zero, as AVERAGE_POOL_2D does.
 
     Args:
@@ -206,16 +208,17 @@ def rounded_average(total: tf.Tensor, count: tf.Tensor | float) -> tf.Tensor:
         Float64 tensor of whole numbers.
 
     Example:
-        >>> rounded_average(tf.constant([3.0, -3.0]), 2.0).numpy()
+        >>> rounded_average(ops.array([3.0, -3.0]), 2.0).numpy()
         array([ 2., -2.])
     """
-    total, count = tf.cast(total, tf.int64), tf.cast(count, tf.int64)
-    half = tf.where(total > 0, count // 2, -(count // 2))
-    # truncatediv rounds towards zero, as C does.
-    return tf.cast(tf.truncatediv(total + half, count), tf.float64)
+    total, count = ops.cast(total, "int64"), ops.cast(count, "int64")
+    magnitude = (ops.abs(total) + count // 2) // count
+    return to_double(ops.where(total < 0, -magnitude, magnitude))
 
 
-def hard_swish(steps: tf.Tensor, input_scale: tf.Tensor, output_scale: tf.Tensor) -> tf.Tensor:
+def hard_swish(
+    steps: KerasTensor, input_scale: KerasTensor, output_scale: KerasTensor
+) -> KerasTensor:
     """Computes the int8 HARD_SWISH, which calculates in 16-bit fixed point.
 
     Args:
@@ -227,8 +230,8 @@ def hard_swish(steps: tf.Tensor, input_scale: tf.Tensor, output_scale: tf.Tensor
         Float64 tensor of whole numbers, before the zero point is added.
 
     Example:
-        >>> scale = tf.constant(0.05)
-        >>> hard_swish(tf.constant([-80.0, 0.0, 80.0]), scale, scale).numpy()
+        >>> scale = ops.array(0.05)
+        >>> hard_swish(ops.array([-80.0, 0.0, 80.0]), scale, scale).numpy()
         array([ 0.,  0., 80.])
 
     Source: TFLite's `reference_ops::HardSwish`.
@@ -236,18 +239,16 @@ def hard_swish(steps: tf.Tensor, input_scale: tf.Tensor, output_scale: tf.Tensor
     fine_scale = input_scale / 128.0
     output_multiplier, output_shift = _multiplier_16(_float32_ratio(fine_scale, output_scale))
     reluish_multiplier, reluish_shift = _multiplier_16(_float32_ratio(fine_scale, 3.0 / 32768.0))
-    fine = tf.cast(steps, tf.int64) * 128
+    fine = ops.cast(steps, "int64") * 128
     at_output_scale = _high_multiply_16(fine, output_multiplier)
-    one = tf.ones_like(reluish_shift)
-    left = tf.maximum(reluish_shift - one, tf.zeros_like(one))
-    reluish = _saturate_16(tf.bitwise.left_shift(fine, left))
+    reluish = _saturate_16(ops.left_shift(fine, ops.maximum(reluish_shift - 1, 0)))
     reluish = _high_multiply_16(reluish, reluish_multiplier)
-    reluish = tf.where(reluish_shift > 0, _saturate_16(reluish * 2), reluish)
-    reluish = _divide_by_power(reluish, tf.maximum(-reluish_shift, tf.zeros_like(one)))
-    gate = tf.bitwise.right_shift(reluish + 2**15, one)
+    reluish = ops.where(reluish_shift > 0, _saturate_16(reluish * 2), reluish)
+    reluish = _divide_by_power(reluish, ops.maximum(-reluish_shift, 0))
+    gate = ops.right_shift(reluish + 2**15, 1)
     # Here the kernel truncates where everywhere else it rounds.
-    product = _saturate_16(tf.truncatediv(gate * at_output_scale, tf.constant(2**15, tf.int64)))
-    return tf.cast(_divide_by_power(product, -output_shift), tf.float64)
+    product = _saturate_16(_truncated(gate * at_output_scale, 15))
+    return to_double(_divide_by_power(product, -output_shift))
 
 
 def _float32_ratio(a, b):
@@ -256,30 +257,33 @@ def _float32_ratio(a, b):
     A compiler may turn a float32 division by a constant into a multiplication; the detour over
     double precision rounds to the same bits either way.
     """
-    ratio = tf.cast(a, tf.float64) / tf.cast(b, tf.float64)
-    return tf.cast(tf.cast(ratio, tf.float32), tf.float64)
+    return to_double(ops.cast(to_double(a) / to_double(b), "float32"))
 
 
 def _multiplier_16(ratio):
     multiplier, shift = quantized_multiplier(ratio)
-    return tf.minimum((multiplier + 2**15) // 2**16, 2**15 - 1), shift
+    return ops.minimum(ops.right_shift(multiplier + 2**15, 16), 2**15 - 1), shift
 
 
 def _saturate_16(value):
-    return tf.clip_by_value(
-        value, tf.constant(-(2**15), tf.int64), tf.constant(2**15 - 1, tf.int64)
-    )
+    return ops.minimum(ops.maximum(value, -(2**15)), 2**15 - 1)
 
 
 def _high_multiply_16(a, b):
     product = a * b
-    nudge = tf.where(product >= 0, tf.constant(2**14, tf.int64), tf.constant(1 - 2**14, tf.int64))
-    return _saturate_16(tf.truncatediv(product + nudge, tf.constant(2**15, tf.int64)))
+    nudge = 2**14 + ops.cast(product < 0, "int64") * (1 - 2**15)
+    return _saturate_16(_truncated(product + nudge, 15))
+
+
+def _truncated(value, places: int):
+    """Divides by a power of two and rounds towards zero, as C does."""
+    magnitude = ops.right_shift(ops.abs(value), places)
+    return ops.where(value < 0, -magnitude, magnitude)
 
 
 def _divide_by_power(value, exponent):
     """Rounds half away from zero."""
-    mask = tf.bitwise.left_shift(tf.ones_like(exponent), exponent) - 1
-    remainder = tf.bitwise.bitwise_and(value, mask)
-    threshold = tf.bitwise.right_shift(mask, tf.ones_like(mask)) + tf.cast(value < 0, tf.int64)
-    return tf.bitwise.right_shift(value, exponent) + tf.cast(remainder > threshold, tf.int64)
+    mask = ops.left_shift(ops.ones_like(exponent), exponent) - 1
+    remainder = ops.bitwise_and(value, mask)
+    threshold = ops.right_shift(mask, 1) + ops.cast(value < 0, "int64")
+    return ops.right_shift(value, exponent) + ops.cast(remainder > threshold, "int64")

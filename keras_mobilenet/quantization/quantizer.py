@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import keras
-import tensorflow as tf
-from keras import ops
+from keras import KerasTensor, ops
 
 from keras_mobilenet.quantization.fake_quant import (
-    NUM_BITS,
     SMALLEST_RANGE,
     fake_quant_activation,
+    int8_parameters,
     learned_fake_quant,
     nudged_parameters,
 )
+from keras_mobilenet.quantization.precision import ON_HOST, as_tensor, double_precision, to_double
+from keras_mobilenet.quantization.replicas import over_replicas
 
 CALIBRATION_BATCHES = 50
 """A learned scale starts from the moving average over so many batches."""
@@ -22,8 +24,6 @@ CALIBRATION_BATCHES = 50
 OBSERVED_BATCHES = 10
 """Before rounding is switched on, a range follows the last so many batches, about: while a network
 still learns, they tell more of it than older ones. Afterwards they weigh as so many."""
-
-STEPS = 2.0**NUM_BITS - 1.0
 
 
 @keras.saving.register_keras_serializable(package="keras_mobilenet")
@@ -48,7 +48,7 @@ class QuantizationRange(keras.layers.Layer):
 
     Example:
         >>> tensor_range = QuantizationRange()
-        >>> _ = tensor_range(tf.constant([0.0, 5.1]), training=True)
+        >>> _ = tensor_range(ops.array([0.0, 5.1]), training=True)
         >>> scale, zero_point = tensor_range.scale_and_zero_point()
         >>> round(scale, 7), zero_point
         (0.02, -128)
@@ -107,55 +107,69 @@ class QuantizationRange(keras.layers.Layer):
         """Keeps the range as it is from the next traced step on."""
         self.is_frozen = True
         if self.learns_step and self.log_factor.constraint is None:
-            frozen = float(_read(self.log_factor))
+            frozen = _number(self.log_factor)
             # Momentum would move it on even with a zero gradient.
             self.log_factor.constraint = lambda _: ops.convert_to_tensor(frozen)
 
-    def limits(self) -> tuple[tf.Tensor, tf.Tensor]:
+    def limits(self) -> tuple[KerasTensor, KerasTensor]:
         """The real range as tensors that follow training.
 
         Returns:
             `(range_min, range_max)`: scalar float tensors.
         """
         leader = self.leader()
-        limits = (_read(leader.range_min), _read(leader.range_max))
+        limits = (as_tensor(leader.range_min), as_tensor(leader.range_max))
         if not leader.learns_step:
             return limits
-        # In double precision: each compiler has its own float32 exponential.
-        factor = ops.exp(ops.cast(_read(leader.log_factor), "float64"))
-        low, high = (ops.cast(ops.cast(limit, "float64") * factor, "float32") for limit in limits)
+        with double_precision():
+            # Each compiler has its own float32 exponential.
+            factor = ops.exp(to_double(leader.log_factor))
+            low, high = (ops.cast(to_double(limit) * factor, "float32") for limit in limits)
         return low, high
 
-    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def trained_limits(self) -> tuple[KerasTensor, KerasTensor]:
+        """The real range as a training step needs it: in single precision, without a gradient.
+
+        Returns:
+            `(range_min, range_max)`: scalar float tensors.
+        """
+        leader = self.leader()
+        factor = ops.exp(as_tensor(leader.log_factor)) if leader.learns_step else 1.0
+        limits = (leader.range_min, leader.range_max)
+        low, high = (ops.stop_gradient(as_tensor(limit) * factor) for limit in limits)
+        return low, high
+
+    def call(self, x: KerasTensor, training: bool | None = None) -> KerasTensor:
         """Fake-quantizes the tensor."""
         leader = self.leader()
         if training and leader is self and not self.is_frozen:
             self._observe(x)
         if not self.is_quantizing:
             learns = training and leader is self and self.learns_step
-            return with_zero_gradient(x, _read(self.log_factor)) if learns else x
+            return with_zero_gradient(x, as_tensor(self.log_factor)) if learns else x
         if not training:
-            return fake_quant_activation(x, *self.limits())
+            with double_precision():
+                return fake_quant_activation(x, *(to_double(limit) for limit in self.limits()))
         if leader.learns_step:
-            is_learning = ops.cast(leader.num_batches >= CALIBRATION_BATCHES, x.dtype)
-            if leader.is_frozen:
-                is_learning = ops.zeros_like(is_learning)
+            is_learning = 0.0
+            if not leader.is_frozen:
+                is_learning = ops.cast(leader.num_batches >= CALIBRATION_BATCHES, x.dtype)
             quantized = learned_fake_quant(
                 x,
-                _read(leader.log_factor),
-                _read(leader.range_min),
-                _read(leader.range_max),
+                as_tensor(leader.log_factor),
+                as_tensor(leader.range_min),
+                as_tensor(leader.range_max),
                 is_learning,
             )
         else:
-            quantized = fake_quant_activation(x, *self.limits())
+            quantized = fake_quant_activation(x, *self.trained_limits())
         if leader is self:
             return quantized
         # The leader sees its first batch after this tensor has passed.
         return ops.where(leader.num_batches > 0, quantized, x)
 
     def _observe(self, x) -> None:
-        batch_min, batch_max = _over_replicas(ops.min(x), ops.max(x))
+        batch_min, batch_max = over_replicas(ops.min(x), ops.max(x))
         batch_min = ops.minimum(batch_min, 0.0)
         batch_max = ops.maximum(ops.maximum(batch_max, batch_min + SMALLEST_RANGE), 0.0)
         if self.momentum is None:
@@ -168,8 +182,8 @@ class QuantizationRange(keras.layers.Layer):
             new_max = past * self.range_max + (1.0 - past) * batch_max
         if self.learns_step:
             is_calibrating = self.num_batches < CALIBRATION_BATCHES
-            new_min = ops.where(is_calibrating, new_min, self.range_min)
-            new_max = ops.where(is_calibrating, new_max, self.range_max)
+            new_min = ops.where(is_calibrating, new_min, as_tensor(self.range_min))
+            new_max = ops.where(is_calibrating, new_max, as_tensor(self.range_max))
         self.range_min.assign(new_min)
         self.range_max.assign(new_max)
         num_batches = self.num_batches + 1.0
@@ -177,33 +191,32 @@ class QuantizationRange(keras.layers.Layer):
             num_batches = ops.minimum(num_batches, OBSERVED_BATCHES)
         self.num_batches.assign(num_batches)
 
-    def scale(self) -> tf.Tensor:
+    def scale(self) -> KerasTensor:
         """The int8 scale, as a tensor that follows the range.
 
         Returns:
             Scalar float tensor.
         """
-        return ops.cast(self._low_and_scale()[1], "float32")
+        return self._int8_parameters()[0]
 
-    def _low_and_scale(self):
-        # In double precision, as the converter computes them from the same limits.
-        low, high = (ops.cast(limit, "float64") for limit in self.limits())
-        return low, (high - low) / STEPS
-
-    def zero_point(self) -> tf.Tensor:
+    def zero_point(self) -> KerasTensor:
         """The int8 zero point, as a tensor that follows the range.
 
         Returns:
             Scalar float tensor, a whole number in [-128, 127].
         """
-        low, scale = self._low_and_scale()
-        from_min = ops.clip(-low / scale, 0.0, STEPS)
-        return ops.cast(ops.floor(from_min + 0.5) - 2.0 ** (NUM_BITS - 1), "float32")
+        return self._int8_parameters()[1]
+
+    def _int8_parameters(self) -> tuple[KerasTensor, KerasTensor]:
+        with double_precision():
+            # As the file has them, from the same limits.
+            scale, zero_point = int8_parameters(*(to_double(limit) for limit in self.limits()))
+            return ops.cast(scale, "float32"), ops.cast(zero_point, "float32")
 
     @property
     def is_trained(self) -> bool:
         """Whether at least one training batch has set the range."""
-        return self.leader().built and float(_read(self.leader().num_batches)) > 0
+        return self.leader().built and _number(self.leader().num_batches) > 0
 
     def set_limits(self, range_min: float, range_max: float) -> None:
         """Sets the range to fixed values, as if a batch had.
@@ -218,7 +231,7 @@ class QuantizationRange(keras.layers.Layer):
         nudged_parameters(range_min, range_max)
         self.range_min.assign(range_min)
         self.range_max.assign(range_max)
-        self.num_batches.assign(max(float(_read(self.num_batches)), 1.0))
+        self.num_batches.assign(max(_number(self.num_batches), 1.0))
         if self.learns_step:
             self.log_factor.assign(0.0)
 
@@ -233,7 +246,11 @@ class QuantizationRange(keras.layers.Layer):
         """
         if not self.is_trained:
             raise ValueError(f"The range {self.path!r} has seen no training batch.")
-        return nudged_parameters(*(float(limit) for limit in self.limits()))
+        leader = self.leader()
+        # On the host: the same range gives the same numbers on every machine.
+        factor = math.exp(_number(leader.log_factor)) if leader.learns_step else 1.0
+        limits = (leader.range_min, leader.range_max)
+        return nudged_parameters(*(_number(limit) * factor for limit in limits))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape of the output, batch first."""
@@ -272,15 +289,5 @@ def with_zero_gradient(x, variable):
     return x, gradient
 
 
-def _read(variable: keras.Variable):
-    """A tensor: custom gradients take no variables, and a mirrored one is no number."""
-    return tf.identity(tf.convert_to_tensor(variable.value))
-
-
-def _over_replicas(batch_min, batch_max):
-    """The extremes of the whole batch where a distribution strategy has split it."""
-    replicas = tf.distribute.get_replica_context()
-    if replicas is None or replicas.num_replicas_in_sync == 1:
-        return batch_min, batch_max
-    extremes = replicas.all_gather(tf.stack([[batch_min, batch_max]]), axis=0)
-    return ops.min(extremes[:, 0]), ops.max(extremes[:, 1])
+def _number(variable: keras.Variable) -> float:
+    return float(ON_HOST.double(variable))

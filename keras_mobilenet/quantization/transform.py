@@ -194,7 +194,6 @@ def quantize_model(
         UnsupportedLayerError: If a layer has no int8 rule.
         ValueError: If the model is subclassed, not built, or has several inputs or outputs, or an
             argument is out of range.
-        RuntimeError: If Keras does not run on TensorFlow.
 
     Example:
         >>> inputs = keras.Input((8, 8, 3))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
-from keras import ops
+from keras import KerasTensor, ops
 
 from keras_mobilenet.quantization.int8_arithmetic import hard_swish, quantized_multiplier
 from keras_mobilenet.quantization.layers.base import PACKAGE, RequantizingLayer
+from keras_mobilenet.quantization.precision import to_double
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -34,16 +34,18 @@ class QuantizedActivation(RequantizingLayer):
         """Creates the range's weights."""
         self.output_range.build(input_shape)
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def compute(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
         """Activates the inputs and quantizes the result."""
-        if not self.computes_integers(training):
-            return self.finish(inputs, training)
+        return self.finish(inputs, training)
+
+    def compute_integers(self, inputs: KerasTensor) -> KerasTensor:
+        """Rescales and clamps, or computes HARD_SWISH."""
         (input_scale,) = self.input_scales()
         output_scale = self.output_range.scale()
         steps = ops.round(inputs / input_scale)
         if self.activation == "hard_swish":
             return self.dequantize(hard_swish(steps, input_scale, output_scale))
-        ratio = ops.cast(input_scale, "float64") / ops.cast(output_scale, "float64")
+        ratio = to_double(input_scale) / to_double(output_scale)
         return self.finish_integers(steps, *quantized_multiplier(ratio))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

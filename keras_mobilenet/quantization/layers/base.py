@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers, ops, tree
+from keras import KerasTensor, layers, ops, tree
 
+from keras_mobilenet.quantization.fake_quant import fake_quant_kernel, rounded_kernel
 from keras_mobilenet.quantization.int8_arithmetic import (
     clamp_and_dequantize,
     quantized_multiplier,
     requantize,
     sum_exactly,
+)
+from keras_mobilenet.quantization.precision import (
+    ON_HOST,
+    WITH_TENSORS,
+    Arithmetic,
+    as_tensor,
+    double_precision,
+    to_double,
 )
 from keras_mobilenet.quantization.quantizer import QuantizationRange
 
@@ -79,6 +89,46 @@ class QuantizedLayer(layers.Layer):
         super().__init__(**kwargs)
         self._find_ranges = tuple
 
+    def call(self, inputs: Any, training: bool | None = None) -> KerasTensor:
+        """Computes with fake quantization, or in inference as the int8 kernel does.
+
+        Args:
+            inputs: Float tensor, or a list of them.
+            training: Whether the ranges follow this batch.
+
+        Returns:
+            Float tensor: the real values of the int8 output.
+        """
+        if training:
+            return self.compute(inputs, training)
+        with double_precision():
+            if self.computes_integers(training):
+                return self.compute_integers(inputs)
+            return self.compute(inputs, training)
+
+    def compute(self, inputs: Any, training: bool | None) -> KerasTensor:
+        """Computes with fake quantization.
+
+        Args:
+            inputs: Float tensor, or a list of them.
+            training: Whether the ranges follow this batch; else the arithmetic is exact.
+
+        Returns:
+            Float tensor.
+        """
+        raise NotImplementedError
+
+    def compute_integers(self, inputs: Any) -> KerasTensor:
+        """Computes as the int8 kernel does.
+
+        Args:
+            inputs: Float tensor, or a list of them.
+
+        Returns:
+            Float tensor: the real values of the int8 output.
+        """
+        raise NotImplementedError
+
     def __call__(self, inputs, *args, **kwargs):
         flat = tree.flatten(inputs)
         if all(isinstance(x, keras.KerasTensor) for x in flat):
@@ -109,7 +159,7 @@ class QuantizedLayer(layers.Layer):
         is_whole = bool(ranges) and all(found.is_quantizing for found in ranges)
         return not training and not self.is_exporting and is_whole
 
-    def input_scales(self) -> list[tf.Tensor]:
+    def input_scales(self) -> list[KerasTensor]:
         """The int8 scales of the inputs.
 
         Returns:
@@ -142,7 +192,7 @@ class RequantizingLayer(QuantizedLayer):
             learns_step=learns_step, is_quantizing=is_quantizing, name="output_range"
         )
 
-    def finish(self, x: tf.Tensor, training: bool | None) -> tf.Tensor:
+    def finish(self, x: KerasTensor, training: bool | None) -> KerasTensor:
         """Activates a float result and fake-quantizes it.
 
         Args:
@@ -155,8 +205,8 @@ class RequantizingLayer(QuantizedLayer):
         return self.output_range(activate(x, self.activation), training=training)
 
     def finish_integers(
-        self, total: tf.Tensor, multiplier: tf.Tensor, shift: tf.Tensor
-    ) -> tf.Tensor:
+        self, total: KerasTensor, multiplier: KerasTensor, shift: KerasTensor
+    ) -> KerasTensor:
         """Requantizes int32 sums to the output's scale as the int8 kernel does.
 
         Args:
@@ -169,7 +219,7 @@ class RequantizingLayer(QuantizedLayer):
         """
         return self.dequantize(requantize(total, multiplier, shift))
 
-    def dequantize(self, steps: tf.Tensor) -> tf.Tensor:
+    def dequantize(self, steps: KerasTensor) -> KerasTensor:
         """Clamps whole numbers to int8 and gives the real values that they stand for.
 
         Args:
@@ -202,75 +252,104 @@ class KernelLayer(RequantizingLayer):
 
     is_depthwise = False
 
-    def accumulate(
-        self,
-        inputs: tf.Tensor,
-        *,
-        kernel: tf.Tensor,
-        kernel_scale: tf.Tensor,
-        bias: tf.Tensor | None,
-        sum_products: Callable,
-        training: bool | None,
-    ) -> tf.Tensor:
-        """Computes `sum_products(inputs, kernel) + bias`, activates and quantizes it.
+    scale_axes: tuple[int, ...] | None = None
+    """The axes of the kernel that share one scale, all if None."""
+
+    def compute_float(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
+        """Computes as the wrapped layers do, as long as nothing is rounded.
 
         Args:
             inputs: Float tensor, channels last.
-            kernel: Float tensor, the kernel rounded to its int8 scales.
-            kernel_scale: Float tensor, () or (output channels,).
-            bias: Float tensor of shape (output channels,), or None.
-            sum_products: The convolution or matrix product.
-            training: Whether the range follows this batch.
+            training: Whether batch statistics are used.
 
         Returns:
-            Float tensor of the output's shape, the real values of the int8 output.
+            Float tensor of the output's shape, before the activation.
         """
-        if not self.computes_integers(training):
-            x = sum_products(inputs, kernel)
-            return self.finish(x if bias is None else x + bias, training)
+        raise NotImplementedError
+
+    def weights_of(self, read: Callable, operations: types.ModuleType) -> tuple[Any, Any]:
+        """The kernel and the bias as inference uses them, not rounded yet.
+
+        Args:
+            read: The function that reads a variable, in the precision to compute in.
+            operations: `keras.ops`, or `numpy` where `read` gives arrays.
+
+        Returns:
+            `(kernel, bias)`; the bias, of shape (output channels,), may be None.
+        """
+        raise NotImplementedError
+
+    def sum_products(self, inputs: KerasTensor, kernel: KerasTensor) -> KerasTensor:
+        """Multiplies and sums: the convolution or the matrix product.
+
+        Args:
+            inputs: Float tensor, channels last.
+            kernel: Float tensor.
+
+        Returns:
+            Float tensor of the output's shape.
+        """
+        raise NotImplementedError
+
+    def compute(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
+        """Multiplies with the rounded kernel, activates and quantizes, in float arithmetic."""
+        if not self.output_range.is_quantizing:
+            return self.finish(self.compute_float(inputs, training), training)
+        if training:
+            kernel, bias = self.weights_of(as_tensor, ops)
+        else:
+            kernel, bias = self._single_weights(WITH_TENSORS)
+        x = self.sum_products(inputs, fake_quant_kernel(kernel, self.scale_axes))
+        return self.finish(x if bias is None else x + bias, training)
+
+    def compute_integers(self, inputs: KerasTensor) -> KerasTensor:
+        """Multiplies with the int8 kernel and requantizes the sums."""
         (input_scale,) = self.input_scales()
-        steps = ops.round(kernel / self.per_channel(kernel_scale, kernel))
-        total = sum_exactly(sum_products, ops.round(inputs / input_scale), steps, self.is_depthwise)
-        bias_scale = ops.cast(input_scale, "float64") * ops.cast(kernel_scale, "float64")
+        kernel, bias = self._single_weights(WITH_TENSORS)
+        kernel, kernel_scale = rounded_kernel(to_double(kernel), self.scale_axes)
+        total = sum_exactly(
+            self.sum_products,
+            ops.round(inputs / input_scale),
+            WITH_TENSORS.single(kernel),
+            self.is_depthwise,
+        )
+        if self.scale_axes is not None:
+            kernel_scale = ops.reshape(kernel_scale, (-1,))
+        bias_scale = to_double(input_scale) * to_double(kernel_scale)
         if bias is not None:
-            total = total + ops.round(ops.cast(bias, "float64") / bias_scale)
-        output_scale = ops.cast(self.output_range.scale(), "float64")
+            total = total + ops.round(to_double(bias) / bias_scale)
+        output_scale = to_double(self.output_range.scale())
         return self.finish_integers(total, *quantized_multiplier(bias_scale / output_scale))
 
-    def rounded_weights(
-        self, quantized: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor | None
-    ) -> Int8Weights:
-        """The weights as the chip stores them, the kernel's last axis first.
+    def int8_weights(self) -> Int8Weights:
+        """The weights as the chip stores them.
 
-        Args:
-            quantized: Float tensor, the kernel rounded to its scales, output channels last.
-            scale: Float tensor, () or (output channels,).
-            bias: Float tensor of shape (output channels,), or None.
+        They are computed on the host: the same weights give the same bytes on every machine.
 
         Returns:
-            The `Int8Weights`.
+            The `Int8Weights`, batch normalization folded.
         """
-        steps = ops.round(quantized / self.per_channel(scale, quantized))
-        kernel = np.moveaxis(ops.convert_to_numpy(steps), -1, 0).astype(np.int8)
-        scales = np.atleast_1d(ops.convert_to_numpy(scale)).astype(np.float32)
+        kernel, bias = self._single_weights(ON_HOST)
+        steps, scale = rounded_kernel(ON_HOST.double(kernel), self.scale_axes, ON_HOST)
+        steps = steps.astype(np.int8)
+        if self.is_depthwise:
+            # Of each input channel come its outputs, side by side.
+            steps = steps.reshape(1, *steps.shape[:2], -1)
+        else:
+            steps = np.moveaxis(steps, -1, 0)
+        outputs = len(steps) if not self.is_depthwise else steps.shape[-1]
         if bias is None:
-            return Int8Weights(kernel, scales, np.zeros(len(kernel), np.float32))
-        return Int8Weights(kernel, scales, ops.convert_to_numpy(bias).astype(np.float32))
+            bias = np.zeros(outputs, np.float32)
+        return Int8Weights(np.ascontiguousarray(steps), scale.reshape(-1), bias)
 
-    def per_channel(self, values: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """Shapes one value per output channel so that it broadcasts over the kernel.
-
-        Args:
-            values: Float tensor, () or (output channels,).
-            kernel: The kernel, a float tensor.
-
-        Returns:
-            Float tensor; for a kernel whose last axis has the output channels, `values` itself.
-        """
-        return values
+    def _single_weights(self, arithmetic: Arithmetic) -> tuple[Any, Any]:
+        # Computed in double precision: a graph optimizer that reorders the factors must not move a
+        # weight across a rounding boundary.
+        kernel, bias = self.weights_of(arithmetic.double, arithmetic.operations)
+        return arithmetic.single(kernel), None if bias is None else arithmetic.single(bias)
 
 
-def activate(x: tf.Tensor, activation: str) -> tf.Tensor:
+def activate(x: KerasTensor, activation: str) -> KerasTensor:
     """Applies an activation that int8 TFLite has.
 
     Args:

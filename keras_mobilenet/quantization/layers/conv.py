@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
+import types
+from collections.abc import Callable
+from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
-from keras_mobilenet.quantization.fake_quant import fake_quant_kernel, straight_through
-from keras_mobilenet.quantization.layers.base import PACKAGE, Int8Weights, KernelLayer
+from keras_mobilenet.quantization.fake_quant import fake_quant_kernel
+from keras_mobilenet.quantization.layers.base import PACKAGE, KernelLayer
+from keras_mobilenet.quantization.precision import as_tensor
 
 _serialize = keras.saving.serialize_keras_object
 _deserialize = keras.saving.deserialize_keras_object
@@ -80,97 +81,61 @@ class QuantizedConvolution(KernelLayer):
             self.batch_norm.build(output_shape)
         self.output_range.build(output_shape)
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    @property
+    def scale_axes(self) -> tuple[int, ...]:
+        """All axes of the kernel but those of the output channels."""
+        # A depthwise kernel's output channel is its last two axes together.
+        return (0, 1) if self.is_depthwise else (0, 1, 2)
+
+    def compute(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
         """Convolves with the rounded kernel, normalizes, activates and quantizes."""
-        kernel = ops.convert_to_tensor(self.convolution.kernel)
-        bias = self.convolution.bias if self.convolution.use_bias else None
         batch_norm = self.batch_norm
-        if not self.output_range.is_quantizing:
-            return self._float(inputs, kernel, bias, training)
         uses_batch_statistics = (
             bool(training)
+            and self.output_range.is_quantizing
             and batch_norm is not None
             and batch_norm.trainable
             and not self.is_batch_norm_frozen
         )
-
-        if batch_norm is not None and not uses_batch_statistics:
-            kernel, bias = self._folded(kernel, bias)
-        quantized, kernel_scale = fake_quant_kernel(kernel, self.is_depthwise)
-        if training:
-            quantized = straight_through(kernel, quantized)
-        if uses_batch_statistics:
-            x = self._convolve(inputs, quantized)
-            x = batch_norm(x if bias is None else x + bias, training=True)
-            return self.finish(x, training)
-        return self.accumulate(
-            inputs,
-            kernel=quantized,
-            kernel_scale=kernel_scale,
-            bias=bias,
-            sum_products=self._convolve,
-            training=training,
-        )
-
-    def _float(self, inputs, kernel, bias, training):
-        """Computes as the wrapped layers do."""
-        x = self._convolve(inputs, kernel)
-        x = x if bias is None else x + bias
-        if self.batch_norm is not None:
-            x = self.batch_norm(x, training=training)
+        if not uses_batch_statistics:
+            return super().compute(inputs, training)
+        kernel = as_tensor(self.convolution.kernel)
+        x = self._normalized(inputs, fake_quant_kernel(kernel, self.scale_axes), training)
         return self.finish(x, training)
 
-    def int8_weights(self) -> Int8Weights:
-        """The weights as inference uses them.
+    def compute_float(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
+        """Computes as the wrapped layers do."""
+        return self._normalized(inputs, self.convolution.kernel, training)
 
-        Returns:
-            The `Int8Weights`, batch normalization folded.
-        """
-        kernel = ops.convert_to_tensor(self.convolution.kernel)
-        bias = self.convolution.bias if self.convolution.use_bias else None
-        if self.batch_norm is not None:
-            kernel, bias = self._folded(kernel, bias)
-        quantized, scale = fake_quant_kernel(kernel, self.is_depthwise)
-        if not self.is_depthwise:
-            return self.rounded_weights(quantized, scale, bias)
-        # Of each input channel come its outputs, side by side.
-        height, width, channels, multiplier = quantized.shape
-        flat = ops.reshape(quantized, (height, width, 1, channels * multiplier))
-        weights = self.rounded_weights(flat, scale, bias)
-        return dataclasses.replace(
-            weights, kernel=np.moveaxis(weights.kernel, 0, -1)[..., 0, :][None]
-        )
+    def _normalized(self, inputs, kernel, training):
+        x = self.sum_products(inputs, kernel)
+        if self.convolution.use_bias:
+            x = x + self.convolution.bias
+        return x if self.batch_norm is None else self.batch_norm(x, training=training)
 
-    def _folded(self, kernel, bias):
-        # In double precision: a graph optimizer that reorders the factors must not move a weight
-        # across a rounding boundary.
+    def weights_of(self, read: Callable, operations: types.ModuleType) -> tuple[Any, Any]:
+        """The kernel and the bias, batch normalization folded."""
+        kernel = read(self.convolution.kernel)
+        bias = read(self.convolution.bias) if self.convolution.use_bias else None
         norm = self.batch_norm
-        factor = ops.rsqrt(_to_double(norm.moving_variance) + norm.epsilon)
+        if norm is None:
+            return kernel, bias
+        # Graph optimizers make an approximation of 1 / sqrt(x).
+        factor = operations.sqrt(1.0 / (read(norm.moving_variance) + norm.epsilon))
         if norm.scale:
-            factor = factor * _to_double(norm.gamma)
-        offset = -_to_double(norm.moving_mean)
+            factor = factor * read(norm.gamma)
+        offset = -read(norm.moving_mean)
         if bias is not None:
-            offset = offset + _to_double(bias)
-        folded_bias = offset * factor
+            offset = offset + bias
+        bias = offset * factor
         if norm.center:
-            folded_bias = folded_bias + _to_double(norm.beta)
-        folded = _to_double(kernel) * self.per_channel(factor, kernel)
-        return ops.cast(folded, "float32"), ops.cast(folded_bias, "float32")
+            bias = bias + read(norm.beta)
+        if self.is_depthwise:
+            factor = operations.reshape(factor, kernel.shape[2:])
+        return kernel * factor, bias
 
-    def per_channel(self, values: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """Shapes one value per output channel so that it broadcasts over the kernel.
-
-        Args:
-            values: Float tensor of shape (output channels,).
-            kernel: The kernel, a float tensor.
-
-        Returns:
-            Float tensor.
-        """
-        # A depthwise kernel's output channel is its last two axes together.
-        return ops.reshape(values, kernel.shape[2:]) if self.is_depthwise else values
-
-    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    def sum_products(self, inputs: KerasTensor, kernel: KerasTensor) -> KerasTensor:
+        """Convolves."""
         convolution = self.convolution
         convolve = ops.depthwise_conv if self.is_depthwise else ops.conv
         return convolve(
@@ -226,7 +191,3 @@ def has_trained_statistics(norm: layers.BatchNormalization) -> bool:
     return any(
         bool((ops.convert_to_numpy(variable) != value).any()) for variable, value in at_first
     )
-
-
-def _to_double(value: tf.Tensor) -> tf.Tensor:
-    return ops.cast(value, "float64")

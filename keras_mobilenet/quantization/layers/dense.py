@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import keras
-import tensorflow as tf
-from keras import layers, ops
+import types
+from collections.abc import Callable
+from typing import Any
 
-from keras_mobilenet.quantization.fake_quant import fake_quant_matrix, straight_through
-from keras_mobilenet.quantization.layers.base import PACKAGE, Int8Weights, KernelLayer
+import keras
+from keras import KerasTensor, layers, ops
+
+from keras_mobilenet.quantization.layers.base import PACKAGE, KernelLayer
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -41,35 +43,18 @@ class QuantizedDense(KernelLayer):
             self.dense.build(input_shape)
         self.output_range.build(self.dense.compute_output_shape(input_shape))
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Multiplies with the rounded kernel, activates and quantizes."""
-        kernel = ops.convert_to_tensor(self.dense.kernel)
-        bias = self.dense.bias if self.dense.use_bias else None
-        if not self.output_range.is_quantizing:
-            x = ops.matmul(inputs, kernel)
-            return self.finish(x if bias is None else x + bias, training)
-        quantized, kernel_scale = fake_quant_matrix(kernel)
-        if training:
-            quantized = straight_through(kernel, quantized)
-        return self.accumulate(
-            inputs,
-            kernel=quantized,
-            kernel_scale=kernel_scale,
-            bias=bias,
-            sum_products=ops.matmul,
-            training=training,
-        )
+    def compute_float(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
+        """Computes as the wrapped layer does."""
+        x = self.sum_products(inputs, self.dense.kernel)
+        return x + self.dense.bias if self.dense.use_bias else x
 
-    def int8_weights(self) -> Int8Weights:
-        """The weights as inference uses them.
+    def weights_of(self, read: Callable, operations: types.ModuleType) -> tuple[Any, Any]:
+        """The kernel and the bias."""
+        return read(self.dense.kernel), read(self.dense.bias) if self.dense.use_bias else None
 
-        Returns:
-            The `Int8Weights`, with one scale.
-        """
-        quantized, scale = fake_quant_matrix(ops.convert_to_tensor(self.dense.kernel))
-        return self.rounded_weights(
-            quantized, scale, self.dense.bias if self.dense.use_bias else None
-        )
+    def sum_products(self, inputs: KerasTensor, kernel: KerasTensor) -> KerasTensor:
+        """Multiplies the matrices."""
+        return ops.matmul(inputs, kernel)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape of the output, batch first."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from keras_mobilenet.quantization.int8_arithmetic import (
     ADD_LEFT_SHIFT,
@@ -12,6 +11,7 @@ from keras_mobilenet.quantization.int8_arithmetic import (
     requantize,
 )
 from keras_mobilenet.quantization.layers.base import PACKAGE, RequantizingLayer, upstream_ranges
+from keras_mobilenet.quantization.precision import to_double
 from keras_mobilenet.quantization.quantizer import QuantizationRange
 
 
@@ -35,14 +35,17 @@ class QuantizedAdd(RequantizingLayer):
         """Creates the range's weights."""
         self.output_range.build(self.compute_output_shape(input_shape))
 
-    def call(self, inputs: list[tf.Tensor], training: bool | None = None) -> tf.Tensor:
+    def compute(self, inputs: list[KerasTensor], training: bool | None) -> KerasTensor:
         """Adds the inputs, activates and quantizes the sum."""
         first, second = inputs
-        if not self.computes_integers(training):
-            return self.finish(first + second, training)
+        return self.finish(first + second, training)
+
+    def compute_integers(self, inputs: list[KerasTensor]) -> KerasTensor:
+        """Adds at a common scale, and rescales the sum."""
+        first, second = inputs
         scales = self.input_scales()
         to_common_1, to_common_2, to_output = add_multipliers(
-            *(ops.cast(s, "float64") for s in (*scales, self.output_range.scale()))
+            *(to_double(scale) for scale in (*scales, self.output_range.scale()))
         )
         left_shift = 2.0**ADD_LEFT_SHIFT
         total = requantize(ops.round(first / scales[0]) * left_shift, *to_common_1)
@@ -99,7 +102,7 @@ class QuantizedConcatenate(layers.Layer):
         """Creates the range's weights."""
         self.output_range.build(self.compute_output_shape(input_shape))
 
-    def call(self, inputs: list[tf.Tensor], training: bool | None = None) -> tf.Tensor:
+    def call(self, inputs: list[KerasTensor], training: bool | None = None) -> KerasTensor:
         """Joins the inputs and quantizes the result."""
         return self.output_range(ops.concatenate(inputs, axis=self.axis), training=training)
 

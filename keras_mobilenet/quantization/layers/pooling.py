@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from keras_mobilenet.quantization.fake_quant import fake_quant_activation
 from keras_mobilenet.quantization.int8_arithmetic import (
@@ -16,6 +15,7 @@ from keras_mobilenet.quantization.int8_arithmetic import (
     rounded_average,
 )
 from keras_mobilenet.quantization.layers.base import PACKAGE, QuantizedLayer, RequantizingLayer
+from keras_mobilenet.quantization.precision import to_double
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -46,13 +46,15 @@ class QuantizedMean(RequantizingLayer):
         """Creates the range's weights."""
         self.output_range.build(input_shape)
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def compute(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
         """Averages over height and width and quantizes the result."""
-        if not self.computes_integers(training):
-            return self.finish(ops.mean(inputs, axis=(1, 2), keepdims=self.keepdims), training)
+        return self.finish(ops.mean(inputs, axis=(1, 2), keepdims=self.keepdims), training)
+
+    def compute_integers(self, inputs: KerasTensor) -> KerasTensor:
+        """Sums over height and width; the division is in the multiplier."""
         (input_scale,) = self.input_scales()
         total = ops.sum(ops.round(inputs / input_scale), axis=(1, 2), keepdims=self.keepdims)
-        ratio = ops.cast(input_scale, "float64") / ops.cast(self.output_range.scale(), "float64")
+        ratio = to_double(input_scale) / to_double(self.output_range.scale())
         count = inputs.shape[1] * inputs.shape[2]
         return self.finish_integers(total, *mean_multiplier(*quantized_multiplier(ratio), count))
 
@@ -96,18 +98,19 @@ class QuantizedAveragePooling(QuantizedLayer):
         self.strides = tuple(strides)
         self.padding = padding
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def compute(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
         """Averages over each window and rounds to the input's scale."""
-        if not self.computes_integers(training):
-            pooled = self._pool(inputs)
-            for found in self.input_ranges():
-                if not found.is_quantizing:
-                    continue
-                low, high = (ops.stop_gradient(limit) for limit in found.limits())
-                # Before the first batch the input has no range.
-                is_known = found.leader().num_batches > 0
-                pooled = ops.where(is_known, fake_quant_activation(pooled, low, high), pooled)
-            return pooled
+        pooled = self._pool(inputs)
+        for found in self.input_ranges():
+            if not found.is_quantizing:
+                continue
+            rounded = fake_quant_activation(pooled, *found.trained_limits())
+            # Before the first batch the input has no range.
+            pooled = ops.where(found.leader().num_batches > 0, rounded, pooled)
+        return pooled
+
+    def compute_integers(self, inputs: KerasTensor) -> KerasTensor:
+        """Sums over each window and divides as the kernel does."""
         (found,) = self.input_ranges()
         scale, zero_point = found.scale(), found.zero_point()
         # The kernel averages the stored integers: ties round away from zero, not from the zero
@@ -117,7 +120,7 @@ class QuantizedAveragePooling(QuantizedLayer):
         mean = rounded_average(ops.round(self._pool(stored) * counts), counts)
         return (ops.cast(mean, inputs.dtype) - zero_point) * scale
 
-    def _pool(self, x: tf.Tensor) -> tf.Tensor:
+    def _pool(self, x: KerasTensor) -> KerasTensor:
         return ops.average_pool(
             x,
             self.pool_size,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_mobilenet.quantization.layers.base import PACKAGE
 from keras_mobilenet.quantization.quantizer import QuantizationRange
@@ -50,7 +49,7 @@ class QuantizedTensor(layers.Layer):
         """Creates the range's weights."""
         self.output_range.build(input_shape)
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def call(self, inputs: KerasTensor, training: bool | None = None) -> KerasTensor:
         """Quantizes the tensor."""
         return self.output_range(inputs, training=training)
 

@@ -11,12 +11,13 @@ import keras_mobilenet
 from edge.deploy.verify import quantize_inputs
 from edge.tflite.reader import read_graph
 from edge.tflite.reference import every_tensor
-from keras_mobilenet.quantization.fake_quant import fake_quant_kernel, fake_quant_matrix
+from keras_mobilenet.quantization.fake_quant import rounded_kernel
 from keras_mobilenet.quantization.int8_arithmetic import (
     hard_swish,
     quantized_multiplier,
     sum_exactly,
 )
+from keras_mobilenet.quantization.precision import ON_HOST
 from keras_mobilenet.quantization.quantizer import QuantizationRange
 
 COMPILERS = {
@@ -41,28 +42,17 @@ def nearly_halves(channels=512):
     return np.concatenate([np.nextafter(halves, sides), limits[np.newaxis]])
 
 
-def test_kernel_and_its_scales_have_the_same_bits_under_every_compiler(compiled):
-    kernel = nearly_halves()
-    quantized, scale = compiled(lambda k: fake_quant_kernel(k, False))(
-        tf.constant(kernel[np.newaxis, np.newaxis])
-    )
-    limits = np.abs(kernel).max(axis=0).astype("float64")
+@pytest.mark.parametrize("axes", [(0,), None])
+def test_kernel_and_its_scales_have_the_same_bits_under_every_compiler(compiled, axes):
+    kernel = nearly_halves().astype("float64")
+    steps, scale = compiled(lambda k: rounded_kernel(k, axes))(tf.constant(kernel))
+    limits = np.abs(kernel).max(axis=axes)
     np.testing.assert_array_equal(scale, (limits / 127).astype("float32"))
     # Exact in double precision: both factors have 24 bits at most, and no quotient is a tie.
-    steps = np.round(kernel * np.float64(127) / limits)
-    np.testing.assert_array_equal(np.round(quantized[0, 0] / scale), steps)
-
-
-@pytest.mark.parametrize("limit", [0.3, 0.7, 1.1, 2.3])
-def test_matrix_and_its_scale_have_the_same_bits_under_every_compiler(compiled, limit):
-    kernel = nearly_halves(1)[:, 0]
-    kernel = (kernel / kernel.max() * np.float32(limit))[:, np.newaxis]
-    quantized, scale = compiled(fake_quant_matrix)(tf.constant(kernel))
-    top = np.abs(kernel).max().astype("float64")
-    assert float(scale) == np.float32(top / 127)
-    np.testing.assert_array_equal(
-        np.round(quantized / scale), np.round(kernel * np.float64(127) / top)
-    )
+    np.testing.assert_array_equal(steps, np.round(kernel * 127 / limits))
+    on_host = rounded_kernel(kernel, axes, ON_HOST)
+    np.testing.assert_array_equal(steps, on_host[0])
+    np.testing.assert_array_equal(scale, on_host[1])
 
 
 def test_learned_range_has_the_same_bits_under_every_compiler(compiled):
