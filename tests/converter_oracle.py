@@ -13,7 +13,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from edge.runtimes.interpreters import run_litert, run_tflm
 from edge.tflite.graph import Graph, Operator
+from edge.tflite.reader import read_graph
+from edge.tflite.writer import pack, unpack
 from keras_mobilenet.quantization import quantizer
 from keras_mobilenet.quantization.fake_quant import rounded_kernel, weight_limits
 from keras_mobilenet.quantization.layers import base, pooling
@@ -23,22 +26,34 @@ BOUNDARY = 1e-3
 """So near to the middle between two steps lies a weight that may take either."""
 
 
-def by_tensorflow(twin) -> bytes:
-    """What TensorFlow's converter makes of the fake quantization of a quantization-aware model."""
+def by_tensorflow(model, samples=None) -> bytes:
+    """What TensorFlow's converter makes of a model.
+
+    Args:
+        model: A float model; a quantization-aware one without samples.
+        samples: What a float model's ranges are found from.
+
+    Returns:
+        The .tflite's bytes.
+    """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     from keras_mobilenet.quantization.transform import set_exporting
 
-    signature = tf.TensorSpec((1, *twin.input_shape[1:]), tf.float32, name="input")
-    set_exporting(twin, True)
+    signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="input")
+    set_exporting(model, True)
     with _operators_of_tensorflow():
-        function = tf.function(lambda x: twin(x, training=False)).get_concrete_function(signature)
-    set_exporting(twin, False)
+        function = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
+    set_exporting(model, False)
     frozen = convert_variables_to_constants_v2(function)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = tf.int8
+    if samples is not None:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+        converter.representative_dataset = lambda: ([sample[np.newaxis]] for sample in samples)
     return converter.convert()
 
 
@@ -87,6 +102,7 @@ class Differences:
         moved_zero_points: How many zero points differ.
         moved_biases: How many biases differ.
         bias_ratio: The largest difference of two biases over what their last float bits allow.
+        pairs: The oracle's tensor to each of ours.
     """
 
     weights: int = 0
@@ -98,13 +114,7 @@ class Differences:
     moved_zero_points: int = 0
     moved_biases: int = 0
     bias_ratio: float = 0.0
-
-    @property
-    def are_none(self) -> bool:
-        """Whether the two files compute with the same numbers."""
-        return not (
-            self.moved_weights or self.moved_scales or self.moved_zero_points or self.moved_biases
-        )
+    pairs: dict[int, int] = dataclasses.field(default_factory=dict, repr=False)
 
 
 def differences(ours: Graph, theirs: Graph, unrounded: dict[str, np.ndarray]) -> Differences:
@@ -112,38 +122,43 @@ def differences(ours: Graph, theirs: Graph, unrounded: dict[str, np.ndarray]) ->
 
     Args:
         ours: Our graph, whose operators' outputs are named after the layers.
-        theirs: The oracle's.
+        theirs: The oracle's; a RESHAPE that ours does without is left out.
         unrounded: By layer, the weights in steps before they are rounded, in TFLite's order.
 
     Returns:
         The `Differences` of their numbers.
     """
     found = Differences()
-    pairs: set[tuple[int, int]] = set()
-    _walk(ours, theirs, (ours.outputs[0], theirs.outputs[0]), pairs, found, unrounded)
-    assert len(pairs) == len(ours.operators) + 1, "an operator of ours has two of theirs"
-    assert len(ours.operators) == len(theirs.operators)
-    assert (ours.inputs[0], theirs.inputs[0]) in pairs
+    _walk(ours, theirs, (ours.outputs[0], theirs.outputs[0]), found, unrounded)
+    kinds = [
+        [op.opcode for op in graph.operators if op.opcode != "RESHAPE"] for graph in (ours, theirs)
+    ]
+    assert sorted(kinds[0]) == sorted(kinds[1])
+    assert found.pairs[ours.inputs[0]] == theirs.inputs[0]
     return found
 
 
-def _walk(ours, theirs, place, pairs, found, unrounded) -> None:
-    if place in pairs:
-        return
-    pairs.add(place)
+def _walk(ours, theirs, place, found, unrounded) -> None:
+    mine, other = (_maker(graph, one) for graph, one in zip((ours, theirs), place, strict=True))
+    if other is not None and other.opcode == "RESHAPE" and mine.opcode != "RESHAPE":
+        return _walk(ours, theirs, (place[0], other.inputs[0]), found, unrounded)
+    if place[0] in found.pairs:
+        assert found.pairs[place[0]] == place[1], "a tensor of ours stands for two of theirs"
+        return None
+    found.pairs[place[0]] = place[1]
     left, right = ours.tensors[place[0]], theirs.tensors[place[1]]
-    assert left.shape == right.shape, left.name
+    assert int(np.prod(left.shape)) == int(np.prod(right.shape)), left.name
     _compare_scales(left.quantization, right.quantization, found)
-    makers = [_maker(ours, place[0]), _maker(theirs, place[1])]
-    if makers == [None, None]:
-        return
-    mine, other = makers
+    if mine is None and other is None:
+        return None
     assert (mine.opcode, _options(mine)) == (other.opcode, _options(other)), left.name
     for index, pair in enumerate(zip(mine.inputs, other.inputs, strict=True)):
         left, right = ours.tensors[pair[0]], theirs.tensors[pair[1]]
         if not left.is_constant:
-            _walk(ours, theirs, pair, pairs, found, unrounded)
-        elif mine.opcode in WITH_WEIGHTS and index == 1:
+            _walk(ours, theirs, pair, found, unrounded)
+            continue
+        found.pairs[pair[0]] = pair[1]
+        if mine.opcode in WITH_WEIGHTS and index == 1:
             _compare_scales(left.quantization, right.quantization, found)
             steps = unrounded[left.name.removesuffix("/kernel")]
             _compare_weights(left.values(), right.values(), steps, found)
@@ -151,6 +166,23 @@ def _walk(ours, theirs, place, pairs, found, unrounded) -> None:
             _compare_biases(left.values(), right.values(), found)
         else:
             np.testing.assert_array_equal(left.values(), right.values())
+    return None
+
+
+def with_last_bits_of(theirs: Graph, ours: Graph, pairs: dict[int, int]) -> Graph:
+    """Our graph with the scales and biases of the oracle, whose last bits are its machine's.
+
+    What is left to differ are operators, weights and zero points.
+    """
+    model = unpack(ours.content)
+    tensors = model.subgraphs[0].tensors
+    others = unpack(theirs.content)
+    for place, other in pairs.items():
+        right = others.subgraphs[0].tensors[other]
+        tensors[place].quantization = right.quantization
+        if theirs.tensors[other].dtype == "int32":
+            model.buffers[tensors[place].buffer].data = others.buffers[right.buffer].data
+    return read_graph(pack(model))
 
 
 def _maker(graph: Graph, tensor: int) -> Operator | None:
@@ -164,6 +196,8 @@ def _options(op: Operator) -> list:
 
 
 def _compare_scales(left, right, found: Differences) -> None:
+    if left is right is None:
+        return
     assert (left.axis, len(left.scales)) == (right.axis, len(right.scales))
     found.moved_zero_points += sum(
         a != b for a, b in zip(left.zero_points, right.zero_points, strict=True)
@@ -190,6 +224,43 @@ def _compare_biases(left, right, found: Differences) -> None:
     # A step where the rounding falls the other way, and what the scales' last bits make of it.
     allowed = 1 + np.abs(left.astype(np.float64)) * 2.0**-21
     found.bias_ratio = max(found.bias_ratio, float((moved / allowed).max()))
+
+
+COUNT = 50
+MOVED_SHARE = 3e-4
+"""Of the weights, so many may lie where that arithmetic decides to which step they are rounded."""
+
+
+def check(ours: Graph, theirs: Graph, twin, last_bits: float) -> Differences:
+    """Fails unless two graphs are one but for last bits, and their outputs equal.
+
+    Args:
+        ours: Our graph.
+        theirs: The oracle's.
+        twin: The quantization-aware model that ours was written from.
+        last_bits: How far scales may differ, relatively.
+
+    Returns:
+        The `Differences`, which are printed as well.
+    """
+    found = differences(ours, theirs, unrounded_weights(twin))
+    inputs = np.random.default_rng(1).integers(-128, 128, (COUNT, *ours.input.shape[1:]), np.int8)
+    expected = run_litert(theirs, inputs).astype(int)
+    bare = np.abs(run_litert(ours, inputs) - expected)
+    print(f"{found}; outputs that differ: {(bare > 0).sum()} of {bare.size}")
+    assert found.scale_ratio <= last_bits
+    assert found.moved_zero_points == found.far_weights == 0
+    assert found.moved_weights <= max(1, found.weights * MOVED_SHARE)
+    assert found.bias_ratio <= 1
+    same = with_last_bits_of(theirs, ours, found.pairs)
+    steps = np.abs(run_litert(same, inputs) - expected)
+    if found.moved_weights:
+        # A weight that is a step away moves what depends on it by a fraction of a step.
+        assert (steps > 1).mean() <= 0.01
+    else:
+        assert steps.max() == 0
+        np.testing.assert_array_equal(run_tflm(same, inputs)[0], run_tflm(theirs, inputs)[0])
+    return found
 
 
 def unrounded_weights(twin) -> dict[str, np.ndarray]:

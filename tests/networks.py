@@ -344,6 +344,25 @@ def mixture():
     return keras.Model(inputs, layers.Activation("softmax")(x))
 
 
+def densely_connected(classes=10):
+    """Every layer of a block reads all before it, as in arXiv 1608.06993."""
+    import keras
+    from keras import layers
+
+    def conv(x, filters, size):
+        x = layers.Conv2D(filters, size, padding="same", use_bias=False)(x)
+        return layers.ReLU()(layers.BatchNormalization()(x))
+
+    inputs = keras.Input((32, 32, 3))
+    x = conv(inputs, 16, 3)
+    for _ in range(2):
+        for _ in range(3):
+            x = layers.Concatenate()([x, conv(conv(x, 16, 1), 8, 3)])
+        x = layers.AveragePooling2D(2)(conv(x, 24, 1))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(x))
+
+
 CONVERTED = {
     f"alpha{alpha}-{side}": functools.partial(mobilenet, alpha, side)
     for alpha in (0.1, 0.25, 0.35, 0.5)
@@ -365,3 +384,14 @@ TRAINABLE = {
     "mixture": mixture,
 }
 """Networks of others with four classes, small enough to be trained by a test."""
+
+BY_BOTH_CONVERTERS = {
+    f"mobilenet_v1 {alpha} {side}": functools.partial(mobilenet, alpha, side)
+    for alpha, side in ((0.1, 32), (0.25, 64), (0.25, 128), (0.5, 96))
+} | {
+    "mobilenet_v2": mobilenet_v2,
+    "resnet8": resnet8,
+    "ds_cnn": ds_cnn,
+    "densely_connected": densely_connected,
+}
+"""What TensorFlow's converter and ours have to make the same of."""

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import os
-import pathlib
-import tempfile
 from typing import Any
 
-import numpy as np
-
-from edge.converter.keras_files import MODEL_FILE, first_line, load_keras
+from edge.converter.calibration import METHODS
+from edge.converter.keras_files import load_keras
+from edge.converter.post_training import post_training_tflite, suspects
 from edge.converter.quantized_keras import quantized_tflite
 from edge.converter.representative_dataset import representative_samples
 from edge.errors import ConversionError, ModelError
 from edge.runtimes.tflm_operators import require_tflm_operators
-from edge.system.subprocesses import run_child
 from edge.tflite.preprocessing import with_preprocessing
 from edge.tflite.reader import read_graph
 from edge.tflite.validate import require_int8
 
-SAMPLES_FILE = "samples.npy"
-TFLITE_FILE = "model.tflite"
 
-
-def convert(model: Any, representative_dataset: Any = None) -> bytes:
+def convert(
+    model: Any, representative_dataset: Any = None, *, calibration: str = "min_max"
+) -> bytes:
     """Converts a Keras model to a pure int8 .tflite.
 
     A quantization-aware model brings its ranges, and is written as it is. Any other needs
-    representative data for post-training quantization, by TensorFlow's converter in a child
-    process. What the model records of its preprocessing goes into the file.
+    representative data for post-training quantization: it is computed in float on them, on Keras's
+    backend, to find the ranges. Layers that `keras_mobilenet.quantize_model` has no rule for are
+    left to TensorFlow's converter, in a child process, if Keras runs on TensorFlow. What the model
+    records of its preprocessing goes into the file.
 
     Args:
         model: A built Keras model with one input and one output, or the path of a `.keras` file.
         representative_dataset: A float array of shape (samples, *input shape), an iterable of such
             arrays, or the function of TensorFlow Lite's tutorials, which takes no argument and
             yields lists of one array with a batch of one; not read for a quantization-aware model.
+        calibration: What part of a tensor's values over the representative data its int8 range
+            holds: `"min_max"` all of them, as TensorFlow's converter; `"moving_average"` the mean
+            of each input's extremes; `"percentile"` all but the outermost 0.01 % at either end;
+            `"mse"` the part that makes the mean squared error of rounding and of cutting off
+            smallest. The input's range always holds all.
 
     Returns:
         The .tflite file's bytes: int8 input and output, batch 1, operators of TFLite Micro only.
@@ -44,15 +47,18 @@ def convert(model: Any, representative_dataset: Any = None) -> bytes:
             operator and what to do.
 
     Example:
+        >>> import numpy as np
         >>> tflite = convert("model.keras", np.ones((4, 8, 8, 3), "float32"))
         >>> read_graph(tflite).input.shape
         (1, 8, 8, 3)
 
-    Source: the TFLite 8-bit quantization specification.
+    Source: the TFLite 8-bit quantization specification; arXiv 2106.08295, section 3.1.
     """
     from keras_mobilenet.preprocessing.record import preprocessing_of
     from keras_mobilenet.quantization.transform import is_quantized
 
+    if calibration not in METHODS:
+        raise ConversionError(f"calibration must be one of {METHODS}, got {calibration!r}.")
     if isinstance(model, (str, os.PathLike)):
         model = load_keras(model)
     _require_convertible(model)
@@ -60,7 +66,7 @@ def convert(model: Any, representative_dataset: Any = None) -> bytes:
         content = quantized_tflite(model)
     else:
         samples = representative_samples(representative_dataset, model.input_shape[1:])
-        content = _converted(model, samples)
+        content = post_training_tflite(model, samples, calibration)
     preprocessing = preprocessing_of(model)
     if preprocessing is not None:
         content = with_preprocessing(content, preprocessing)
@@ -110,29 +116,6 @@ def _require_trained_ranges(model: Any) -> None:
         )
 
 
-def _converted(model: Any, samples: np.ndarray) -> bytes:
-    """Runs TensorFlow's converter in a child process, which gets model and samples as files."""
-    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
-        folder = pathlib.Path(name)
-        try:
-            model.save(folder / MODEL_FILE)
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise ConversionError(
-                f"Model {model.name!r} cannot be saved as .keras: {first_line(error)}"
-            ) from error
-        np.save(folder / SAMPLES_FILE, samples)
-        try:
-            run_child(
-                "edge.converter.converter_child",
-                folder,
-                ConversionError,
-                "The TensorFlow Lite converter",
-            )
-        except ConversionError as error:
-            raise ConversionError(f"{error}{_suspects(model)}") from error
-        return (folder / TFLITE_FILE).read_bytes()
-
-
 def _require_pure_int8(content: bytes, model: Any) -> None:
     where = f"Model {model.name!r} as converted"
     try:
@@ -140,20 +123,4 @@ def _require_pure_int8(content: bytes, model: Any) -> None:
         require_tflm_operators(graph, where)
         require_int8(graph, where)
     except ModelError as error:
-        raise ConversionError(f"{error}{_suspects(model)}") from error
-
-
-def _suspects(model: Any) -> str:
-    """The layers that no int8 rule knows: the converter does not always say which it met."""
-    from keras_mobilenet.quantization.scheme import UnsupportedLayerError, activation_of, role_of
-
-    names = []
-    for layer in model.layers:
-        if type(layer).__name__ == "InputLayer":
-            continue
-        try:
-            role_of(layer)
-            activation_of(layer)
-        except UnsupportedLayerError:
-            names.append(f"{layer.name!r} ({type(layer).__name__})")
-    return f" Look first at layer {', '.join(names)}." if names else ""
+        raise ConversionError(f"{error}{suspects(model)}") from error

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from edge.converter.convert import SAMPLES_FILE, TFLITE_FILE
 from edge.converter.keras_files import MODEL_FILE, load_keras
+from edge.converter.post_training import SAMPLES_FILE, TFLITE_FILE
 from edge.system.subprocesses import ERROR_FILE
 
 

@@ -39,7 +39,7 @@ def pruning_block(board: str | Board) -> Blocks:
         >>> numbers = pruning_block("nucleo-f446re")((1, 1, 16, 4))
         >>> numbers[0, 0, :, 0].tolist()
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
-        >>> (numbers[..., 0] == numbers[..., 1]).all()
+        >>> bool((numbers[..., 0] == numbers[..., 1]).all())
         True
     """
     return _BY_INSTRUCTIONS[instruction_set(find_board(board))]

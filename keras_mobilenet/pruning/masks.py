@@ -46,7 +46,14 @@ class Mask:
         return self.applied(weight)
 
     def applied(self, values):
-        """Masks values of the weight, a tensor, without its own constraint."""
+        """Masks values of the weight, without its own constraint.
+
+        Args:
+            values: A float tensor of the weight's shape.
+
+        Returns:
+            The tensor with zeros where the weight is pruned.
+        """
         return values * ops.cast(self._kept, values.dtype)
 
     @property

@@ -1,0 +1,338 @@
+"""What quantization and pruning cost in accuracy, and buy in instructions, flash and RAM: CIFAR-10.
+
+Each row is one training, and is written down when it ends; run it again, and it goes on with the
+rows that are missing. Fine-tuned rows start from the float row of the same network and seed. 5,000
+of the 50,000 training images are for validation; the 5,000 test images are looked at once a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from compression_cost import costs
+from compression_network import CHANNELS, as_floats, batches, compiled, network, scaled
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+import edge
+import keras_mobilenet
+from edge.runtimes.interpreters import run_litert
+from edge.tflite.quantize import to_int8
+from edge.tflite.reader import read_graph
+
+ROOT = pathlib.Path(__file__).parent.parent
+DATA = ROOT.parent / "shared" / "data" / "cifar10"
+ROWS = ROOT / "build" / "compression" / "rows.jsonl"
+BOARD = "nucleo-f446re"
+SEEDS = (0, 1, 2)
+VALIDATION = 5_000
+QAT_EPOCHS = 3
+FLOAT_RATE, TUNED_RATE = 2e-3, 1e-3
+
+Row = dict[str, object]
+
+
+def main() -> None:
+    """Trains the rows that are missing; prints the table."""
+    options = arguments()
+    data = cifar10(options.rows.parent)
+    known = {row["key"]: row for row in read_rows(options.rows)}
+    for key in keys():
+        name = f"{key}@{options.epochs}+{options.tune},{options.train_images}"
+        if name in known or not any(key.startswith(only) for only in options.only):
+            continue
+        started = time.monotonic()
+        row = {"key": name} | run(key, options, data)
+        row["seconds"] = round(time.monotonic() - started)
+        with options.rows.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+    Console(width=180).print(table(read_rows(options.rows)))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=pathlib.Path, default=ROWS, help="the file of the rows")
+    parser.add_argument("--only", nargs="+", default=[""], help="what the rows' keys start with")
+    parser.add_argument("--epochs", type=int, default=10, help="of the float networks")
+    parser.add_argument("--tune", type=int, default=6, help="of what starts from them")
+    parser.add_argument("--train-images", type=int, default=45_000)
+    options = parser.parse_args()
+    options.rows.parent.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def keys() -> list[str]:
+    """All rows, `network/variant/seed`, those that others start from first."""
+    variants = ["float", "int8"]
+    variants += [f"{kind}-{share}" for share in (50, 75) for kind in ("block", "single")]
+    variants += ["int4", "auto", "tfmot-50", "tfmot-75", "block-mve-50", "block-mve-75"]
+    found = [f"plain/{variant}/0" for variant in variants]
+    for seed in SEEDS:
+        for kind in ("plain", "residual"):
+            for what in ("flash", "macs", "ram"):
+                found += [f"{kind}/{way}-{what}/{seed}" for way in ("channel", "narrow")]
+    return found
+
+
+def run(key: str, options: argparse.Namespace, data: dict) -> Row:
+    """Trains one row, and measures its int8 file."""
+    kind, variant, number = key.split("/")
+    job = Job(kind, variant, int(number), options, data)
+    model = VARIANTS[variant.split("-")[0]](job)
+    row: Row = {"network": kind, "variant": variant, "seed": job.seed, "epochs": job.epochs}
+    row["macs"] = keras_mobilenet.analysis.cost.cost(model).mult_adds
+    if variant == "float":
+        model.compile(metrics=["accuracy"], jit_compile=False)
+        for part in ("test", "validation"):
+            scores = model.predict(as_floats(data[f"{part}_images"]), 256, verbose=0)
+            row[part] = accuracy(scores, data[f"{part}_labels"])
+        return row
+    tflite = edge.convert(model)
+    (options.rows.parent / f"{key.replace('/', '_')}.tflite").write_bytes(tflite)
+    return row | job.noted | measured(tflite, data, has_all_cores="block" in variant)
+
+
+class Job:
+    """A training: what it starts from, and how long it takes."""
+
+    def __init__(self, kind: str, variant: str, seed: int, options, data: dict):
+        self.kind, self.variant, self.seed = kind, variant, seed
+        self.options, self.data = options, data
+        self.epochs = options.epochs
+        self.noted: Row = {}
+
+    @property
+    def share(self) -> float:
+        return int(self.variant.split("-")[-1]) / 100
+
+    def made(self, channels: tuple[int, ...] = CHANNELS) -> keras.Model:
+        keras.utils.set_random_seed(self.seed)
+        return network(keras, channels, is_residual=self.kind == "residual")
+
+    def trained_float(self) -> keras.Model:
+        """The float network, trained once."""
+        options = self.options
+        name = f"float_{self.kind}_{self.seed}_{options.epochs}_{options.train_images}.weights.h5"
+        model, path = self.made(), options.rows.parent / name
+        if not path.is_file():
+            self.fit(model, options.epochs, FLOAT_RATE, [])
+            model.save_weights(path)
+        model.load_weights(path)
+        return model
+
+    def fit(self, model: keras.Model, epochs: int, rate: float, callbacks: list) -> None:
+        count = self.options.train_images
+        images, labels = self.data["train_images"][:count], self.data["train_labels"][:count]
+        sequence = batches(keras, images, labels, self.seed)
+        compiled(keras, model, epochs, len(sequence), rate)
+        history = model.fit(sequence, epochs=epochs, verbose=2, callbacks=callbacks)
+        self.noted |= {"losses": [round(loss, 4) for loss in history.history["loss"]]}
+
+    def tune(self, model: keras.Model, callbacks: list, *, start: int | None = None, **qat) -> None:
+        """Fine-tunes: the last epochs are for int8."""
+        epochs = self.options.tune
+        start = max(epochs - QAT_EPOCHS, 0) if start is None else start
+        callbacks = [*callbacks, keras_mobilenet.QuantizationAwareTraining(start, **qat)]
+        self.fit(model, epochs, TUNED_RATE, callbacks)
+        self.epochs += epochs
+
+
+def float_row(job: Job) -> keras.Model:
+    return job.trained_float()
+
+
+def int8_row(job: Job) -> keras.Model:
+    model = job.trained_float()
+    job.tune(model, [], start=0)
+    return model
+
+
+def int4_row(job: Job) -> keras.Model:
+    model = job.trained_float()
+    job.tune(model, [], start=0, weight_bits=4)
+    return model
+
+
+def auto_row(job: Job) -> keras.Model:
+    """Four bits where they cost least, until seven tenths of the int8 flash are left."""
+    model = job.trained_float()
+    flash = 0.7 * counted(model)["flash_bytes"]
+    job.tune(model, [], start=0, weight_bits="auto", flash_bytes=flash)
+    return model
+
+
+def pruned_row(job: Job) -> keras.Model:
+    """The smallest weights, or the blocks that a board's kernels skip."""
+    model, block = job.trained_float(), None
+    if "block" in job.variant:
+        block = edge.pruning_block("mps3-an547" if "mve" in job.variant else BOARD)
+    job.tune(model, [keras_mobilenet.MagnitudePruning(job.share, block=block)])
+    return model
+
+
+def tfmot_row(job: Job) -> keras.Model:
+    """TF-MOT prunes in tf_keras, in a process of its own; its zeros stay while int8 is trained."""
+    model = job.trained_float()
+    folder, epochs = job.options.rows.parent, job.options.tune - QAT_EPOCHS
+    before, after = folder / "tfmot_before.npz", folder / "tfmot_after.npz"
+    np.savez(before, *model.get_weights())
+    child = pathlib.Path(__file__).with_name("compression_tfmot.py")
+    command = [str(child), str(folder), str(job.share), str(epochs), str(job.options.train_images)]
+    subprocess.run([sys.executable, *command], check=True)
+    with np.load(after) as weights:
+        model.set_weights([weights[name] for name in weights.files])
+    schedule = keras_mobilenet.ConstantSparsity(job.share, 0)
+    callbacks = [
+        keras_mobilenet.MagnitudePruning(schedule=schedule),
+        keras_mobilenet.QuantizationAwareTraining(0),
+    ]
+    job.fit(model, QAT_EPOCHS, TUNED_RATE * QAT_EPOCHS / job.options.tune, callbacks)
+    job.epochs += job.options.tune
+    return model
+
+
+TARGETS = {"flash": "flash_bytes", "ram": "ram_bytes", "macs": "macs"}
+
+
+def channel_row(job: Job) -> keras.Model:
+    """Channels go until half of the engine's flash or RAM, or of the MACs, is left."""
+    model, what = job.trained_float(), job.variant.split("-")[1]
+    images, labels = job.data["train_images"][:512], job.data["train_labels"][:512]
+    data = as_floats(images), labels
+    target = {f"target_{TARGETS[what]}": 0.5}
+    if what != "macs":
+        target["counter"] = edge.engine_counter(BOARD)
+    pruning = keras_mobilenet.ChannelPruning(**target, criterion="taylor", data=data)
+    pruning.end_epoch = (job.options.tune - QAT_EPOCHS) // 2 or 1
+    job.tune(model, [pruning])
+    smaller = pruning.pruned_model
+    job.noted |= {"before": counted(model), "counted": counted(smaller)}
+    job.noted |= {"channels": widths(smaller)}
+    return smaller
+
+
+def narrow_row(job: Job) -> keras.Model:
+    """The widest uniformly narrower network that meets the same target, trained as long."""
+    what = TARGETS[job.variant.split("-")[1]]
+    full = counted(job.made())
+    fitting = (scaled(width) for width in np.arange(1, 0, -0.01))
+    channels = next(c for c in fitting if counted(job.made(c))[what] <= 0.5 * full[what])
+    model = job.made(channels)
+    job.fit(model, job.options.epochs, FLOAT_RATE, [])
+    job.tune(model, [])
+    job.noted |= {"before": full, "counted": counted(model), "channels": widths(model)}
+    return model
+
+
+VARIANTS: dict[str, Callable[[Job], keras.Model]] = {
+    "float": float_row,
+    "int8": int8_row,
+    "int4": int4_row,
+    "auto": auto_row,
+    "single": pruned_row,
+    "block": pruned_row,
+    "tfmot": tfmot_row,
+    "channel": channel_row,
+    "narrow": narrow_row,
+}
+
+
+def counted(model: keras.Model) -> Row:
+    """What the engine on the board, and the arithmetic, take of a network's shape."""
+    found = edge.engine_counter(BOARD)(model)()
+    return found | {"macs": keras_mobilenet.analysis.cost.cost(model).mult_adds}
+
+
+def widths(model: keras.Model) -> list[int]:
+    """The channels that each layer with a kernel makes."""
+    kernels = [weight for weight in model.weights if weight.name == "kernel"]
+    return [int(kernel.shape[-1]) for kernel in kernels]
+
+
+def measured(tflite: bytes, data: dict, *, has_all_cores: bool) -> Row:
+    """The int8 file's accuracy on LiteRT, and its costs on the engine."""
+    graph = read_graph(tflite)
+    row: Row = {"file_bytes": len(tflite)}
+    for part in ("test", "validation"):
+        inputs = to_int8(as_floats(data[f"{part}_images"]), graph.input)
+        row[part] = accuracy(run_litert(graph, inputs), data[f"{part}_labels"])
+    return row | costs(graph, has_all_cores=has_all_cores)
+
+
+def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The share of right answers, in percent."""
+    return round(100 * float((scores.reshape(len(labels), -1).argmax(axis=1) == labels).mean()), 2)
+
+
+def read_rows(path: pathlib.Path) -> list[Row]:
+    """The rows so far."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+@functools.cache
+def cifar10(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """The images, decoded once."""
+    path = folder / "cifar10.npz"
+    if not path.is_file():
+        (train, labels), (test, test_labels) = (read_archive(name) for name in ("train", "test"))
+        order = np.random.default_rng(0).permutation(len(train))
+        held, kept = order[:VALIDATION], order[VALIDATION:]
+        np.savez(
+            path,
+            train_images=train[kept],
+            train_labels=labels[kept],
+            validation_images=train[held],
+            validation_labels=labels[held],
+            test_images=test,
+            test_labels=test_labels,
+        )
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def read_archive(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The images of an archive, and the numbers of their folders."""
+    images, folders = [], []
+    with tarfile.open(DATA / f"{name}.tar.xz") as archive:
+        for member in archive:
+            if member.isfile():
+                content = archive.extractfile(member).read()
+                images.append(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+                folders.append(member.name.split("/")[-2])
+    return np.array(images), np.unique(folders, return_inverse=True)[1]
+
+
+def table(rows: list[Row]) -> Table:
+    """All rows."""
+    made = Table(title="CIFAR-10: accuracy on LiteRT; the engine on the cores")
+    names = ("test", "flash", "ram", "m4", "ms_low", "ms_high", "m55", "m0plus", "file_bytes")
+    for name in ("row", *names):
+        made.add_column(name, justify="left" if name == "row" else "right")
+    for row in rows:
+        values = [row.get(name) for name in names]
+        cells = ["" if v is None else f"{v:,}" for v in values]
+        made.add_row(str(row["key"]), *cells)
+    return made
+
+
+if __name__ == "__main__":
+    main()
