@@ -10,6 +10,7 @@ import keras
 
 from keras_mobilenet.quantization.graph_surgery import replace_with_quantized, switch_quantizing
 from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.dense import QuantizedDense
 from keras_mobilenet.quantization.transform import (
     RANGES,
     is_quantized,
@@ -166,7 +167,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             return
         # On JAX `self.model` writes the state of the epoch into its variables: not in every step.
         model = self._model
-        due = [layer for layer in convolutions(model) if self._is_due(layer, since_start)]
+        due = [layer for layer in kernel_layers(model) if self._is_due(layer, since_start)]
         ranges = []
         if self.freeze_ranges_after is not None and since_start >= self.freeze_ranges_after:
             ranges = [r for _, r in model_ranges(model) if not r.is_frozen]
@@ -180,7 +181,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         # Frozen or not, and whether to round, is decided when the step is traced.
         switch_quantizing(model, True)
 
-    def _is_due(self, layer: QuantizedConvolution, since_start: int) -> bool:
+    def _is_due(self, layer: QuantizedConvolution | QuantizedDense, since_start: int) -> bool:
         """Whether a layer's batch normalization changes over to its moving statistics."""
         if layer.batch_norm is None or layer.is_batch_norm_frozen or self.freeze_bn_after is None:
             return False
@@ -217,8 +218,8 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             )
 
 
-def convolutions(model: keras.Model) -> list[QuantizedConvolution]:
-    """Lists the quantized convolutions of a model.
+def kernel_layers(model: keras.Model) -> list[QuantizedConvolution | QuantizedDense]:
+    """Lists the layers of a quantization-aware model that may have taken a batch normalization.
 
     Args:
         model: The Keras model.
@@ -227,7 +228,8 @@ def convolutions(model: keras.Model) -> list[QuantizedConvolution]:
         The layers in order.
 
     Example:
-        >>> convolutions(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)]))
+        >>> kernel_layers(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)]))
         []
     """
-    return [layer for layer in model.layers if isinstance(layer, QuantizedConvolution)]
+    kinds = (QuantizedConvolution, QuantizedDense)
+    return [layer for layer in model.layers if isinstance(layer, kinds)]
