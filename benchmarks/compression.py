@@ -34,6 +34,7 @@ import keras_mobilenet
 from edge.runtimes.interpreters import run_litert
 from edge.tflite.quantize import to_int8
 from edge.tflite.reader import read_graph
+from keras_mobilenet.quantization.weight_bits import flash_bytes_of
 
 ROOT = pathlib.Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data" / "cifar10"
@@ -171,10 +172,14 @@ def int4_row(job: Job) -> keras.Model:
 
 
 def auto_row(job: Job) -> keras.Model:
-    """Four bits where they cost least, until seven tenths of the int8 flash are left."""
+    """Four bits where they cost least, until seven tenths of the weights' bytes are left.
+
+    They are looked for on images of the training.
+    """
     model = job.trained_float()
-    flash = 0.7 * counted(model)["flash_bytes"]
-    job.tune(model, [], start=0, weight_bits="auto", flash_bytes=flash)
+    flash = 0.7 * flash_bytes_of(keras_mobilenet.quantize_model(model))
+    images = as_floats(job.data["train_images"][:256])
+    job.tune(model, [], start=0, weight_bits="auto", flash_bytes=flash, calibration_data=images)
     return model
 
 
@@ -256,7 +261,8 @@ VARIANTS: dict[str, Callable[[Job], keras.Model]] = {
 
 def counted(model: keras.Model) -> Row:
     """What the engine on the board, and the arithmetic, take of a network's shape."""
-    found = edge.engine_counter(BOARD)(model)()
+    cost = edge.engine_counter(BOARD)(model)
+    found = {name: cost(name) for name in ("flash_bytes", "ram_bytes")}
     return found | {"macs": keras_mobilenet.analysis.cost.cost(model).mult_adds}
 
 

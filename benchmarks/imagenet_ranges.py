@@ -22,6 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 import edge
+from edge.converter.calibration import METHODS
 from edge.deploy.verify import quantize_inputs
 from edge.runtimes.interpreters import run_litert
 from edge.tflite.reader import read_graph
@@ -45,9 +46,9 @@ def photographs(folder: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     return pixels_to_input(np.stack(pixels)), np.array([int(path.name[:3]) + 1 for path in paths])
 
 
-def int8_scores(model: keras.Model, inputs: np.ndarray, calibration=None) -> np.ndarray:
+def int8_scores(model: keras.Model, inputs: np.ndarray, *typical, **options) -> np.ndarray:
     """What the int8 kernels answer."""
-    graph = read_graph(edge.convert(model, calibration))
+    graph = read_graph(edge.convert(model, *typical, **options))
     return run_litert(graph, quantize_inputs(graph, inputs))
 
 
@@ -78,13 +79,16 @@ def main() -> None:
             answers[~tuning] = score_of_half(tuning, ~tuning).argmax(axis=1)
         return answers
 
-    runs: dict[str, list[np.ndarray]] = {
-        "float": [scores.argmax(axis=1)],
-        "post-training int8": [
-            held_out(lambda own, held: int8_scores(from_tflite(path), inputs[held], inputs[own]))
-        ],
-    }
-    for ranges in RANGES:
+    runs: dict[str, list[np.ndarray]] = {"float": [scores.argmax(axis=1)]}
+    for method in METHODS:
+        runs[f"after training, {method}"] = [
+            held_out(
+                lambda own, held, method=method: int8_scores(
+                    from_tflite(path), inputs[held], inputs[own], calibration=method
+                )
+            )
+        ]
+    for ranges in RANGES if arguments.seeds else ():
         runs[f"QAT, {ranges}"] = [
             held_out(
                 lambda own, held, ranges=ranges, seed=seed: int8_scores(

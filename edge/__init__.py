@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edge.converter.convert import convert
     from edge.debugger.compare import compare
     from edge.deploy.build import build
+    from edge.deploy.counters import engine_counter, tflm_counter
     from edge.deploy.export import export
     from edge.deploy.plan import plan
     from edge.deploy.run import run
@@ -45,6 +46,7 @@ __all__ = [
     "build",
     "compare",
     "convert",
+    "engine_counter",
     "export",
     "find_board",
     "flash",
@@ -52,6 +54,7 @@ __all__ = [
     "pruning_block",
     "report",
     "run",
+    "tflm_counter",
     "verify",
     "verify_engine",
 ]
@@ -61,6 +64,7 @@ _MODULES = {
     "edge.converter.convert": ("convert",),
     "edge.debugger.compare": ("compare",),
     "edge.deploy.build": ("build",),
+    "edge.deploy.counters": ("engine_counter", "tflm_counter"),
     "edge.deploy.export": ("export",),
     "edge.deploy.plan": ("plan",),
     "edge.deploy.run": ("run",),

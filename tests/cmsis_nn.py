@@ -17,6 +17,7 @@ from edge.engine.compile import schedule_and_pack
 from edge.engine.layers import network_of
 from edge.tflite.graph import Graph, Quantization
 from edge.tflite.operators import padding_of
+from edge.tflite.tensors import int4_bytes
 from edge.transforms.groups import without_groups
 
 FOLDER = pathlib.Path(__file__).parents[2] / "shared" / "data" / "cmsis_nn"
@@ -76,6 +77,10 @@ class Arrays:
             packed = nibbles.reshape(-1)[:count]
         return packed.reshape(shape)
 
+    def are_int4(self, shape, prefix=""):
+        packed = self.array(f"{prefix}weights", f"{prefix}input_weights")
+        return len(packed) != int(np.prod(shape))
+
 
 def quantization(zero_point, scale=1.0):
     return Quantization((scale,), (zero_point,), 0)
@@ -94,6 +99,14 @@ class Layers(GraphBuilder):
 
     def set_weights(self, arrays, zero_point, prefix=""):
         self.arrays, self.zero_point, self.prefix = arrays, zero_point, prefix
+
+    def _weights(self, shape, axis, name, dead_share):
+        constants = super()._weights(shape, axis, name, dead_share)
+        if self.arrays.are_int4(shape, self.prefix):
+            kernel = self.tensors[constants[0]]
+            data = int4_bytes(kernel.values())
+            self.tensors[kernel.index] = dataclasses.replace(kernel, dtype="int4", data=data)
+        return constants
 
     def _drawn(self, shape, axis, source, dead_share):
         arrays, prefix, count = self.arrays, self.prefix, shape[axis]
@@ -299,7 +312,9 @@ def beside_dead_channels(graph):
     for tensor, axis in ((kernel, 0), (bias, 0)):
         values = tensor.values()
         pads = [(0, more if n == axis else 0) for n in range(values.ndim)]
-        data = np.frombuffer(np.pad(values, pads).tobytes(), np.uint8)
+        padded = np.pad(values, pads)
+        is_int4 = tensor.dtype == "int4"
+        data = int4_bytes(padded) if is_int4 else np.frombuffer(padded.tobytes(), np.uint8)
         shape = tuple(n + sum(p) for n, p in zip(values.shape, pads, strict=True))
         wider = dataclasses.replace(tensor, data=data, shape=shape)
         if tensor.quantization:

@@ -12,7 +12,6 @@ import sys
 
 import filelock
 import hypothesis
-import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -191,24 +190,10 @@ def trained_tflite(made_once, request):
 
 @pytest.fixture(scope="session")
 def random_weights():
-    """Weights as large as a trained network's, for a model that nobody trained."""
+    """The function that draws weights as large as a trained network's."""
+    from networks import weights_as_trained
 
-    def draw(model, seed=0):
-        rng = np.random.default_rng(seed)
-        values = []
-        for weight in model.weights:
-            if weight.path.endswith(("moving_variance", "gamma")):
-                value = rng.uniform(0.5, 1.5, weight.shape)
-            elif len(weight.shape) == 4:
-                is_depthwise = "depthwise" in weight.path
-                fan_in = np.prod(weight.shape[:2]) * (1 if is_depthwise else weight.shape[2])
-                value = rng.normal(0, np.sqrt(2 / fan_in), weight.shape)
-            else:
-                value = rng.normal(0, 0.2, weight.shape)
-            values.append(value.astype("float32"))
-        return values
-
-    return draw
+    return weights_as_trained
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,8 @@ from edge.tflite.reader import read_graph
 from edge.tflite.writer import pack, unpack
 from keras_mobilenet.quantization import quantizer
 from keras_mobilenet.quantization.fake_quant import rounded_kernel, weight_limits
-from keras_mobilenet.quantization.layers import base, pooling
+from keras_mobilenet.quantization.layers import kernel as kernels
+from keras_mobilenet.quantization.layers import pooling
 
 WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 BOUNDARY = 1e-3
@@ -57,6 +58,18 @@ def by_tensorflow(model, samples=None) -> bytes:
     return converter.convert()
 
 
+def with_ranges(model, batch=4):
+    """The quantization-aware twin of a float network, its ranges set by random images."""
+    from keras_mobilenet.quantization.transform import quantize_model
+
+    rng = np.random.default_rng(0)
+    twin = quantize_model(model)
+    images = rng.uniform(-1, 1, (batch, *model.input_shape[1:])).astype("float32")
+    for _ in range(2):
+        twin(images, training=True)
+    return twin
+
+
 @contextlib.contextmanager
 def _operators_of_tensorflow():
     """Puts the operators into the graph by which the converter knows fake quantization."""
@@ -84,7 +97,7 @@ def _operators_of_tensorflow():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantizer, "fake_quant_activation", activation)
         patch.setattr(pooling, "fake_quant_activation", activation)
-        patch.setattr(base, "fake_quant_kernel", kernel)
+        patch.setattr(kernels, "fake_quant_kernel", kernel)
         yield
 
 

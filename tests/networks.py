@@ -233,6 +233,23 @@ def mobilenet_v1_graph(alpha: float = 0.25, side: int = 96, classes: int = 2) ->
 # Keras models.
 
 
+def weights_as_trained(model, seed=0):
+    """Weights as large as a trained network's, for a model that nobody trained."""
+    rng = np.random.default_rng(seed)
+    values = []
+    for weight in model.weights:
+        if weight.path.endswith(("moving_variance", "gamma")):
+            value = rng.uniform(0.5, 1.5, weight.shape)
+        elif len(weight.shape) == 4:
+            is_depthwise = "depthwise" in weight.path
+            fan_in = np.prod(weight.shape[:2]) * (1 if is_depthwise else weight.shape[2])
+            value = rng.normal(0, np.sqrt(2 / fan_in), weight.shape)
+        else:
+            value = rng.normal(0, 0.2, weight.shape)
+        values.append(value.astype("float32"))
+    return values
+
+
 def mobilenet(alpha, side, classes=10):
     """MobileNetV1 of this package."""
     import keras_mobilenet
@@ -363,6 +380,21 @@ def densely_connected(classes=10):
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(x))
 
 
+def residual_of_random_weights():
+    """A small network with a residual sum and weights at random, the same in every process."""
+    import keras
+    from keras import layers
+
+    keras.backend.clear_session()
+    image = keras.Input((16, 16, 3))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3, 2)(image)))
+    y = layers.DepthwiseConv2D(3, padding="same")(x)
+    x = layers.Add()([layers.Conv2D(8, 1)(layers.ReLU(6.0)(y)), x])
+    model = keras.Model(image, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+    model.set_weights(weights_as_trained(model))
+    return model
+
+
 CONVERTED = {
     f"alpha{alpha}-{side}": functools.partial(mobilenet, alpha, side)
     for alpha in (0.1, 0.25, 0.35, 0.5)
@@ -387,7 +419,7 @@ TRAINABLE = {
 
 BY_BOTH_CONVERTERS = {
     f"mobilenet_v1 {alpha} {side}": functools.partial(mobilenet, alpha, side)
-    for alpha, side in ((0.1, 32), (0.25, 64), (0.25, 128), (0.5, 96))
+    for alpha, side in ((0.1, 64), (0.25, 64), (0.25, 128), (0.5, 96))
 } | {
     "mobilenet_v2": mobilenet_v2,
     "resnet8": resnet8,

@@ -10,6 +10,8 @@ import numpy as np
 from edge.errors import ConversionError
 from edge.tflite.graph import Graph, Operator, Quantization, Tensor
 from edge.tflite.graph_writer import graph_bytes
+from edge.tflite.tensors import int4_bytes
+from edge.tflite.windows import same_padding
 
 SOFTMAX_OUTPUT = Quantization((1 / 256,), (-128,), 0)
 """Fixed by the TFLite 8-bit quantization specification."""
@@ -59,7 +61,8 @@ def quantized_tflite(model: Any) -> bytes:
         inputs = [places[x] for x in call.sources if x in places]
         if inputs and _is_absorbed(call.layer, readers):
             (places[call.result],) = inputs
-            builder.padded.update(map(id, readers))
+            if type(call.layer).__name__ == "ZeroPadding2D":
+                builder.padded.update(map(id, readers))
         elif inputs:
             places[call.result] = builder.append(call.layer, inputs)
         elif call.sources[0] in ahead and _writer(call.layer) is _nothing:
@@ -97,14 +100,9 @@ def _pads_itself(layer: Any, padding: Any) -> bool:
     steps = (convolution.kernel_size, convolution.strides, convolution.dilation_rate)
     sides = zip(padding.input.shape[1:3], padding.padding, *steps, strict=True)
     return convolution.padding == "valid" and all(
-        tuple(pads) == _same_padding(size, (window - 1) * dilation + 1, stride)
+        tuple(pads) == same_padding(size, -(-size // stride), (window - 1) * dilation + 1, stride)
         for size, pads, window, stride, dilation in sides
     )
-
-
-def _same_padding(size: int, reach: int, stride: int) -> tuple[int, int]:
-    missing = max((-(-size // stride) - 1) * stride + reach - size, 0)
-    return missing // 2, missing - missing // 2
 
 
 class _Builder:
@@ -133,6 +131,13 @@ class _Builder:
         """Adds the tensor of a constant."""
         data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         return self._tensor(name, values.shape, str(values.dtype), quantization, data)
+
+    def kernel(self, name: str, values: np.ndarray, quantization: Quantization, bits: int) -> int:
+        """Adds the tensor of a layer's weights, which have eight bits or four."""
+        name = f"{name}/kernel"
+        if bits == 8:
+            return self.constant(name, values, quantization)
+        return self._tensor(name, values.shape, "int4", quantization, int4_bytes(values))
 
     def _tensor(
         self,
@@ -204,7 +209,7 @@ def _weights(builder: _Builder, layer: Any, source: int, axis: int) -> list[int]
     scales = weights.scales.reshape(-1)
     points = (0,) * len(scales)
     kernel_quantization = Quantization(tuple(map(float, scales)), points, axis)
-    kernel = builder.constant(f"{layer.name}/kernel", weights.kernel, kernel_quantization)
+    kernel = builder.kernel(layer.name, weights.kernel, kernel_quantization, weights.bits)
     scale = builder.scale(source)
     # In double precision, as the layer adds it.
     bias = np.round(weights.bias.astype(np.float64) / (scale * scales.astype(np.float64)))
@@ -307,6 +312,8 @@ def _reshape(builder: _Builder, layer: Any, inputs: list[int]) -> int:
 
 
 def _softmax(builder: _Builder, layer: Any, inputs: list[int]) -> int:
+    if getattr(layer, "axis", -1) not in (-1, len(layer.output.shape) - 1):
+        raise _no_operator(layer)
     return builder.operator("SOFTMAX", layer, inputs, {"beta": 1.0}, SOFTMAX_OUTPUT)
 
 

@@ -25,10 +25,11 @@ from edge.engine.packing_dsp import (
     depthwise_dsp,
     fully_connected_dsp,
 )
+from edge.engine.packing_int4 import conv_int4, fully_connected_int4, has_int4_sums
 from edge.engine.packing_mve import conv_mve, depthwise_3x3_mve, depthwise_mve, in_fours
 from edge.engine.packing_portable import conv_portable
 from edge.tflite.fixed_point import exp_table
-from edge.tflite.operators import kernel_of
+from edge.tflite.operators import has_int4_kernel, kernel_of
 from edge.tflite.requantization import (
     add_multipliers,
     mean_multiplier,
@@ -104,7 +105,11 @@ def _fully_connected(network: Network, layer: Layer, instructions: str) -> Kerne
     kernel = kernel_of(network.graph, layer.op).values().astype(np.int64)
     headers = channel_words(network.graph, layer, kernel)
     right = headers[:, 2]
-    if instructions == "portable" or not ((right >= 2) & (right <= 31)).all():
+    if not ((right >= 2) & (right <= 31)).all():
+        instructions = "portable"
+    if has_int4_kernel(network.graph, layer.op) and has_int4_sums(headers, kernel):
+        return fully_connected_int4(kernel, headers, instructions)
+    if instructions == "portable":
         blocks = np.concatenate([headers, as_words(kernel)], axis=1)
         return Kernel("fully_connected", "conv.c", WHOLE, blocks.reshape(-1))
     if instructions == "mve":
@@ -154,11 +159,19 @@ def _conv_of(network: Network, layer: Layer, kernel: np.ndarray, instructions: s
     headers = channel_words(network.graph, layer, taps)
     # Offsets from pixel to pixel are of sixteen bits.
     is_many = instructions == "mve" and len(kernel) > MVE_CHANNELS_MADE
-    if instructions == "portable" or is_many or not shifts_right(headers, taps):
-        return conv_portable(kernel, headers)
-    if instructions == "mve":
-        return conv_mve(kernel, headers)
-    return conv_dsp(network, layer, kernel, headers)
+    if is_many or not shifts_right(headers, taps):
+        instructions = "portable"
+    if instructions == "portable":
+        made = conv_portable(kernel, headers)
+    elif instructions == "mve":
+        made = conv_mve(kernel, headers)
+    else:
+        made = conv_dsp(network, layer, kernel, headers)
+    if not has_int4_kernel(network.graph, layer.op) or not has_int4_sums(headers, taps):
+        return made
+    packed = conv_int4(network, layer, kernel, headers, instructions)
+    # Of weights that are mostly zero in blocks, bytes are fewer than halves of all.
+    return packed if len(packed.weights) <= len(made.weights) else made
 
 
 def _depthwise(network: Network, layer: Layer, instructions: str) -> Kernel:

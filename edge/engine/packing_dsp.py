@@ -40,9 +40,9 @@ def conv_dsp(network: Network, layer: Layer, kernel: np.ndarray, headers: np.nda
     pairs = filled.reshape(-1, 2, filled.shape[1] // 2, 2).transpose(0, 2, 3, 1)
     body = as_words(pairs.reshape(len(pairs), -1))
     biases = padded(headers[:, :1], 2, 1).reshape(-1, 2)
-    scales = padded(_conv_scales(kernel, headers), 2, 1).reshape(-1, 4)
-    tile, pixels = _tiles(network.rows[layer.output].width)
-    run = _run_pixels(layer, pixels) * kernel.shape[3]
+    scales = padded(conv_scales(kernel, headers), 2, 1).reshape(-1, 4)
+    tile, pixels = tiles(network.rows[layer.output].width)
+    run = run_pixels(layer, pixels) * kernel.shape[3]
     scratch = 4 * kernel.shape[1] + pixels * filled.shape[1] * 2 + run
     dense = np.concatenate([biases, body, scales], axis=1).reshape(-1)
     sparse = _without_zero_blocks(biases, body, scales)
@@ -52,10 +52,20 @@ def conv_dsp(network: Network, layer: Layer, kernel: np.ndarray, headers: np.nda
     return scratch_kernel(f"conv_{tile}_dsp", "conv_dsp.c", dense, scratch)
 
 
-def _tiles(width: int) -> tuple[int, int]:
+def tiles(width: int) -> tuple[int, int]:
     """What the kernel for a row of some width is named after, and the pixels of its widest tile.
 
     Tiles of three cost hardly more for each pixel than those of four, others do.
+
+    Args:
+        width: The pixels of a row.
+
+    Returns:
+        The number in the kernel's name, and the pixels.
+
+    Example:
+        >>> tiles(7)
+        (3, 4)
     """
     if width % 4 == 0:
         return 4, 4
@@ -64,8 +74,21 @@ def _tiles(width: int) -> tuple[int, int]:
     return (2, 3) if width in (2, 5) else (3, 4)
 
 
-def _run_pixels(layer: Layer, pixels: int) -> int:
-    """The pixels of the input that a tile's pixels see of a row, gaps left out."""
+def run_pixels(layer: Layer, pixels: int) -> int:
+    """The pixels of the input that a tile's pixels see of a row, gaps left out.
+
+    Args:
+        layer: The layer.
+        pixels: The pixels of a tile.
+
+    Returns:
+        The number.
+
+    Example:
+        >>> from edge.engine.layers import network_of
+        >>> run_pixels(network_of(graph).layers[0], 4)  # windows of three, two apart
+        9
+    """
     width, stride = layer.window[1], layer.stride[1]
     has_gaps = layer.dilation[1] > 1 or stride > width
     return pixels * width if has_gaps else (pixels - 1) * stride + width
@@ -91,7 +114,7 @@ def fully_connected_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
         ['0x1', '0x101', '0x1', '0x101', '0x1810181', '0x1810181']
     """
     fours = len(kernel) // DENSE_OUTPUTS * DENSE_OUTPUTS
-    scales = np.stack([headers[:, 1], -(2 ** (33 - headers[:, 2]))], axis=1)
+    scales = dense_scales(headers)
     # Fours of outputs, their pairs, a and b, fours of taps, halves, taps of a half.
     quads = -(-kernel.shape[1] // 4)
     filled = padded(kernel[:fours], 1, 4).reshape(-1, 2, 2, quads, 2, 2)
@@ -105,6 +128,22 @@ def fully_connected_dsp(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     rest = [headers[fours:, :1], as_words(kernel[fours:]), scales[fours:]]
     packed = [np.concatenate(part, axis=1).reshape(-1) for part in (blocks, rest)]
     return Kernel("fully_connected_dsp", "fully_connected_dsp.c", WHOLE, np.concatenate(packed))
+
+
+def dense_scales(headers: np.ndarray) -> np.ndarray:
+    """Two words an output, multiplier and shift, as the kernels of FULLY_CONNECTED take them.
+
+    Args:
+        headers: Bias, multiplier and shift to the right, int64 array of shape `(outputs, 3)`.
+
+    Returns:
+        int64 array of shape `(outputs, 2)`.
+
+    Example:
+        >>> dense_scales(np.array([[0, 2**30, 9]])).tolist()
+        [[1073741824, -16777216]]
+    """
+    return np.stack([headers[:, 1], -(2 ** (33 - headers[:, 2]))], axis=1)
 
 
 def depthwise_dsp(
@@ -222,12 +261,23 @@ def _dsp_scales(headers: np.ndarray) -> np.ndarray:
     return np.stack([2 * headers[:, 1] - 2**32, -(2 ** (32 - headers[:, 2]))], axis=1)
 
 
-def _conv_scales(kernel: np.ndarray, headers: np.ndarray) -> np.ndarray:
+def conv_scales(kernel: np.ndarray, headers: np.ndarray) -> np.ndarray:
     """`_dsp_scales` with shifts that round ties away from zero, for two channels or for neither.
 
     One more than a power of two moves a product away from zero by less than a step of what is
     shifted, if that is below the power: a tie is decided, all else stays. What is 256 times the
     divisor or more saturates, wherever the zero point is.
+
+    Args:
+        kernel: The weights, int64 array whose first axis are the channels.
+        headers: Bias, multiplier and shift to the right, int64 array of shape `(channels, 3)`.
+
+    Returns:
+        int64 array of shape `(channels, 2)`.
+
+    Example:
+        >>> conv_scales(np.ones((2, 9), int), np.array([[0, 2**30, 9]] * 2)).tolist()[0]
+        [-2147483648, -8388609]
     """
     bias, multiplier, right = headers.T
     largest = np.abs(bias) + 128 * np.abs(kernel.reshape(len(kernel), -1)).sum(axis=1)

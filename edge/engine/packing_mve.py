@@ -90,7 +90,7 @@ def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     taps = kernel.reshape(len(kernel), -1)
     count = taps.shape[1]
     missing = max(MVE_CHANNELS - len(taps), 0)
-    headers[:, 2] *= -1
+    headers = headers * (1, 1, -1)
     vectors = as_words(padded(taps, 1, MVE_LANES)).reshape(len(taps), -1, MVE_LANES // 4)
     vectors, headers = (
         np.pad(table, ((0, missing), *[(0, 0)] * (table.ndim - 1))) for table in (vectors, headers)
@@ -100,9 +100,7 @@ def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
         vectors[start : start + MVE_CHANNELS].swapaxes(0, 1).reshape(-1, MVE_LANES)
         for start in _starts(len(headers))
     ]
-    # Windows of several pixels; vectors of sixteen bytes reach behind the last tap.
-    pixels = next(pixels for most, pixels in MVE_PIXELS if count <= most)
-    scratch = 4 * kernel.shape[1] + pixels * count + MVE_LANES
+    scratch = window_bytes(kernel)
     # Where the input is read in place, its last vector must be whole.
     is_in_reach = count % MVE_LANES == 0 or kernel.shape[1:3] != (1, 1)
     kept = np.mean([body.any(axis=1).mean() for body in bodies])
@@ -113,6 +111,41 @@ def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
         packed = [np.append(*block) for block in zip(heads, bodies, strict=True)]
         name = "conv_mve"
     return scratch_kernel(name, f"{name}.c", np.concatenate(packed), scratch)
+
+
+def window_bytes(kernel: np.ndarray) -> int:
+    """The memory for windows of several pixels; the last one's vectors reach behind its taps.
+
+    Args:
+        kernel: The weights, of shape `(channels, height, width, input channels)`.
+
+    Returns:
+        The bytes, those of a pointer to each row of the window included.
+
+    Example:
+        >>> window_bytes(np.ones((4, 1, 1, 8)))
+        148
+    """
+    count = kernel[0].size
+    pixels = next(pixels for most, pixels in MVE_PIXELS if count <= most)
+    return 4 * kernel.shape[1] + pixels * count + MVE_LANES
+
+
+def four_channels(channels: int) -> list[slice]:
+    """Four channels each; the last four may overlap those before.
+
+    Args:
+        channels: The number of channels.
+
+    Returns:
+        Where the fours are; a single one where there are fewer channels.
+
+    Example:
+        >>> four_channels(6)
+        [slice(0, 4, None), slice(2, 6, None)]
+    """
+    starts = (max(start, 0) for start in _starts(max(channels, MVE_CHANNELS)))
+    return [slice(start, start + MVE_CHANNELS) for start in starts]
 
 
 def _without_zero_vectors(heads: np.ndarray, body: np.ndarray) -> np.ndarray:

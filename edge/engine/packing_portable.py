@@ -28,10 +28,7 @@ def conv_portable(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
         'conv_sparse'
     """
     taps = kernel.reshape(len(kernel), -1)
-    # A pointer to each row of the window, of eight bytes on a computer, and copies of the
-    # windows of two pixels; one of a single pixel is read where it is.
-    patch = 0 if kernel.shape[1:3] == (1, 1) else taps.shape[1]
-    scratch = 8 * kernel.shape[1] + 2 * patch
+    scratch = patch_bytes(kernel)
     dense = np.concatenate([headers, as_words(taps)], axis=1).reshape(-1)
     if taps.shape[1] >= BLOCK_TAPS:
         sparse = _without_zero_blocks(taps, headers)
@@ -39,6 +36,23 @@ def conv_portable(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
         if len(sparse) < len(dense):
             return scratch_kernel("conv_sparse", "conv_sparse.c", sparse, scratch)
     return scratch_kernel("conv", "conv.c", dense, scratch)
+
+
+def patch_bytes(kernel: np.ndarray) -> int:
+    """The memory for copies of two pixels' windows; one of a single pixel is read where it is.
+
+    Args:
+        kernel: The weights, of shape `(channels, height, width, input channels)`.
+
+    Returns:
+        The bytes, those of a pointer to each row of the window, as on a computer, included.
+
+    Example:
+        >>> patch_bytes(np.ones((4, 3, 3, 8)))
+        168
+    """
+    patch = 0 if kernel.shape[1:3] == (1, 1) else kernel[0].size
+    return 8 * kernel.shape[1] + 2 * patch
 
 
 def _without_zero_blocks(taps: np.ndarray, headers: np.ndarray) -> np.ndarray:

@@ -70,9 +70,31 @@ def leading_padding(
         return 0, 0
     strides, dilations = op.options["stride"], op.options.get("dilation", (1, 1))
     top, left = (
-        max(0, (out - 1) * stride + (taps - 1) * dilation + 1 - size) // 2
+        same_padding(size, out, (taps - 1) * dilation + 1, stride)[0]
         for out, stride, taps, dilation, size in zip(
             output[1:3], strides, window, dilations, source[1:3], strict=True
         )
     )
     return top, left
+
+
+def same_padding(size: int, steps: int, reach: int, stride: int) -> tuple[int, int]:
+    """Computes how far a window reaches over both ends of a side with padding SAME.
+
+    Args:
+        size: The side of the image, in pixels.
+        steps: The side of the output, in pixels.
+        reach: The side of the window, gaps of a dilation included, in pixels.
+        stride: The stride, in pixels.
+
+    Returns:
+        Pixels before and after; an odd one comes after.
+
+    Example:
+        >>> same_padding(8, 4, 3, 2)
+        (0, 1)
+
+    Source: TensorFlow Lite's padding.h, `ComputePaddingWithOffset`.
+    """
+    missing = max(0, (steps - 1) * stride + reach - size)
+    return missing // 2, missing - missing // 2

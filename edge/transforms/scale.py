@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -54,12 +54,51 @@ def scaled_model(graph: Graph, alpha: float, side: int) -> ScaledModel:
 
     Source: MobileNets, arXiv 1704.04861, sections 3.3 and 3.4.
     """
-    tensors = list(graph.tensors)
     batch, height, width, channels = _image_shape(graph.input.shape)
     rho = side / max(height, width)
     source = (batch, round(height * rho), round(width * rho), channels)
-    tensors[graph.inputs[0]] = dataclasses.replace(graph.input, shape=source)
     last = max((op.index for op in graph.operators if has_kernel(op)), default=-1)
+
+    def made(op: Operator) -> int:
+        old = kernel_of(graph, op).shape[0]
+        # The classes stay.
+        return old if op.index == last else max(1, int(old * alpha))
+
+    return _resized(graph, source, made)
+
+
+def with_channels(graph: Graph, channels: Sequence[int]) -> ScaledModel:
+    """Gives each layer of a network a number of channels of its own.
+
+    Args:
+        graph: The original.
+        channels: The output channels of each operator with a kernel, in their order; a depthwise
+            convolution has as many as its input asks for, whatever stands here.
+
+    Returns:
+        The `ScaledModel`.
+
+    Raises:
+        NoScaleRuleError: If the network has an operator without a rule.
+        ValueError: If there are not as many numbers as operators with a kernel.
+
+    Example:
+        >>> narrow = with_channels(graph, [2, 2, 2, 2])
+        >>> [narrow.graph.tensors[op.outputs[0]].shape[-1] for op in narrow.graph.operators]
+        [2, 2, 2, 2, 2, 2, 2]
+    """
+    kernels = [op.index for op in graph.operators if has_kernel(op)]
+    if len(kernels) != len(channels):
+        raise ValueError(
+            f"{len(channels)} numbers of channels for {len(kernels)} operators with a kernel."
+        )
+    by_op = dict(zip(kernels, channels, strict=True))
+    return _resized(graph, graph.input.shape, lambda op: int(by_op[op.index]))
+
+
+def _resized(graph: Graph, source: tuple[int, ...], made: Callable[[Operator], int]) -> ScaledModel:
+    tensors = list(graph.tensors)
+    tensors[graph.inputs[0]] = dataclasses.replace(graph.input, shape=source)
     operators = []
     for op in graph.operators:
         if op.opcode not in OPERATORS:
@@ -67,8 +106,7 @@ def scaled_model(graph: Graph, alpha: float, side: int) -> ScaledModel:
         scaled_op = _with_scaled_window(op, graph, tensors)
         operators.append(scaled_op)
         if has_kernel(op):
-            # The classes stay.
-            _scale_weights(op, graph, tensors, alpha=1.0 if op.index == last else alpha)
+            _scale_weights(op, graph, tensors, made(op))
         tensors[op.outputs[0]] = _reshaped(
             tensors[op.outputs[0]], _output_shape(scaled_op, graph, tensors)
         )
@@ -106,7 +144,7 @@ def _with_scaled_window(op: Operator, graph: Graph, tensors: Sequence[Tensor]) -
     return dataclasses.replace(op, options={**op.options, "filter": sides, "stride": sides})
 
 
-def _scale_weights(op: Operator, graph: Graph, tensors: list[Tensor], alpha: float) -> None:
+def _scale_weights(op: Operator, graph: Graph, tensors: list[Tensor], made: int) -> None:
     """Gives an operator's weights and biases the shapes that its new input asks for."""
     kernel, old = kernel_of(graph, op), graph.tensors[op.inputs[0]].shape
     source, axis = tensors[op.inputs[0]].shape, channel_axis(op)
@@ -115,7 +153,6 @@ def _scale_weights(op: Operator, graph: Graph, tensors: list[Tensor], alpha: flo
         made = source[-1] * kernel.shape[-1] // old[-1]
         shape = (*kernel.shape[:-1], made)
     else:
-        made = max(1, int(kernel.shape[0] * alpha))
         shape = (made, *kernel.shape[1:-1], _taken(kernel.shape[-1], old, source))
     tensors[kernel.index] = _reshaped(tensors[kernel.index], shape)
     for index in op.inputs[2:]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import keras
 import numpy as np
 
-from keras_mobilenet.pruning.channel_costs import cheapest_removals, flash_bytes, macs, ram_bytes
+from keras_mobilenet.pruning.channel_costs import Costs, cheapest_removals, macs
 from keras_mobilenet.pruning.channel_groups import ChannelGroups
 from keras_mobilenet.pruning.importance import bn_scale, taylor
 from keras_mobilenet.pruning.masks import Mask, attach_masks, detach_masks, hold, read_array
@@ -28,10 +30,15 @@ class ChannelPruning(keras.callbacks.Callback):
 
     Args:
         target_macs: The upper limit of multiply-accumulates, or a share of today's if below 1.
-        target_flash_bytes: The upper limit of the bytes of int8 kernels and int32 biases, or a
-            share of today's if below 1.
-        target_ram_bytes: The upper limit of the bytes of int8 tensors alive at once, layer by
-            layer, or a share of today's if below 1.
+        target_flash_bytes: The upper limit of the flash, or a share of today's if below 1. Without
+            a counter these are the bytes of int8 kernels and int32 biases.
+        target_ram_bytes: The upper limit of the RAM, or a share of today's if below 1. Without a
+            counter these are the bytes of int8 tensors alive at once, layer by layer.
+        target_ms: The upper limit of an inference's milliseconds, as the counter estimates them.
+        counter: What counts flash, RAM and time for a runtime and a board, such as
+            `edge.engine_counter(board)` and `edge.tflm_counter(board)`: a function that is given
+            the model and returns `cost(name, channels)`, with `"flash_bytes"`, `"ram_bytes"` or
+            `"ms"` and the output channels of each convolution and matrix product in order.
         criterion: How a channel's importance is measured: `"bn_scale"` by the batch normalization's
             |gamma|; `"taylor"` by how much the loss changes without the channel, to first order, on
             `data`.
@@ -68,6 +75,8 @@ class ChannelPruning(keras.callbacks.Callback):
         target_macs: float | None = None,
         target_flash_bytes: float | None = None,
         target_ram_bytes: float | None = None,
+        target_ms: float | None = None,
+        counter: Callable[[keras.Model], Callable[[str, Sequence[int]], float]] | None = None,
         criterion: str = "bn_scale",
         start_epoch: int = 0,
         end_epoch: int | None = None,
@@ -81,14 +90,17 @@ class ChannelPruning(keras.callbacks.Callback):
                 ("macs", target_macs),
                 ("flash_bytes", target_flash_bytes),
                 ("ram_bytes", target_ram_bytes),
+                ("ms", target_ms),
             )
             if value is not None
         }
         if not self.targets or any(not value > 0 for value in self.targets.values()):
             raise ValueError(
-                "Give at least one of target_macs, target_flash_bytes and target_ram_bytes, "
-                "above 0."
+                "Give at least one of target_macs, target_flash_bytes, target_ram_bytes and "
+                "target_ms, above 0."
             )
+        if counter is None and target_ms is not None:
+            raise ValueError("target_ms needs a counter, such as edge.engine_counter(board).")
         if criterion not in CRITERIA:
             raise ValueError(f"criterion must be one of {CRITERIA}, got {criterion!r}.")
         if (criterion == "taylor") != (data is not None):
@@ -97,6 +109,7 @@ class ChannelPruning(keras.callbacks.Callback):
             raise ValueError("start_epoch must be at least 0 and end_epoch must come after it.")
         if multiple_of < 1:
             raise ValueError(f"multiple_of must be at least 1, got {multiple_of!r}.")
+        self.counter = counter
         self.criterion = criterion
         self.start_epoch = start_epoch
         self.end_epoch = end_epoch
@@ -113,11 +126,9 @@ class ChannelPruning(keras.callbacks.Callback):
         if self._end > epochs:
             raise ValueError(f"end_epoch={self._end} is never reached: fit ends after {epochs}.")
         everything = np.ones(channels.count, bool)
-        self._first_costs = {
-            "macs": macs(channels, everything),
-            "flash_bytes": flash_bytes(channels, everything),
-            "ram_bytes": max(ram_bytes(channels, everything)),
-        }
+        count = None if self.counter is None else self.counter(self.model)
+        self._costs = Costs(channels, count)
+        self._first_costs = {name: self._costs.of(name, everything) for name in self.targets}
         self._kept = self._still_alive()
         # Fails now rather than after the first epochs, if the targets are out of reach.
         self._removals(self._final_targets(), np.ones(channels.count))
@@ -156,13 +167,13 @@ class ChannelPruning(keras.callbacks.Callback):
 
     def _final_targets(self) -> dict[str, float]:
         return {
-            name: value * self._first_costs[name] if value < 1 else value
+            name: value * self._first_costs[name] if value < 1 and name != "ms" else value
             for name, value in self.targets.items()
         }
 
     def _removals(self, targets: dict[str, float], importance: np.ndarray) -> np.ndarray:
         return cheapest_removals(
-            self._channels,
+            self._costs,
             self._kept,
             importance=importance,
             targets=targets,
@@ -195,9 +206,10 @@ class ChannelPruning(keras.callbacks.Callback):
         hold(self._model, self._masks)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Logs the multiply-accumulates of the channels that are left."""
+        """Logs the multiply-accumulates of the channels that are left, and what else is limited."""
         if logs is not None:
             logs["macs"] = float(macs(self._channels, self._kept))
+            logs.update({name: self._costs.of(name, self._kept) for name in self.targets})
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Builds the smaller network."""

@@ -24,6 +24,7 @@ class Stage:
     """A convolution or matrix product of the network.
 
     Attributes:
+        kernel: The identity (`id`) of its kernel.
         pixels: The number of pixels of its output, height times width.
         taps: The number of taps of its kernel, height times width.
         reads: The numbers of the channels that it reads, an integer array.
@@ -32,6 +33,7 @@ class Stage:
         has_bias: Whether int8 inference adds a bias: its own or that of a batch normalization.
     """
 
+    kernel: int
     pixels: int
     taps: int
     reads: np.ndarray
@@ -251,6 +253,7 @@ class ChannelGroups:
             self._batch_norm(batch_norm, numbers)
         self.stages.append(
             Stage(
+                kernel=id(kernel),
                 pixels=int(np.prod(output[:-1])),
                 taps=int(np.prod(convolution.kernel_size)),
                 reads=reads,
@@ -269,6 +272,7 @@ class ChannelGroups:
             self._vector(dense.bias, writes)
         self.stages.append(
             Stage(
+                kernel=id(dense.kernel),
                 pixels=1,
                 taps=1,
                 reads=numbers,

@@ -18,6 +18,8 @@ from keras_mobilenet.pruning.masks import (
     read_array,
 )
 from keras_mobilenet.pruning.schedule import PolynomialDecay
+from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.dense import QuantizedDense
 
 
 class MagnitudePruning(keras.callbacks.Callback):
@@ -45,7 +47,7 @@ class MagnitudePruning(keras.callbacks.Callback):
             the target's own blocks, as `edge.pruning_block(board)` returns them: a function that
             is given a kernel's shape and returns the number of each weight's block, or None for a
             kernel of which the target skips nothing, and which then stays as it is.
-        exclude: The names of layers that are not pruned.
+        exclude: The names of layers that are not pruned, `block/layer` inside a block.
 
     Raises:
         ValueError: If an argument is out of range, or `exclude` names no layer that is pruned, or
@@ -100,7 +102,8 @@ class MagnitudePruning(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Masks the kernels; the zeros of a resumed training are its mask."""
         kernels = prunable_kernels(self.model)
-        unknown = sorted(set(self.exclude) - set(kernels))
+        layers_by_kernel = {name: {name, name.rpartition("/")[0]} for name in kernels}
+        unknown = sorted(set(self.exclude).difference(*layers_by_kernel.values()))
         if unknown:
             raise ValueError(
                 f"exclude names no layer with a kernel to prune: {', '.join(unknown)}."
@@ -111,7 +114,8 @@ class MagnitudePruning(keras.callbacks.Callback):
         self._numbers = []
         for name, kernel in kernels.items():
             numbers = self._blocks_of(kernel)
-            if name in self.exclude or (self.block is not None and numbers is None):
+            is_excluded = not layers_by_kernel[name].isdisjoint(self.exclude)
+            if is_excluded or (self.block is not None and numbers is None):
                 continue
             values = read_array(kernel)
             # Resumed: the zeros are the mask. A fresh kernel may be all zeros.
@@ -183,7 +187,8 @@ def prunable_kernels(model: keras.Model) -> dict[str, keras.Variable]:
         model: A built Keras model, float or quantization-aware.
 
     Returns:
-        The kernels by layer name; a layer inside a block is named `block/layer`.
+        The kernels by layer name; a layer inside a block is named `block/layer`. A quantized layer
+        has the name of the float layer in it.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3, name="c")])
@@ -205,11 +210,18 @@ def prunable_kernels(model: keras.Model) -> dict[str, keras.Variable]:
             found[name] = kernel
         inner_prefix = prefix if isinstance(layer, keras.Model) else f"{name}/"
         for inner in layer._layers:
-            visit(inner, inner_prefix)
+            is_wrapped = isinstance(layer, (QuantizedConvolution, QuantizedDense))
+            visit(inner, _float_prefix(layer, inner) if is_wrapped else inner_prefix)
 
     for layer in model.layers:
         visit(layer, "")
     return found
+
+
+def _float_prefix(layer: keras.layers.Layer, inner: keras.layers.Layer) -> str:
+    """Where the float layer in a quantized one was: at the top, or in a block."""
+    name = layer.name.removeprefix("quantized_")
+    return "" if name == inner.name else name.removesuffix(f"_{inner.name}") + "/"
 
 
 def largest(values: np.ndarray, sparsity: float) -> np.ndarray:

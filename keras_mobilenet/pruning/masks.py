@@ -155,7 +155,7 @@ def hold(model: keras.Model, masks: list[Mask]) -> None:
 
 
 def detach_masks(model: keras.Model, masks: list[Mask]) -> None:
-    """Ends masking; the zeros stay until the next training step.
+    """Ends masking; the zeros stay until the next training step, averaged weights or not.
 
     Args:
         model: The Keras model.
@@ -170,5 +170,7 @@ def detach_masks(model: keras.Model, masks: list[Mask]) -> None:
         True
     """
     for mask in reversed(masks):
+        # An optimizer that averages weights has written those of earlier steps.
+        mask.update(mask.kept)
         mask.remove()
     model.train_function = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 import keras
 
@@ -16,6 +17,13 @@ from keras_mobilenet.quantization.transform import (
     is_quantized,
     is_quantizing,
     model_ranges,
+)
+from keras_mobilenet.quantization.weight_bits import (
+    WeightBits,
+    check_bits,
+    check_budget,
+    kernel_layers,
+    start_weight_bits,
 )
 
 AUTO = "auto"
@@ -50,6 +58,15 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         freeze_ranges_after: The number of epochs (or steps) after the start from which on the
             ranges stay as they are. None means never.
         exclude: The names of layers that stay float, to find out which layer loses accuracy.
+        weight_bits: The bits of a weight: 8, 4, or a dict of them by layer name, where others have
+            8. Weights of four bits have steps that are learned. With `"auto"` as many layers get
+            four bits at the start as it takes to meet `flash_bytes`, those first whose rounding
+            costs least for each byte that it saves.
+        flash_bytes: What weights and biases may take, of `"auto"`.
+        calibration_data: Inputs on which `"auto"` measures how far the output moves if one layer
+            has weights of four bits; without them it goes by the weights' own errors.
+        counter: What counts the flash of a model for `"auto"`, a function of the quantized model;
+            by default half a byte or one for each weight, and four for a bias.
 
     Raises:
         ValueError: If an argument is out of range, or the start lies past the epochs of `fit`.
@@ -79,6 +96,10 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         freeze_bn_after: int | str | None = AUTO,
         freeze_ranges_after: int | None = None,
         exclude: Collection[str] = (),
+        weight_bits: WeightBits = 8,
+        flash_bytes: float | None = None,
+        calibration_data: Any = None,
+        counter: Callable[[keras.Model], float] | None = None,
     ):
         super().__init__()
         if start_epoch is not None and start_step is not None:
@@ -93,6 +114,12 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         self.freeze_bn_after = freeze_bn_after
         self.freeze_ranges_after = freeze_ranges_after
         self.exclude = tuple(exclude)
+        check_bits(weight_bits)
+        check_budget(weight_bits, flash_bytes)
+        self.weight_bits = weight_bits
+        self.flash_bytes = flash_bytes
+        self.calibration_data = calibration_data
+        self.counter = counter
         for name in ("start_epoch", "start_step", "freeze_bn_after", "freeze_ranges_after"):
             given = start_epoch if name == "start_epoch" else getattr(self, name)
             if name == "freeze_bn_after" and given == AUTO:
@@ -122,7 +149,12 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
     def _build(self) -> None:
         """Replaces the float layers by quantized ones that do not round yet."""
         if not is_quantized(self.model):
-            replace_with_quantized(self.model, ranges=self.ranges, exclude=self.exclude)
+            replace_with_quantized(
+                self.model,
+                ranges=self.ranges,
+                exclude=self.exclude,
+                weight_bits=self.weight_bits,
+            )
             switch_quantizing(self.model, False)
 
     def _unreached(self) -> str | None:
@@ -174,6 +206,8 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         if is_quantizing(model) and not due and not ranges:
             return
         model = self.model
+        if not is_quantizing(model):
+            start_weight_bits(model, self.flash_bytes, self.calibration_data, self.counter)
         for layer in due:
             layer.is_batch_norm_frozen = True
         for tensor_range in ranges:
@@ -216,20 +250,3 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
                 "quantizes with them.",
                 stacklevel=2,
             )
-
-
-def kernel_layers(model: keras.Model) -> list[QuantizedConvolution | QuantizedDense]:
-    """Lists the layers of a quantization-aware model that may have taken a batch normalization.
-
-    Args:
-        model: The Keras model.
-
-    Returns:
-        The layers in order.
-
-    Example:
-        >>> kernel_layers(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)]))
-        []
-    """
-    kinds = (QuantizedConvolution, QuantizedDense)
-    return [layer for layer in model.layers if isinstance(layer, kinds)]

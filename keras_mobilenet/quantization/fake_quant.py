@@ -7,7 +7,6 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from keras import KerasTensor, ops
 
@@ -29,22 +28,6 @@ SMALLEST_RANGE = float(np.float32(1e-6))
 
 SMALLEST_SCALE = 1e-30
 """Before the first batch a range is empty, and divides nothing by zero."""
-
-
-def require_tensorflow_backend() -> None:
-    """Refuses a backend on which pruning does not run yet.
-
-    Raises:
-        RuntimeError: If Keras does not run on TensorFlow.
-
-    Example:
-        >>> require_tensorflow_backend()
-    """
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            f"Pruning runs on Keras's TensorFlow backend, not on {keras.backend.backend()!r}; set "
-            "KERAS_BACKEND=tensorflow."
-        )
 
 
 def nudged_parameters(range_min: float, range_max: float) -> tuple[float, int]:
@@ -113,7 +96,7 @@ def fake_quant_activation(x: KerasTensor, low: KerasTensor, high: KerasTensor) -
         [0.0, 2.0, 255.0]
     """
     y, is_inside = _rounded(x, low, high)
-    return y + is_inside * _gradient_only(x)
+    return y + is_inside * gradient_only(x)
 
 
 def _rounded(x, low, high) -> tuple:
@@ -128,8 +111,19 @@ def _rounded(x, low, high) -> tuple:
     return y, ops.cast(is_inside, x.dtype)
 
 
-def _gradient_only(x):
-    """Zero, with the gradient of `x`."""
+def gradient_only(x: KerasTensor) -> KerasTensor:
+    """Zero, with the gradient of a tensor.
+
+    Args:
+        x: The tensor.
+
+    Returns:
+        Zeros of its shape.
+
+    Example:
+        >>> float(gradient_only(ops.array(3.0)))
+        0.0
+    """
     return x - ops.stop_gradient(x)
 
 
@@ -157,9 +151,14 @@ def weight_limits(
 
 
 def rounded_kernel(
-    kernel: Any, axes: Sequence[int] | None, arithmetic: Arithmetic = WITH_TENSORS
+    kernel: Any,
+    axes: Sequence[int] | None,
+    arithmetic: Arithmetic = WITH_TENSORS,
+    *,
+    limit: int = WEIGHT_LIMIT,
+    factors: Any = None,
 ) -> tuple[Any, Any]:
-    """Rounds a kernel to symmetric int8, with the same bits however it is computed.
+    """Rounds a kernel to symmetric int8 or int4, with the same bits however it is computed.
 
     Compilers turn a division by a constant into a multiplication: in float32 the last bit of a
     scale, and now and then a weight, would depend on who computes. In double precision no ratio of
@@ -169,19 +168,28 @@ def rounded_kernel(
         kernel: The kernel, a float64 tensor or array of float32's values, the output channels last.
         axes: The axes that share one scale, all if None.
         arithmetic: Where to compute; tensors inside `double_precision` only.
+        limit: The largest weight in steps.
+        factors: The share of its largest weight that each scale's range ends at, float64; beyond
+            it, weights are cut off. All of it if None.
 
     Returns:
-        `(steps, scale)`: float64 whole numbers in [-127, 127] of the shape of `kernel`, and float32
-        scales of the shape of the other axes.
+        `(steps, scale)`: float64 whole numbers in [-limit, limit] of the shape of `kernel`, and
+        float32 scales of the shape of the other axes.
 
     Example:
         >>> steps, scale = rounded_kernel(np.array([[127.0, 12.7], [1.2, 0.16]]), [0])
         >>> np.array(steps).tolist(), [round(float(value), 3) for value in scale]
         ([[127.0, 127.0], [1.0, 2.0]], [1.0, 0.1])
     """
+    largest = float(limit)
     limits = weight_limits(kernel, axes, arithmetic.operations)
-    steps = arithmetic.operations.round(kernel * float(WEIGHT_LIMIT) / limits)
-    return steps, arithmetic.single(limits / float(WEIGHT_LIMIT))
+    if factors is None:
+        steps = arithmetic.operations.round(kernel * largest / limits)
+    else:
+        limits = limits * factors
+        steps = arithmetic.operations.round(kernel * largest / limits)
+        steps = arithmetic.operations.clip(steps, -largest, largest)
+    return steps, arithmetic.single(limits / largest)
 
 
 def fake_quant_kernel(kernel: KerasTensor, axes: Sequence[int] | None) -> KerasTensor:
@@ -202,7 +210,7 @@ def fake_quant_kernel(kernel: KerasTensor, axes: Sequence[int] | None) -> KerasT
     """
     value = ops.stop_gradient(kernel)
     scale = weight_limits(value, axes) / float(WEIGHT_LIMIT)
-    return ops.round(value / scale) * scale + _gradient_only(kernel)
+    return ops.round(value / scale) * scale + gradient_only(kernel)
 
 
 def learned_fake_quant(
@@ -240,4 +248,4 @@ def learned_fake_quant(
     values = ops.cast(math.prod(ops.shape(x)[1:]), x.dtype)
     share = is_learning / ops.sqrt(values * STEPS)
     by_step = (y - is_inside * ops.stop_gradient(x)) * share
-    return y + is_inside * _gradient_only(x) + by_step * _gradient_only(log_factor)
+    return y + is_inside * gradient_only(x) + by_step * gradient_only(log_factor)

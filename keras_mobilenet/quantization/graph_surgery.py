@@ -9,7 +9,8 @@ import keras
 from keras.src.models.functional import Functional
 from keras.src.utils.tracking import DotNotTrackScope
 
-from keras_mobilenet.quantization.transform import quantize_model, set_quantizing
+from keras_mobilenet.quantization.transform import quantized_twin, set_quantizing
+from keras_mobilenet.quantization.weight_bits import WeightBits
 
 _GRAPH_ATTRIBUTES = (
     "_inputs",
@@ -27,7 +28,11 @@ _GRAPH_ATTRIBUTES = (
 
 
 def replace_with_quantized(
-    model: keras.Model, *, ranges: str = "lsq", exclude: Collection[str] = ()
+    model: keras.Model,
+    *,
+    ranges: str = "lsq",
+    exclude: Collection[str] = (),
+    weight_bits: WeightBits = 8,
 ) -> None:
     """Replaces the layers of a model with quantization-aware ones; the model stays the same object.
 
@@ -39,6 +44,7 @@ def replace_with_quantized(
         model: A built functional or Sequential Keras model with one input and one output.
         ranges: `"lsq"` or `"moving_average"`, as in `quantize_model`.
         exclude: The names of layers that stay float, as in `quantize_model`.
+        weight_bits: The bits of a weight, as in `quantize_model`; `start_weight_bits` is to come.
 
     Raises:
         UnsupportedLayerError: If a layer has no int8 rule.
@@ -54,7 +60,8 @@ def replace_with_quantized(
     """
     strategy = getattr(model, "distribute_strategy", None)
     with contextlib.nullcontext() if strategy is None else strategy.scope():
-        replace_graph(model, quantize_model(model, ranges=ranges, exclude=exclude))
+        twin = quantized_twin(model, ranges=ranges, exclude=exclude, weight_bits=weight_bits)
+        replace_graph(model, twin)
 
 
 def replace_graph(model: keras.Model, twin: keras.Model) -> None:

@@ -46,6 +46,8 @@ def keep_float(group: Group, x: list[KerasTensor], learns_step: bool, name: str)
         The group's output, quantized.
 
     Example:
+        >>> import keras
+        >>> from keras_mobilenet.quantization.float_graph import Call
         >>> group = Group((Call(layers.ELU(), (1,), 2),), is_float=True)
         >>> tuple(keep_float(group, [keras.Input((4,))], True, "quantized_elu").shape)
         (None, 4)
@@ -79,6 +81,8 @@ def quantized(
         UnsupportedLayerError: If a layer does in inference what int8 has no rule for.
 
     Example:
+        >>> import keras
+        >>> from keras_mobilenet.quantization.float_graph import Call
         >>> group = Group((Call(layers.LeakyReLU(), (1,), 2),), is_float=False)
         >>> tuple(quantized(group, [keras.Input((4,))], True, "quantized_leaky_relu").shape)
         (None, 4)
@@ -129,7 +133,9 @@ def _block(block: layers.Layer, name: str, x: KerasTensor, learns_step: bool) ->
     return x
 
 
-def _convolution(group: list, name: str, x: KerasTensor, learns_step: bool) -> KerasTensor:
+def _convolution(
+    group: list, name: str, x: KerasTensor, learns_step: bool, weight_bits: int | None = None
+) -> KerasTensor:
     *before, convolution = over_time(group[0])
     for layer in before:
         x = layer(x)
@@ -141,6 +147,7 @@ def _convolution(group: list, name: str, x: KerasTensor, learns_step: bool) -> K
         activation if activation in FUSED else "linear",
         has_trained_statistics=batch_norm is not None and has_trained_statistics(batch_norm),
         learns_step=learns_step,
+        weight_bits=weight_bits,
         name=name,
     )
     return _activated_apart(convolve(x), activation, name, learns_step, activating)
@@ -171,7 +178,8 @@ def _affine(group: list, name: str, x: KerasTensor, learns_step: bool) -> KerasT
     shape = x.shape[1:]
     if len(shape) == 1:
         x = layers.Reshape((1, 1, channels), name=f"{name}_image")(x)
-    y = _convolution([scaling, *([first] if is_norm else []), *rest], name, x, learns_step)
+    group = [scaling, *([first] if is_norm else []), *rest]
+    y = _convolution(group, name, x, learns_step, weight_bits=8)
     return layers.Reshape(shape, name=f"{name}_vector")(y) if len(shape) == 1 else y
 
 

@@ -21,6 +21,13 @@ from keras_mobilenet.quantization.layers.pooling import QuantizedAveragePooling,
 from keras_mobilenet.quantization.layers.tensor import QuantizedTensor
 from keras_mobilenet.quantization.quantizer import QuantizationRange
 from keras_mobilenet.quantization.scheme import Role, role_of
+from keras_mobilenet.quantization.weight_bits import (
+    AUTO,
+    WeightBits,
+    check_bits,
+    made_with_bits,
+    start_weight_bits,
+)
 
 QUANTIZED_LAYERS = (
     QuantizedTensor,
@@ -180,7 +187,11 @@ def set_quantizing(model: keras.Model, is_quantizing: bool) -> None:
 
 
 def quantize_model(
-    model: keras.Model, *, ranges: str = "lsq", exclude: Collection[str] = ()
+    model: keras.Model,
+    *,
+    ranges: str = "lsq",
+    exclude: Collection[str] = (),
+    weight_bits: WeightBits = 8,
 ) -> keras.Model:
     """Builds the quantization-aware twin of a functional or Sequential model.
 
@@ -195,6 +206,9 @@ def quantize_model(
         ranges: `"lsq"` or `"moving_average"`, as in `QuantizationAwareTraining`.
         exclude: The names of layers that stay float, with what would fuse with them, to find out
             which layer loses accuracy. Such a model trains, but `edge.convert` refuses it.
+        weight_bits: The bits of a weight: 8, 4, or a dict of them by layer name. Steps of four
+            bits start where they err least, and are learned. With `"auto"` they are chosen, and
+            the model rounds, once `start_weight_bits` is called.
 
     Returns:
         A functional `keras.Model` with the same input and output shapes.
@@ -210,8 +224,44 @@ def quantize_model(
         >>> [layer.name for layer in quantize_model(model).layers[1:]]
         ['quantized_input', 'quantized_c']
     """
+    twin = quantized_twin(model, ranges=ranges, exclude=exclude, weight_bits=weight_bits)
+    if weight_bits != AUTO:
+        start_weight_bits(twin)
+    return twin
+
+
+def quantized_twin(
+    model: keras.Model, *, ranges: str, exclude: Collection[str], weight_bits: WeightBits
+) -> keras.Model:
+    """`quantize_model` without the start of weights of four bits: `start_weight_bits` is to come.
+
+    Args:
+        model: A built Keras model with one input and one output.
+        ranges: `"lsq"` or `"moving_average"`.
+        exclude: The names of layers that stay float.
+        weight_bits: The bits of a weight.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        UnsupportedLayerError: If a layer has no int8 rule.
+        ValueError: If `quantize_model` refuses the model or an argument.
+
+    Example:
+        >>> inputs = keras.Input((4,))
+        >>> model = keras.Model(inputs, layers.Dense(2)(inputs))
+        >>> twin = quantized_twin(model, ranges="lsq", exclude=(), weight_bits=4)
+        >>> twin.layers[-1].weight_bits
+        4
+    """
     if ranges not in RANGES:
         raise ValueError(f"ranges must be one of {RANGES}, got {ranges!r}.")
+    check_bits(weight_bits)
+    return made_with_bits(lambda: _twin(model, ranges, exclude), weight_bits)
+
+
+def _twin(model: keras.Model, ranges: str, exclude: Collection[str]) -> keras.Model:
     graph = read_float_graph(model, exclude)
     learns_step = ranges == "lsq"
     inputs, x = input_like(model)

@@ -13,7 +13,18 @@ import keras_mobilenet
 
 NAMES = {
     *("convert", "export", "build", "flash", "run", "verify", "verify_engine", "compare"),
-    *("plan", "report", "pruning_block", "boards", "find_board", "Graph", "Board", "__version__"),
+    *(
+        "plan",
+        "report",
+        "pruning_block",
+        "engine_counter",
+        "tflm_counter",
+        "boards",
+        "find_board",
+        "Graph",
+        "Board",
+        "__version__",
+    ),
     *("EdgeError", "ModelError", "ConversionError", "DoesNotFitError", "MissingToolError"),
 }
 HEAVY = {

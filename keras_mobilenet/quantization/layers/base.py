@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 from keras import KerasTensor, layers, ops, tree
 
-from keras_mobilenet.quantization.fake_quant import fake_quant_kernel, rounded_kernel
-from keras_mobilenet.quantization.int8_arithmetic import (
-    clamp_and_dequantize,
-    quantized_multiplier,
-    requantize,
-    sum_exactly,
-)
-from keras_mobilenet.quantization.precision import (
-    ON_HOST,
-    WITH_TENSORS,
-    Arithmetic,
-    as_tensor,
-    double_precision,
-    to_double,
-)
+from keras_mobilenet.quantization.int8_arithmetic import clamp_and_dequantize, requantize
+from keras_mobilenet.quantization.precision import double_precision
 from keras_mobilenet.quantization.quantizer import QuantizationRange
 
 PACKAGE = "keras_mobilenet"
@@ -54,22 +38,6 @@ def upstream_ranges(tensor: keras.KerasTensor) -> Iterator[QuantizationRange]:
         if len(sources) != 1:
             return
         (tensor,) = sources
-
-
-@dataclasses.dataclass(frozen=True)
-class Int8Weights:
-    """The weights of a layer as inference uses them, batch normalization folded.
-
-    Attributes:
-        kernel: int8 array in TFLite's order: (out, height, width, in) of a convolution, (1, height,
-            width, out) if it is depthwise, (out, in) of a Dense layer.
-        scales: float32 array, one scale, or one for each output channel.
-        bias: float32 array of shape (out,), in real values.
-    """
-
-    kernel: np.ndarray
-    scales: np.ndarray
-    bias: np.ndarray
 
 
 class QuantizedLayer(layers.Layer):
@@ -240,113 +208,6 @@ class RequantizingLayer(QuantizedLayer):
             "learns_step": self.output_range.learns_step,
             "is_quantizing": self.output_range.is_quantizing,
         }
-
-
-class KernelLayer(RequantizingLayer):
-    """A layer that multiplies its input with an int8 kernel and adds an int32 bias.
-
-    Args:
-        activation: `"linear"`, `"relu"` or `"relu6"`.
-        **kwargs: The arguments of every Keras layer, and `learns_step`.
-    """
-
-    is_depthwise = False
-
-    scale_axes: tuple[int, ...] | None = None
-    """The axes of the kernel that share one scale, all if None."""
-
-    def compute_float(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
-        """Computes as the wrapped layers do, as long as nothing is rounded.
-
-        Args:
-            inputs: Float tensor, channels last.
-            training: Whether batch statistics are used.
-
-        Returns:
-            Float tensor of the output's shape, before the activation.
-        """
-        raise NotImplementedError
-
-    def weights_of(self, read: Callable, operations: types.ModuleType) -> tuple[Any, Any]:
-        """The kernel and the bias as inference uses them, not rounded yet.
-
-        Args:
-            read: The function that reads a variable, in the precision to compute in.
-            operations: `keras.ops`, or `numpy` where `read` gives arrays.
-
-        Returns:
-            `(kernel, bias)`; the bias, of shape (output channels,), may be None.
-        """
-        raise NotImplementedError
-
-    def sum_products(self, inputs: KerasTensor, kernel: KerasTensor) -> KerasTensor:
-        """Multiplies and sums: the convolution or the matrix product.
-
-        Args:
-            inputs: Float tensor, channels last.
-            kernel: Float tensor.
-
-        Returns:
-            Float tensor of the output's shape.
-        """
-        raise NotImplementedError
-
-    def compute(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
-        """Multiplies with the rounded kernel, activates and quantizes, in float arithmetic."""
-        if not self.output_range.is_quantizing:
-            return self.finish(self.compute_float(inputs, training), training)
-        if training:
-            kernel, bias = self.weights_of(as_tensor, ops)
-        else:
-            kernel, bias = self._single_weights(WITH_TENSORS)
-        x = self.sum_products(inputs, fake_quant_kernel(kernel, self.scale_axes))
-        return self.finish(x if bias is None else x + bias, training)
-
-    def compute_integers(self, inputs: KerasTensor) -> KerasTensor:
-        """Multiplies with the int8 kernel and requantizes the sums."""
-        (input_scale,) = self.input_scales()
-        kernel, bias = self._single_weights(WITH_TENSORS)
-        kernel, kernel_scale = rounded_kernel(to_double(kernel), self.scale_axes)
-        total = sum_exactly(
-            self.sum_products,
-            ops.round(inputs / input_scale),
-            WITH_TENSORS.single(kernel),
-            self.is_depthwise,
-        )
-        if self.scale_axes is not None:
-            kernel_scale = ops.reshape(kernel_scale, (-1,))
-        bias_scale = to_double(input_scale) * to_double(kernel_scale)
-        if bias is not None:
-            total = total + ops.round(to_double(bias) / bias_scale)
-        output_scale = to_double(self.output_range.scale())
-        return self.finish_integers(total, *quantized_multiplier(bias_scale / output_scale))
-
-    def int8_weights(self) -> Int8Weights:
-        """The weights as the chip stores them.
-
-        They are computed on the host: the same weights give the same bytes on every machine.
-
-        Returns:
-            The `Int8Weights`, batch normalization folded.
-        """
-        kernel, bias = self._single_weights(ON_HOST)
-        steps, scale = rounded_kernel(ON_HOST.double(kernel), self.scale_axes, ON_HOST)
-        steps = steps.astype(np.int8)
-        if self.is_depthwise:
-            # Of each input channel come its outputs, side by side.
-            steps = steps.reshape(1, *steps.shape[:2], -1)
-        else:
-            steps = np.moveaxis(steps, -1, 0)
-        outputs = len(steps) if not self.is_depthwise else steps.shape[-1]
-        if bias is None:
-            bias = np.zeros(outputs, np.float32)
-        return Int8Weights(np.ascontiguousarray(steps), scale.reshape(-1), bias)
-
-    def _single_weights(self, arithmetic: Arithmetic) -> tuple[Any, Any]:
-        # Computed in double precision: a graph optimizer that reorders the factors must not move a
-        # weight across a rounding boundary.
-        kernel, bias = self.weights_of(arithmetic.double, arithmetic.operations)
-        return arithmetic.single(kernel), None if bias is None else arithmetic.single(bias)
 
 
 def activate(x: KerasTensor, activation: str) -> KerasTensor:

@@ -9,9 +9,10 @@ from typing import Any
 import keras
 from keras import KerasTensor, layers, ops
 
-from keras_mobilenet.quantization.fake_quant import fake_quant_kernel
-from keras_mobilenet.quantization.layers.base import PACKAGE, KernelLayer
+from keras_mobilenet.quantization.layers.base import PACKAGE
 from keras_mobilenet.quantization.layers.folding import folded, normalized
+from keras_mobilenet.quantization.layers.kernel import KernelLayer
+from keras_mobilenet.quantization.layers.over_time import OverTime
 from keras_mobilenet.quantization.precision import as_tensor
 
 _serialize = keras.saving.serialize_keras_object
@@ -73,6 +74,12 @@ class QuantizedConvolution(KernelLayer):
         """Whether the wrapped convolution is depthwise."""
         return isinstance(self.convolution, layers.DepthwiseConv2D)
 
+    @property
+    def kernel_variable(self) -> keras.Variable:
+        """The kernel of the wrapped layer."""
+        wrapped = self.convolution
+        return wrapped.convolution.kernel if isinstance(wrapped, OverTime) else wrapped.kernel
+
     def build(self, input_shape: tuple) -> None:
         """Creates the weights of the wrapped layers and of the range."""
         if not self.convolution.built:
@@ -81,6 +88,7 @@ class QuantizedConvolution(KernelLayer):
         if self.batch_norm is not None and not self.batch_norm.built:
             self.batch_norm.build(output_shape)
         self.output_range.build(output_shape)
+        self.build_weight_steps(self.convolution.kernel.shape)
 
     @property
     def scale_axes(self) -> tuple[int, ...]:
@@ -101,7 +109,7 @@ class QuantizedConvolution(KernelLayer):
         if not uses_batch_statistics:
             return super().compute(inputs, training)
         kernel = as_tensor(self.convolution.kernel)
-        x = self._normalized(inputs, fake_quant_kernel(kernel, self.scale_axes), training)
+        x = self._normalized(inputs, self.round_kernel(kernel), training)
         return self.finish(x, training)
 
     def compute_float(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:

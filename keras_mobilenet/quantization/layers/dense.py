@@ -9,9 +9,9 @@ from typing import Any
 import keras
 from keras import KerasTensor, layers, ops
 
-from keras_mobilenet.quantization.fake_quant import fake_quant_kernel
-from keras_mobilenet.quantization.layers.base import PACKAGE, KernelLayer
+from keras_mobilenet.quantization.layers.base import PACKAGE
 from keras_mobilenet.quantization.layers.folding import folded
+from keras_mobilenet.quantization.layers.kernel import KernelLayer
 from keras_mobilenet.quantization.precision import as_tensor
 
 
@@ -58,6 +58,11 @@ class QuantizedDense(KernelLayer):
         self.is_batch_norm_frozen = is_batch_norm_frozen
         self.has_trained_statistics = has_trained_statistics
 
+    @property
+    def kernel_variable(self) -> keras.Variable:
+        """The kernel of the wrapped layer."""
+        return self.dense.kernel
+
     def build(self, input_shape: tuple) -> None:
         """Creates the weights of the wrapped layers and of the range."""
         if not self.dense.built:
@@ -66,6 +71,7 @@ class QuantizedDense(KernelLayer):
         if self.batch_norm is not None and not self.batch_norm.built:
             self.batch_norm.build(output_shape)
         self.output_range.build(output_shape)
+        self.build_weight_steps(self.dense.kernel.shape)
 
     def compute(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:
         """Multiplies with the rounded kernel, normalizes, activates and quantizes."""
@@ -73,7 +79,7 @@ class QuantizedDense(KernelLayer):
         is_folded = norm is None or not norm.trainable or self.is_batch_norm_frozen
         if is_folded or not training or not self.output_range.is_quantizing:
             return super().compute(inputs, training)
-        kernel = fake_quant_kernel(as_tensor(self.dense.kernel), self.scale_axes)
+        kernel = self.round_kernel(as_tensor(self.dense.kernel))
         return self.finish(self._normalized(inputs, kernel, training), training)
 
     def compute_float(self, inputs: KerasTensor, training: bool | None) -> KerasTensor:

@@ -8,8 +8,13 @@ from keras import KerasTensor, layers, ops
 from keras_mobilenet.quantization.layers.base import PACKAGE
 
 
-class _OverTime:
-    """What both share: weights of the layer that is wrapped, with an axis more."""
+class OverTime:
+    """What both share: weights of the layer that is wrapped, with an axis more.
+
+    Args:
+        convolution: The layer of one dimension, whose weights are shared, not copied.
+        **kwargs: The arguments of every Keras layer, such as `name`.
+    """
 
     def __init__(self, convolution: layers.Layer, **kwargs):
         super().__init__(**_window(convolution), **kwargs)
@@ -33,10 +38,18 @@ class _OverTime:
         return self.convolution.bias if self.use_bias else None
 
     def save_own_variables(self, store: dict) -> None:
-        """Saves nothing: the wrapped layer saves its weights."""
+        """Saves nothing: the wrapped layer saves its weights.
+
+        Args:
+            store: What would hold the variables.
+        """
 
     def load_own_variables(self, store: dict) -> None:
-        """Loads nothing."""
+        """Loads nothing.
+
+        Args:
+            store: What would hold the variables.
+        """
 
     def get_config(self) -> dict:
         """The arguments that make the same layer again."""
@@ -54,7 +67,7 @@ class _OverTime:
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class ConvolutionOverTime(_OverTime, layers.Conv2D):
+class ConvolutionOverTime(OverTime, layers.Conv2D):
     """A `Conv1D` that reads (batch, steps, 1, channels); its weights are shared, not copied.
 
     Args:
@@ -69,7 +82,7 @@ class ConvolutionOverTime(_OverTime, layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class DepthwiseOverTime(_OverTime, layers.DepthwiseConv2D):
+class DepthwiseOverTime(OverTime, layers.DepthwiseConv2D):
     """A `DepthwiseConv1D` that reads (batch, steps, 1, channels); its weights are shared.
 
     Args:

@@ -5,33 +5,20 @@ import sys
 import keras
 import numpy as np
 import pytest
-from converter_oracle import by_tensorflow, check
+from converter_oracle import by_tensorflow, check, with_ranges
 from networks import BY_BOTH_CONVERTERS, mixture
 
 import edge
-import keras_mobilenet
 from edge.errors import ConversionError
 from edge.runtimes.interpreters import run_litert, run_tflm
 from edge.tflite.reader import read_graph
-
-FEW = 4
 
 LAST_BITS = 2.0**-21
 """Relative: what a machine's float32 arithmetic may make of a scale."""
 
 
-def quantized(model):
-    """The twin of a network with random weights, its ranges set by random images."""
-    rng = np.random.default_rng(0)
-    twin = keras_mobilenet.quantize_model(model)
-    images = rng.uniform(-1, 1, (FEW, *model.input_shape[1:])).astype("float32")
-    for _ in range(2):
-        twin(images, training=True)
-    return twin
-
-
 def check_model(model):
-    twin = quantized(model)
+    twin = with_ranges(model)
     ours, theirs = read_graph(edge.convert(twin)), read_graph(by_tensorflow(twin))
     check(ours, theirs, twin, LAST_BITS)
     assert ours.model_bytes < theirs.model_bytes
@@ -90,7 +77,7 @@ def test_needs_no_tensorflow_converter_and_no_saved_model(monkeypatch):
 
     image = keras.Input((8, 8, 3))
     plain = keras.Model(image, keras.layers.Conv2D(4, 3)(image))
-    twin = quantized(plain)
+    twin = with_ranges(plain)
     own = Distilled(twin.inputs, twin.outputs)
     monkeypatch.setitem(sys.modules, "edge.converter.converter_child", None)
     assert edge.convert(own) == edge.convert(twin)
@@ -107,7 +94,7 @@ def test_needs_no_tensorflow_converter_and_no_saved_model(monkeypatch):
 def test_an_activation_of_its_own_is_cut_off_by_its_range_where_that_does(low, high, expected):
     image = keras.Input((4, 4, 2))
     model = keras.Model(image, keras.layers.ReLU(6)(keras.layers.MaxPooling2D(2)(image)))
-    twin = quantized(model)
+    twin = with_ranges(model)
     twin.layers[-1].output_range.set_limits(low, high)
     twin.layers[1].output_range.set_limits(-8.0, 8.0)
     graph = read_graph(edge.convert(twin))
@@ -124,7 +111,7 @@ def test_an_activation_of_its_own_is_cut_off_by_its_range_where_that_does(low, h
 
 def test_refuses_a_layer_without_an_int8_operator():
     image = keras.Input((8, 8, 3))
-    twin = quantized(keras.Model(image, keras.layers.Conv2D(4, 3)(image)))
+    twin = with_ranges(keras.Model(image, keras.layers.Conv2D(4, 3)(image)))
     model = keras.Model(twin.inputs, keras.layers.Cropping2D(1, name="crop")(twin.outputs[0]))
     with pytest.raises(ConversionError, match="'crop'"):
         edge.convert(model)

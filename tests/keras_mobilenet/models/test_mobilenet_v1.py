@@ -20,8 +20,15 @@ ALPHAS = (0.25, 0.5, 0.75, 1.0)
 SIDES = (128, 160, 192, 224)
 
 
-@pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize(
+    ("alpha", "side"),
+    [
+        # In CI, each alpha and each side once.
+        pytest.param(alpha, side, marks=() if i == j else pytest.mark.exhaustive)
+        for i, alpha in enumerate(ALPHAS)
+        for j, side in enumerate(SIDES)
+    ],
+)
 def test_is_keras_applications_mobilenet(random_weights, alpha, side):
     ours = keras_mobilenet.MobileNetV1((side, side, 3), alpha)
     theirs = keras.applications.MobileNet((side, side, 3), alpha, weights=None)
@@ -50,9 +57,9 @@ HEADS = (
 COMPARISONS = (
     *(pytest.param(size, 0.25, 1, head) for size in QUICK_SIZES for head in HEADS[:1]),
     *(pytest.param(s, 0.25, 1, h, marks=pytest.mark.slow) for s in QUICK_SIZES for h in HEADS[1:]),
-    *(pytest.param(size, 0.25, 1, HEADS[0], marks=pytest.mark.slow) for size in OTHER_SIZES),
+    *(pytest.param(size, 0.25, 1, HEADS[0], marks=pytest.mark.exhaustive) for size in OTHER_SIZES),
     *(
-        pytest.param((side, side), alpha, 1, HEADS[0], marks=pytest.mark.slow)
+        pytest.param((side, side), alpha, 1, HEADS[0], marks=pytest.mark.exhaustive)
         for alpha in (0.1, 0.5, 0.75, 1.0)
         for side in (33, 100)
     ),

@@ -96,7 +96,7 @@ def test_zeros_survive_quantization_and_conversion():
         -1
     ]
     steps = np.frombuffer(pointwise.data.tobytes(), np.int8).reshape(pointwise.shape)
-    kernel = np.array(prunable_kernels(model)["quantized_block_pointwise/pointwise"])
+    kernel = np.array(prunable_kernels(model)["block/pointwise"])
     zeros = np.moveaxis(kernel, -1, 0) == 0
     assert zeros.mean() == pytest.approx(0.75, abs=0.01)
     assert (steps[zeros] == 0).all()

@@ -151,13 +151,15 @@ def test_a_layer_without_weights_may_be_called_twice(layer):
 
 def test_a_layer_with_weights_may_not():
     layer = layers.Conv2D(3, 3, padding="same", name="twice")
-    with pytest.raises(UnsupportedLayerError, match="'twice'.*has weights and is called more than"):
+    with pytest.raises(
+        UnsupportedLayerError, match=r"'twice'.*has weights and is called more than"
+    ):
         keras_mobilenet.quantize_model(shared(layer))
 
 
 def test_a_model_inside_may_not_be_called_twice():
     inner = keras.Sequential([keras.Input((8, 8, 3)), layers.ReLU()], name="inner")
-    with pytest.raises(UnsupportedLayerError, match="'inner'.*give each call a model"):
+    with pytest.raises(UnsupportedLayerError, match=r"'inner'.*give each call a model"):
         keras_mobilenet.quantize_model(shared(inner))
 
 

@@ -2,7 +2,10 @@
  *
  * conv_dsp.c reads all weights. conv_sparse_dsp.c, which defines CONV_SPARSE, leaves out the blocks
  * of two channels by eight taps that are all zero; before each block that is there comes its
- * number.
+ * number. conv_int4_dsp.c, which defines CONV_INT4, reads weights of four bits: of two channels a
+ * and b a byte is 16 a + b + 8, so that no sign needs to be extended. The first sum is of bytes as
+ * they are, the second of their lower halves: their difference is 16 times a's sum, and what 8 adds
+ * to b's, eight times the sum of the taps, is taken off it.
  *
  * What runs once for each output or tap is assembly with a fixed use of all registers, in functions
  * that the compiler leaves alone: no compiler is short of registers here, none spills any. */
@@ -14,11 +17,25 @@
 
 #define MOST_PIXELS 4U
 
+#ifdef CONV_INT4
+/* Of each pixel a word behind its taps. */
+#define RAISED_WORDS 1U
+#define RAISED(function) , (function)
+#else
+#define RAISED_WORDS 0U
+#define RAISED(function)
+#endif
+
 #ifdef CONV_SPARSE
 #define CONV_4 engine_conv_4_sparse_dsp
 #define CONV_3 engine_conv_3_sparse_dsp
 #define CONV_2 engine_conv_2_sparse_dsp
 #define CONV_1 engine_conv_1_sparse_dsp
+#elif defined(CONV_INT4)
+#define CONV_4 engine_conv_4_int4_dsp
+#define CONV_3 engine_conv_3_int4_dsp
+#define CONV_2 engine_conv_2_int4_dsp
+#define CONV_1 engine_conv_1_int4_dsp
 #else
 #define CONV_4 engine_conv_4_dsp
 #define CONV_3 engine_conv_3_dsp
@@ -31,6 +48,16 @@
  * for each pixel. Loads stand side by side, where a Cortex-M4 makes all but the first in a cycle.
  */
 /* clang-format off */
+#ifdef CONV_INT4
+/* A word of weights has two channels' four taps: bytes 0 and 2, the lower ones, come first. */
+#define LOWER_TAPS(even, odd, word)                \
+  "sxtb16 " even ", " word "\n\tand " odd ", " even ", #0x000F000F\n\t"
+#define UPPER_TAPS(even, odd, word)                \
+  "sxtb16 " even ", " word ", ror #8\n\tand " odd ", " even ", #0x000F000F\n\t"
+#else
+#define LOWER_TAPS(even, odd, word) UNPACK(even, odd)
+#define UPPER_TAPS(even, odd, word) UNPACK(even, odd)
+#endif
 #define UNPACK(even, odd)                          \
   "sxtb16 " odd ", " even ", ror #8\n\tsxtb16 " even ", " even "\n\t"
 #define ADD_BOTH(a, b, even, odd, x)               \
@@ -52,51 +79,64 @@
 /* Before the first weights come the biases. What moves its base goes last: behind it, a load may take
  * two cycles. */
 #define BIASES "ldr.w r1, " X "\n\tldr r8, [r0, #4]\n\tldr.w r2, [r0, #8]\n\t"
+#ifdef CONV_INT4
+#define WORD "ldr.w r2, [r0]\n\t"
+#define BEHIND_BIASES "8"
+#else
+#define WORD "ldr r2, [r0], #4\n\t"
+#define BEHIND_BIASES "12"
+#endif
 #define FIRST_BIAS(bytes) "ldr r4, [r0], #" bytes "\n\t"
 
 /* By the number of pixels: four taps, the first four, and four that say whether they are the last
  * four. */
 #define LOWER_4(add) add(4, 8, "r2", "r3", "r12") add(5, 9, "r2", "r3", "lr")
 #define UPPER_4(add) add(6, 10, "r2", "r3", "r12") add(7, 11, "r2", "r3", "lr")
-#define PAIR_4(compare)                                                            \
-  "ldr r12, [r1, #8]\n\tldr lr, [r1, #12]\n\t" compare "ldr r2, [r0], #4\n\t"
-#define SUM_4                                                                      \
-  UNPACK("r2", "r3") UPPER_4(ADD_BOTH) "ldrd r12, lr, [r1], #16\n\t" LOWER_4(ADD_BOTH)
-#define TAPS_4 PAIR_4("") SUM_4 PAIR_4("") SUM_4
+#define PAIR_4(word) "ldr r12, [r1, #8]\n\tldr lr, [r1, #12]\n\t" word
+#define SUM_4(taps)                                                                \
+  taps("r2", "r3", "r2") UPPER_4(ADD_BOTH) "ldrd r12, lr, [r1], #16\n\t" LOWER_4(ADD_BOTH)
+#define UPPER_PAIR_4 PAIR_4("ldr r2, [r0], #4\n\t") SUM_4(UPPER_TAPS)
+#define TAPS_4 PAIR_4(WORD) SUM_4(LOWER_TAPS) UPPER_PAIR_4
 #define FIRST_4                                                                    \
-  BIASES "ldr r12, [r1, #8]\n\tldr lr, [r1, #12]\n\t" FIRST_BIAS("12")                 \
-  UNPACK("r2", "r3") UPPER_4(START) "ldrd r12, lr, [r1], #16\n\t"                  \
-  START(5, 9, "r2", "r3", "lr") START(4, 8, "r2", "r3", "r12") PAIR_4("") SUM_4
+  BIASES PAIR_4("") FIRST_BIAS(BEHIND_BIASES)                                      \
+  LOWER_TAPS("r2", "r3", "r2") UPPER_4(START) "ldrd r12, lr, [r1], #16\n\t"        \
+  START(5, 9, "r2", "r3", "lr") START(4, 8, "r2", "r3", "r12") UPPER_PAIR_4
 #define LAST_4                                                                     \
-  PAIR_4("ldr.w r3, " LAST "\n\t") "cmp.w r1, r3\n\t" SUM_4 PAIR_4("") SUM_4
+  PAIR_4("ldr.w r3, " LAST "\n\t" WORD) "cmp.w r1, r3\n\t" SUM_4(LOWER_TAPS) UPPER_PAIR_4
 
 /* Of fewer pixels there are registers for the weights of four taps. */
+#ifdef CONV_INT4
+#define FETCH "ldr r3, [r0], #4\n\t"
+#define FETCH_FIRST "ldr.w r1, " X "\n\tldr r8, [r0, #4]\n\tldr.w r3, [r0, #8]\n\t" FIRST_BIAS("12")
+#define FETCH_LAST(last) "ldr.w " last ", " LAST "\n\tldr r3, [r0], #4\n\tcmp.w r1, " last "\n\t"
+#else
 #define FETCH "ldrd r2, r3, [r0], #8\n\t"
 #define FETCH_FIRST BIASES "ldr.w r3, [r0, #12]\n\t" FIRST_BIAS("16")
 #define FETCH_LAST(last)                                                           \
   "ldr.w " last ", " LAST "\n\tldr.w r3, [r0, #4]\n\tldr r2, [r0], #8\n\t"               \
   "cmp.w r1, " last "\n\t"
+#endif
 
 #define X_3 "ldm r1!, {r7, r12, lr}\n\t"
-#define SUM_3(add, even)                                                           \
-  UNPACK(even, "r11") add(6, 10, even, "r11", "lr") add(5, 9, even, "r11", "r12")  \
+#define SUM_3(taps, add, even)                                                     \
+  taps(even, "r11", "r3") add(6, 10, even, "r11", "lr") add(5, 9, even, "r11", "r12")  \
   add(4, 8, even, "r11", "r7")
-#define FOUR_3(add) X_3 SUM_3(add, "r2") X_3 SUM_3(ADD_BOTH, "r3")
+#define FOUR_3(add) X_3 SUM_3(LOWER_TAPS, add, "r2") X_3 SUM_3(UPPER_TAPS, ADD_BOTH, "r3")
 #define TAPS_3 FETCH FOUR_3(ADD_BOTH)
 #define FIRST_3 FETCH_FIRST FOUR_3(START)
 #define LAST_3 FETCH_LAST("r11") FOUR_3(ADD_BOTH)
 
-#define SUM_2(add, even, first, second)                                            \
-  UNPACK(even, "r10") add(5, 9, even, "r10", second) add(4, 8, even, "r10", first)
+#define SUM_2(taps, add, even, first, second)                                      \
+  taps(even, "r10", "r3") add(5, 9, even, "r10", second) add(4, 8, even, "r10", first)
 #define FOUR_2(add)                                                                \
-  "ldm r1!, {r6, r7, r12, lr}\n\t" SUM_2(add, "r2", "r6", "r7")                    \
-  SUM_2(ADD_BOTH, "r3", "r12", "lr")
+  "ldm r1!, {r6, r7, r12, lr}\n\t" SUM_2(LOWER_TAPS, add, "r2", "r6", "r7")        \
+  SUM_2(UPPER_TAPS, ADD_BOTH, "r3", "r12", "lr")
 #define TAPS_2 FETCH FOUR_2(ADD_BOTH)
 #define FIRST_2 FETCH_FIRST FOUR_2(START)
 #define LAST_2 FETCH_LAST("r10") FOUR_2(ADD_BOTH)
 
-#define SUM_1(even, x) UNPACK(even, "r10") ADD_BOTH(4, 8, even, "r10", x)
-#define FOUR_1 "ldrd r12, lr, [r1], #8\n\t" SUM_1("r2", "r12") SUM_1("r3", "lr")
+#define SUM_1(taps, even, x) taps(even, "r10", "r3") ADD_BOTH(4, 8, even, "r10", x)
+#define FOUR_1 "ldrd r12, lr, [r1], #8\n\t" SUM_1(LOWER_TAPS, "r2", "r12") SUM_1(UPPER_TAPS, "r3", "lr")
 #define TAPS_1 FETCH FOUR_1
 #define FIRST_1 FETCH_FIRST FOUR_1
 #define LAST_1 FETCH_LAST("r10") FOUR_1
@@ -135,6 +175,32 @@
   TAPS_##n "5:\n\t" LAST_##n "bne 2b\n\t"
 #endif
 
+#ifdef CONV_INT4
+/* What is taken off the second channel's sums stands behind the taps. */
+#define PART(a, b, raised)                                                         \
+  "sub r" #a ", r" #a ", r" #b "\n\tasr r" #a ", r" #a ", #4\n\t"                  \
+  "add r" #b ", r" #b ", " raised "\n\t"
+#define PART_4 "ldm r1, {r2, r3, r12, lr}\n\t" PART(4, 8, "r2") PART(5, 9, "r3") PART(6, 10, "r12") PART(7, 11, "lr")
+#define PART_3 "ldm r1, {r2, r3, r12}\n\t" PART(4, 8, "r2") PART(5, 9, "r3") PART(6, 10, "r12")
+#define PART_2 "ldrd r2, r3, [r1]\n\t" PART(4, 8, "r2") PART(5, 9, "r3")
+#define PART_1 "ldr r2, [r1]\n\t" PART(4, 8, "r2")
+#define PART_OF(n) PART_##n
+
+/* The products of a pixel's taps with -8. */
+#define RAISE(x, sum) "smlad r" #sum ", r" #x ", r3, r" #sum "\n\t"
+#define RAISE_4 RAISE(4, 8) RAISE(5, 9) RAISE(6, 10) RAISE(7, 11)
+#define RAISE_3 RAISE(4, 8) RAISE(5, 9) RAISE(6, 10)
+#define RAISE_2 RAISE(4, 8) RAISE(5, 9)
+#define RAISE_1 RAISE(4, 8)
+#define RAISE_PIXELS(n, words, store)                                              \
+  __asm__("push {r4-r11}\n\tmvn r3, #0x00070007\n\tmov r8, #0\n\t"              \
+          "mov r9, #0\n\tmov r10, #0\n\tmov r11, #0\n\t"                       \
+          "1:\n\tldm r0!, {" words "}\n\t" RAISE_##n "cmp r0, r1\n\tbne 1b\n\t"  \
+          store "\n\tpop {r4-r11}\n\tbx lr\n\t.balign 4")
+#else
+#define PART_OF(n)
+#endif
+
 /* The scales of the first channel are in r1 and r2, of the second in r3 and lr: as DSP_MULTIPLY and
  * DSP_SHIFT have them, but most shifts are one less than a negative power of two, which rounds ties
  * away from zero; where it cannot, the first shift is even. */
@@ -161,7 +227,7 @@
 #define STORE_1 "strb r4, [r1, #1]!\n\tstrb r8, [r1, #1]!\n\t"
 #define TILE(n)                                                                    \
   __asm__("subs r0, #1\n\tsubs r1, #1\n\tpush {r0-r11, lr}\n\t"              \
-          "ldr r0, " WEIGHTS "\n\t" ENTER(n) ".balign 4\n1:\n\t" SUMS(n)                      \
+          "ldr r0, " WEIGHTS "\n\t" ENTER(n) ".balign 4\n1:\n\t" SUMS(n) PART_OF(n)           \
           "ldr r12, " ZERO_POINT "\n\tldm r0!, {r1, r2, r3, lr}\n\t"               \
           BOTH(n, MULTIPLY_A, MULTIPLY_B) "tst r2, #1\n\tbeq 8f\n7:\n\t"            \
           BOTH(n, SHIFT_A, SHIFT_B) BOTH(n, DSP_SATURATE, DSP_SATURATE)            \
@@ -212,11 +278,18 @@ typedef const uint32_t *make_tile_t(int8_t *out, const int8_t *out_end, uint32_t
                                     const uint32_t *x, const uint32_t *weights,
                                     const uint32_t *last, int32_t zero_point);
 
+#ifdef CONV_INT4
+typedef void raise_tile_t(const uint32_t *x, const uint32_t *end, uint32_t *to);
+#endif
+
 /* What a number of pixels needs. Only the tiles that a program's layers take are linked. */
 typedef struct {
   uint32_t pixels;
   dsp_unpack_t *unpack;
   make_tile_t *make;
+#ifdef CONV_INT4
+  raise_tile_t *raise;
+#endif
 } tile_t;
 
 /* Makes outputs of some pixels, `stride` apart, of an even number of channels, at least two.
@@ -243,6 +316,18 @@ UNPACK_TILE(4) { UNPACK_ROWS(4, "r4-r11", "r4-r7"); }
 UNPACK_TILE(3) { UNPACK_ROWS(3, "r4-r9", "r4-r6"); }
 UNPACK_TILE(2) { UNPACK_ROWS(2, "r4-r7", "r4, r5"); }
 UNPACK_TILE(1) { UNPACK_ROWS(1, "r4, r5", "r4"); }
+
+#ifdef CONV_INT4
+/* Writes what is to be added to each pixel's sums of second channels, of the taps up to `end`. */
+#define RAISE_TILE(n)                                                                          \
+  DSP_NAKED static void raise##n(DSP_UNUSED const uint32_t *x, DSP_UNUSED const uint32_t *end, \
+                                 DSP_UNUSED uint32_t *to)
+
+RAISE_TILE(4) { RAISE_PIXELS(4, "r4-r7", "stm r2, {r8-r11}"); }
+RAISE_TILE(3) { RAISE_PIXELS(3, "r4-r6", "stm r2, {r8-r10}"); }
+RAISE_TILE(2) { RAISE_PIXELS(2, "r4, r5", "strd r8, r9, [r2]"); }
+RAISE_TILE(1) { RAISE_PIXELS(1, "r4", "str r8, [r2]"); }
+#endif
 
 static void all_channels(const engine_layer_t *layer, const tile_t *tile, const uint32_t *x,
                          const uint32_t *last, int8_t *out) {
@@ -328,7 +413,7 @@ static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint3
   const uint32_t used = layer->window_height * ((words / 2U) + ((bytes - words + 1U) / 2U));
   /* Weights are filled up with zeros to whole turns of the loop: what lies there does not count. */
   const uint32_t pairs = (used + 3U) & ~3U;
-  int8_t *const run = (int8_t *)&x[wide->pixels * pairs];
+  int8_t *const run = (int8_t *)&x[wide->pixels * (pairs + RAISED_WORDS)];
   const uint32_t stride = layer->stride_width;
   const uint32_t step = stride * layer->channels;
   bool is_whole = layer->dilation_width == 1U;
@@ -349,6 +434,9 @@ static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint3
     } else {
       gather(layer, tile, lines, left, x, run);
     }
+#ifdef CONV_INT4
+    tile->raise(x, &x[pixels * used], &x[pixels * pairs]);
+#endif
     all_channels(layer, tile, x, &x[pixels * (pairs - 2U)], to);
     left += (int32_t)(pixels * stride);
     to = &to[pixels * layer->out_channels];
@@ -357,10 +445,10 @@ static void make_row(const engine_layer_t *layer, const engine_rows_t *in, uint3
   engine_clamp_row(layer, out);
 }
 
-static const tile_t tile4 = {4U, unpack4, make_tile4};
-static const tile_t tile3 = {3U, unpack3, make_tile3};
-static const tile_t tile2 = {2U, unpack2, make_tile2};
-static const tile_t tile1 = {1U, unpack1, make_tile1};
+static const tile_t tile4 = {4U, unpack4, make_tile4 RAISED(raise4)};
+static const tile_t tile3 = {3U, unpack3, make_tile3 RAISED(raise3)};
+static const tile_t tile2 = {2U, unpack2, make_tile2 RAISED(raise2)};
+static const tile_t tile1 = {1U, unpack1, make_tile1 RAISED(raise1)};
 
 /* Of rows of a multiple of four pixels. */
 ENGINE_KERNEL

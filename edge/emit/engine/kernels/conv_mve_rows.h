@@ -46,12 +46,14 @@ typedef void (*make_pixels_t)(const engine_layer_t *layer, row_t *row, const int
 #define PIXELS "vldrb.8 q0, [r1], #16\n\tvldrb.8 q1, [r3], #16\n\t"
 
 /* To bytes, stored; the zero point and what follows it are in r0, r2, ... r8. */
-#define SCALE_PAIR                                                                \
+#define SCALE_PAIR STORE_PAIR("", "q5")
+/* Where the places of the outputs are; what is needed of it is in memory. */
+#define STORE_PAIR(load, places)                                                  \
   "vqrdmulh.s32 q0, q0, q6\n\tvqrdmulh.s32 q1, q1, q6\n\t"                  \
   TIES("q0", "r2") TIES("q1", "r2")                                         \
   "vrshl.s32 q0, q0, q7\n\tvrshl.s32 q1, q1, q7\n\t"                        \
   "vqmovnb.s32 q0, q0\n\tvqmovnt.s32 q0, q1\n\tvqadd.s16 q0, q0, r0\n\t"    \
-  "vqmovnb.s16 q0, q0\n\tvstrb.16 q0, [r6, q5]\n\t"                         \
+  "vqmovnb.s16 q0, q0\n\t" load "vstrb.16 q0, [r6, " places "]\n\t"         \
   "adds r6, r4\n\tsubs r8, #1\n\tstrd r6, r8, [r11, #12]\n\tbne 2b\n\t"
 
 /* To the next four channels; the last four may overlap those before. */

@@ -1,9 +1,12 @@
 /* CONV_2D in portable C, but for the weights: conv.c reads all of them. conv_sparse.c leaves out
- * the blocks of two channels by eight taps that are all zero. */
+ * the blocks of two channels by eight taps that are all zero. conv_int4.c reads weights of four
+ * bits: of two channels a and b a byte is 16 a + b + 8. */
 #include "engine.h"
 
 #ifdef CONV_SPARSE
 #define ENGINE_CONV engine_conv_sparse
+#elif defined(CONV_INT4)
+#define ENGINE_CONV engine_conv_int4
 #else
 #define ENGINE_CONV engine_conv
 #endif
@@ -18,7 +21,7 @@
 #define FOUR_IN_ASSEMBLY
 #endif
 
-#ifdef FOUR_IN_ASSEMBLY
+#if defined(FOUR_IN_ASSEMBLY) && !defined(CONV_INT4)
 /* Adds the products of two pixels' bytes with the weights of two channels: `sums` is {xa, xb, ya,
  * yb}; there is at least one byte. */
 static void add_four(const int8_t *x, const int8_t *y, const int8_t *a, const int8_t *b,
@@ -186,6 +189,108 @@ APART static void make_pixels(const engine_layer_t *layer, const int8_t *const a
     if ((c + 1U) < layer->out_channels) {
       finish(layer, &sums[1], other, pixels, &out[c + 1U]);
     }
+  }
+}
+
+#elif defined(CONV_INT4)
+/* What eight in the place of each weight adds. */
+static int32_t raised_by(const int8_t *x, uint32_t count) {
+  int32_t sum = 0;
+  for (uint32_t n = 0U; n < count; ++n) {
+    sum += x[n];
+  }
+  return 8 * sum;
+}
+
+/* The sums of the bytes as they are and of their lower halves become those of two channels. */
+static void part(int32_t sums[2], int32_t raised, const uint32_t *header) {
+  const int32_t first = (int32_t)((uint32_t)sums[0] - (uint32_t)sums[1]) >> 4;
+  sums[1] = engine_sum(engine_sum(sums[1], -raised), (int32_t)header[HEADER_WORDS]);
+  sums[0] = engine_sum(first, (int32_t)header[0]);
+}
+
+#ifdef FOUR_IN_ASSEMBLY
+/* Of two pixels: the sums of all bytes' products, and of those of their lower halves, pixel by
+ * pixel; there is at least one byte. */
+static void add_pairs(const int8_t *x, const int8_t *y, const int8_t *weights, uint32_t count,
+                      int32_t sums[4]) {
+  int32_t xa = 0;
+  int32_t xb = 0;
+  int32_t ya = 0;
+  int32_t yb = 0;
+  int32_t n = -(int32_t)count;
+  int32_t t;
+  int32_t u;
+  __asm__(
+      ".syntax unified\n"
+      "1:\n\t"
+      "ldrsb %[t], [%[x], %[n]]\n\t"
+      "ldrsb %[u], [%[w], %[n]]\n\t"
+      "muls %[u], %[t], %[u]\n\t"
+      "add %[xa], %[u]\n\t"
+      "ldrsb %[u], [%[w], %[n]]\n\t"
+      "ands %[u], %[low]\n\t"
+      "muls %[t], %[u], %[t]\n\t"
+      "add %[xb], %[t]\n\t"
+      "ldrsb %[t], [%[y], %[n]]\n\t"
+      "muls %[u], %[t], %[u]\n\t"
+      "add %[yb], %[u]\n\t"
+      "ldrsb %[u], [%[w], %[n]]\n\t"
+      "muls %[u], %[t], %[u]\n\t"
+      "add %[ya], %[u]\n\t"
+      "adds %[n], #1\n\t"
+      "bne 1b"
+      : [n] "+l"(n), [t] "=&l"(t), [u] "=&l"(u), [xa] "+h"(xa), [xb] "+h"(xb), [ya] "+h"(ya),
+        [yb] "+h"(yb)
+      : [x] "l"(&x[count]), [y] "l"(&y[count]), [w] "l"(&weights[count]), [low] "l"(15)
+      : "cc", "memory");
+  sums[0] = xa;
+  sums[1] = xb;
+  sums[2] = ya;
+  sums[3] = yb;
+}
+#else
+static void add_pairs(const int8_t *x, const int8_t *y, const int8_t *weights, uint32_t count,
+                      int32_t sums[4]) {
+  int32_t xa = 0;
+  int32_t xb = 0;
+  int32_t ya = 0;
+  int32_t yb = 0;
+  for (uint32_t n = 0U; n < count; ++n) {
+    const int32_t both = weights[n];
+    const int32_t low = both & 15;
+    const int32_t first = x[n];
+    const int32_t second = y[n];
+    xa = engine_sum(xa, first * both);
+    ya = engine_sum(ya, second * both);
+    xb = engine_sum(xb, first * low);
+    yb = engine_sum(yb, second * low);
+  }
+  sums[0] = xa;
+  sums[1] = xb;
+  sums[2] = ya;
+  sums[3] = yb;
+}
+#endif
+
+/* Of two channels: both headers, the weights. */
+static void make_pixels(const engine_layer_t *layer, const int8_t *const at[], uint32_t pixels,
+                        uint32_t taps, int8_t *out) {
+  /* A single pixel goes with itself. */
+  const int8_t *const x = at[0];
+  const int8_t *const y = at[pixels - 1U];
+  const int32_t raised[2] = {raised_by(x, taps), raised_by(y, taps)};
+  const uint32_t *header = layer->weights;
+  for (uint32_t c = 0U; c < layer->out_channels; c += 2U) {
+    int32_t sums[4];
+    add_pairs(x, y, (const int8_t *)&header[2U * HEADER_WORDS], taps, sums);
+    part(&sums[0], raised[0], header);
+    part(&sums[2], raised[1], header);
+    finish(layer, &sums[0], header, pixels, &out[c]);
+    if ((c + 1U) < layer->out_channels) {
+      finish(layer, &sums[1], &header[HEADER_WORDS], pixels, &out[c + 1U]);
+    }
+    header = &header[(2U * HEADER_WORDS) + ((taps + 3U) / 4U)];
   }
 }
 

@@ -177,6 +177,8 @@ void engine_conv(const engine_layer_t *layer, const engine_rows_t *in, uint32_t 
                  void *scratch);
 void engine_conv_sparse(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                         int8_t *out, void *scratch);
+void engine_conv_int4(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                      int8_t *out, void *scratch);
 void engine_depthwise(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                       int8_t *out, void *scratch);
 void engine_conv_4_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
@@ -195,6 +197,14 @@ void engine_conv_2_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *
                               int8_t *out, void *scratch);
 void engine_conv_1_sparse_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                               int8_t *out, void *scratch);
+void engine_conv_4_int4_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                            int8_t *out, void *scratch);
+void engine_conv_3_int4_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                            int8_t *out, void *scratch);
+void engine_conv_2_int4_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                            int8_t *out, void *scratch);
+void engine_conv_1_int4_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                            int8_t *out, void *scratch);
 void engine_depthwise_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch);
 void engine_depthwise_any_dsp(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
@@ -203,13 +213,20 @@ void engine_conv_mve(const engine_layer_t *layer, const engine_rows_t *in, uint3
                      int8_t *out, void *scratch);
 void engine_conv_sparse_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                             int8_t *out, void *scratch);
+void engine_conv_int4_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
+                          int8_t *out, void *scratch);
 void engine_depthwise_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                           int8_t *out, void *scratch);
 void engine_depthwise_3x3_mve(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                               int8_t *out, void *scratch);
 void engine_fully_connected(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
+void engine_fully_connected_int4(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
 void engine_fully_connected_dsp(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
+void engine_fully_connected_int4_dsp(const engine_layer_t *layer, const engine_rows_t *in,
+                                     int8_t *out);
 void engine_fully_connected_mve(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out);
+void engine_fully_connected_int4_mve(const engine_layer_t *layer, const engine_rows_t *in,
+                                     int8_t *out);
 void engine_average_pool(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,
                          int8_t *out);
 void engine_max_pool(const engine_layer_t *layer, const engine_rows_t *in, uint32_t row,

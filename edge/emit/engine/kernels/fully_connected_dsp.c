@@ -178,3 +178,52 @@ void engine_fully_connected_dsp(const engine_layer_t *layer, const engine_rows_t
   }
   engine_clamp_row(layer, out);
 }
+
+/* Of two outputs a and b, weights of four bits: a byte is 16 a + b + 8. One sum is of its products,
+ * the other one of those of its lower half. */
+static const uint32_t *add_halves(const uint32_t *weights, const int8_t *x, const int8_t *end,
+                                  int32_t sums[2]) {
+  const uint32_t low = 0x000F000FU;
+  int32_t both = sums[0];
+  int32_t second = sums[1];
+  for (; x != end; x = &x[4]) {
+    uint32_t four;
+    (void)memcpy(&four, x, sizeof(four));
+    const uint32_t x_even = dsp_even(four);
+    const uint32_t x_odd = dsp_odd(four);
+    const uint32_t even = dsp_even(*weights);
+    const uint32_t odd = dsp_odd(*weights);
+    both = dsp_add_products(dsp_add_products(both, even, x_even), odd, x_odd);
+    second = dsp_add_products(dsp_add_products(second, even & low, x_even), odd & low, x_odd);
+    weights = &weights[1];
+  }
+  sums[0] = both;
+  sums[1] = second;
+  return weights;
+}
+
+ENGINE_KERNEL
+void engine_fully_connected_int4_dsp(const engine_layer_t *layer, const engine_rows_t *in,
+                                     int8_t *out) {
+  const int8_t *const source = engine_row(in, 0U);
+  const uint32_t taps = (uint32_t)layer->height * layer->width * layer->channels;
+  const int8_t *const end = &source[taps & ~3U];
+  const uint32_t *block = layer->weights;
+  int8_t rest[4] = {0};
+  engine_copy(rest, end, taps % 4U);
+  const int8_t *const rest_end = &rest[((taps % 4U) + 3U) & ~3U];
+  const int32_t raised = 8 * (sum_of(source, end) + sum_of(rest, rest_end));
+  for (uint32_t c = 0U; c < layer->out_channels; c += 2U) {
+    int32_t sums[2] = {(int32_t)block[0], (int32_t)block[1]};
+    block = add_halves(&block[2], source, end, sums);
+    block = add_halves(block, rest, rest_end, sums);
+    out[c] =
+        finish(block, (int32_t)((uint32_t)sums[0] - (uint32_t)sums[1]) >> 4, layer->out_zero_point);
+    if ((c + 1U) < layer->out_channels) {
+      out[c + 1U] =
+          finish(&block[2], (int32_t)((uint32_t)sums[1] - (uint32_t)raised), layer->out_zero_point);
+    }
+    block = &block[4];
+  }
+  engine_clamp_row(layer, out);
+}

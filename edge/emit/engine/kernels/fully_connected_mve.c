@@ -49,6 +49,49 @@ static void make_four(const engine_layer_t *layer, const uint32_t *header, const
   }
 }
 
+/* The same of weights of four bits: two outputs share a byte, which is 16 a + b + 8. One sum is of
+ * its products, the other one of those of its lower half; eight times the input's is taken off. */
+static void make_four_of_halves(const engine_layer_t *layer, const uint32_t *header,
+                                const int8_t *w0, const int8_t *x, uint32_t taps, uint32_t count,
+                                int8_t *out) {
+  const int8_t *w1 = &w0[taps];
+  int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, all = 0;
+  __asm__ volatile(
+      "vdup.8 q3, %[low]\n\tdlstp.8 lr, %[taps]\n"
+      "1:\n\tvldrb.8 q0, [%[x]], #16\n\tvaddva.s8 %[all], q0\n\t"
+      "vldrb.8 q1, [%[w0]], #16\n\tvand q2, q1, q3\n\t"
+      "vmladava.s8 %[s0], q0, q1\n\tvmladava.s8 %[s1], q0, q2\n\t"
+      "vldrb.8 q1, [%[w1]], #16\n\tvand q2, q1, q3\n\t"
+      "vmladava.s8 %[s2], q0, q1\n\tvmladava.s8 %[s3], q0, q2\n\t"
+      "letp lr, 1b\n\t"
+      : [s0] "+Te"(s0), [s1] "+Te"(s1), [s2] "+Te"(s2), [s3] "+Te"(s3), [all] "+Te"(all),
+        [w0] "+r"(w0), [w1] "+r"(w1), [x] "+r"(x)
+      : [taps] "r"(taps), [low] "r"(15)
+      : "q0", "q1", "q2", "q3", "lr", "memory");
+  const int32_t sums[OUTPUTS] = {(s0 - s1) >> 4, s1 - (8 * all), (s2 - s3) >> 4, s3 - (8 * all)};
+  for (uint32_t n = 0U; n < count; ++n) {
+    const int32_t sum = engine_sum(sums[n], (int32_t)header[n]);
+    out[n] = dense_output(layer, sum, header[OUTPUTS + n], header[(2U * OUTPUTS) + n]);
+  }
+}
+
+/* Of four outputs headers, and taps of two outputs each. */
+ENGINE_KERNEL
+void engine_fully_connected_int4_mve(const engine_layer_t *layer, const engine_rows_t *in,
+                                     int8_t *out) {
+  const int8_t *const x = engine_row(in, 0U);
+  const uint32_t taps = (uint32_t)layer->height * layer->width * layer->channels;
+  const uint32_t outputs = layer->out_channels;
+  const uint32_t words = HEADER_WORDS + (((2U * taps) + 3U) / 4U);
+  const uint32_t *header = layer->weights;
+  for (uint32_t c = 0U; c < outputs; c += OUTPUTS) {
+    const uint32_t left = outputs - c;
+    make_four_of_halves(layer, header, (const int8_t *)&header[HEADER_WORDS], x, taps,
+                        (left < OUTPUTS) ? left : OUTPUTS, &out[c]);
+    header = &header[words];
+  }
+}
+
 ENGINE_KERNEL
 void engine_fully_connected_mve(const engine_layer_t *layer, const engine_rows_t *in, int8_t *out) {
   const int8_t *const x = engine_row(in, 0U);

@@ -22,6 +22,7 @@ from edge.deploy.verify_engine import emulate_engine
 from edge.engine.layers import UnsupportedOperatorError
 from edge.engine.packing import INSTRUCTION_SETS, instruction_set
 from edge.firmware.host import run_on_host
+from edge.tflite.operators import kernel_of
 from edge.tflite.reference import run_reference
 
 CORES = ["mps2-an386", "mps3-an547"]
@@ -39,6 +40,14 @@ def check_on_core(found, board):
 def test_the_oracle_computes_what_they_expect(name):
     found = case(name)
     check(found, run_reference(found.graph, found.inputs))
+
+
+def test_weights_of_four_bits_are_packed():
+    cases = [name for name in EQUAL if name.endswith("int4") or "_int4_" in name]
+    assert cases
+    for name in cases:
+        (op,) = case(name).graph.operators
+        assert kernel_of(case(name).graph, op).dtype == "int4"
 
 
 @pytest.mark.slow

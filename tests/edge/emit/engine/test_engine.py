@@ -5,8 +5,10 @@ import subprocess
 
 import numpy as np
 import pytest
+from graph_builder import with_int4_weights
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from networks import random_int4_graph
 
 from edge.catalog.boards import core_flags, find_board
 from edge.emit.engine.render import render_engine
@@ -82,6 +84,16 @@ def test_a_padded_pixel_is_zero_and_not_the_next_row(host_compiler, rows, column
 
 
 @pytest.mark.slow
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**9))
+def test_computes_any_network_with_weights_of_four_bits(host_compiler, random_inputs, seed):
+    graph = random_int4_graph(seed, 0.3 if seed % 2 else 0.0)
+    inputs = random_inputs(graph, 3)
+    actual = run_on_host(engine_with_all_channels(graph), inputs)
+    np.testing.assert_array_equal(actual, run_reference(graph, inputs))
+
+
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from([0.0, 0.5]))
 @example(29705, 0.0).via("two pools, no weights")
@@ -95,8 +107,10 @@ def test_computes_any_network(host_compiler, random_graph, random_inputs, seed, 
 @pytest.mark.parametrize("board", ["mps2-an385", "mps2-an386", "mps3-an547", "arduino-zero"])
 def test_compiles_without_a_warning(arm_compiler, network, tmp_path, board):
     target = find_board(board)
-    engine = compile_engine(network("odd"), instruction_set(target))
-    files = render_engine(engine)
+    graph = network("odd")
+    files = {}
+    for each in (graph, with_int4_weights(graph)):
+        files |= render_engine(compile_engine(each, instruction_set(target)))
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     for name in files:

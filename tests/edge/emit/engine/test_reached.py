@@ -22,7 +22,7 @@ from cmsis_nn import (
     engine_of,
 )
 from executed import execute
-from graph_builder import GraphBuilder
+from graph_builder import GraphBuilder, with_int4_weights
 from networks import RandomValues, pruned_graph, random_graph
 
 from edge.catalog.boards import find_board
@@ -41,7 +41,7 @@ SEEDS = {"portable": (), "dsp": (3, 5), "mve": (2, 10)}
 UNREACHED = {("pool.c", "  return sum;")}
 """The compiler keeps it for a window without rows, which no graph has: others return elsewhere."""
 
-PORTABLE_TOO = {"add", "conv", "fully_connected"}
+PORTABLE_TOO = {"add", "conv", "conv_int4", "fully_connected", "fully_connected_int4"}
 WITHOUT_A_CASE = {"portable": set(), "dsp": PORTABLE_TOO, "mve": PORTABLE_TOO}
 """Beside MEAN and PAD, kernels of which CMSIS-NN has no case that the engine runs."""
 
@@ -141,6 +141,33 @@ def rows_of_each_width():
     return made.graph()
 
 
+def of_int4(width):
+    """Weights of four bits: rows of some width, few taps and many, outputs that are no fours."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 3, width, 5), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    made.conv(7, (1, 1))
+    made.conv(20, (2, 2), activation="RELU6")
+    made.conv(9, (3, 3))
+    made.conv(3, (1, 2), dilation=(1, 2))
+    made.dense(5, "RELU")
+    made.dense(6, quantization=Quantization((1e-6,), (3,), 0))
+    return with_int4_weights(made.graph())
+
+
+def raised_int4():
+    """Weights of four bits and multipliers of more than a half: the portable kernel's."""
+    values = RandomValues(np.random.default_rng(0))
+    made = GraphBuilder(
+        (1, 4, 5, 3), draw_quantization=values.quantization, draw_weights=values.weights
+    )
+    made.conv(4, (2, 2), dilation=(1, 2), quantization=Quantization((1e-5,), (3,), 0))
+    made.conv(5, (2, 2), quantization=Quantization((1e-9,), (3,), 0))
+    made.conv(3, (1, 1), quantization=Quantization((1e-13,), (3,), 0))
+    return with_int4_weights(made.graph())
+
+
 def of_vectors(dead_share):
     """What the kernels for vectors do apart: many taps, few channels, gaps, odd numbers."""
     values = RandomValues(np.random.default_rng(0))
@@ -169,6 +196,9 @@ def own_cases(instructions):
     if instructions == "dsp":
         yield "few channels", own(depthwise_of_few_channels())
         yield "rows of each width", own(rows_of_each_width())
+    for width in (8, 5, 3, 1):
+        yield f"four bits, {width} pixels", own(of_int4(width))
+    yield "four bits, raised", own(raised_int4())
     yield "of vectors", own(of_vectors(0.0))
     yield "of zeros", own(of_vectors(0.9))
     yield "pruned", own(pruned_graph(0.75))
