@@ -7,6 +7,7 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras import KerasTensor, ops
 
@@ -119,7 +120,7 @@ def _rounded(x, scale, bottom):
     def gradient(*args, upstream=None):
         upstream = args[0] if upstream is None else upstream
         nothing = ops.zeros_like(scale)
-        return ops.where(ops.equal(cut, x), upstream, 0.0), nothing, nothing
+        return _where(ops.equal(cut, x), upstream), nothing, nothing
 
     return y, gradient
 
@@ -131,10 +132,18 @@ def _rounded_and_learning(x, log_factor, scale, bottom, share):
     def gradient(*args, upstream=None):
         upstream = args[0] if upstream is None else upstream
         is_inside, nothing = ops.equal(cut, x), ops.zeros_like(scale)
-        by_step = ops.sum(upstream * ops.where(is_inside, y - x, y)) * share
-        return ops.where(is_inside, upstream, 0.0), by_step, nothing, nothing, nothing
+        by_step = ops.sum(upstream * (y - _where(is_inside, x))) * share
+        return _where(is_inside, upstream), by_step, nothing, nothing, nothing
 
     return y, gradient
+
+
+def _where(condition, x):
+    """The tensor where the condition holds, else zero."""
+    if keras.backend.backend() == "tensorflow":
+        # Its product takes half as long as its selection.
+        return x * ops.cast(condition, x.dtype)
+    return ops.where(condition, x, ops.zeros_like(x))
 
 
 def gradient_only(x: KerasTensor) -> KerasTensor:
