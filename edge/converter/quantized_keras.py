@@ -16,6 +16,8 @@ from edge.tflite.windows import same_padding
 SOFTMAX_OUTPUT = Quantization((1 / 256,), (-128,), 0)
 """Fixed by the TFLite 8-bit quantization specification."""
 
+RESHAPING = ("Flatten", "Reshape")
+CURVES = {"hard_swish": "HARD_SWISH", "sigmoid": "LOGISTIC", "tanh": "TANH"}
 FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
 
 
@@ -51,6 +53,8 @@ def quantized_tflite(model: Any) -> bytes:
     calls, source, result = flat_calls(model)
     builder = _Builder()
     places: dict[int, int] = {}
+    # What is ahead of the int8 input does nothing in inference.
+    ahead = {source}
     for call in calls:
         readers = [other.layer for other in calls if call.result in other.sources]
         readers += [None] if call.result == result else []
@@ -61,28 +65,30 @@ def quantized_tflite(model: Any) -> bytes:
                 builder.padded.update(map(id, readers))
         elif inputs:
             places[call.result] = builder.append(call.layer, inputs)
-        elif call.sources == (source,) and type(call.layer).__name__ == "QuantizedTensor":
+        elif call.sources[0] in ahead and _writer(call.layer) is _nothing:
+            ahead.add(call.result)
+        elif call.sources[0] in ahead and type(call.layer).__name__ == "QuantizedTensor":
             shape = (1, *model.input_shape[1:])
             places[call.result] = builder.activation("input", shape, _trained(call.layer))
         else:
             raise _no_operator(call.layer)
-    return graph_bytes(
-        Graph(
-            tensors=tuple(builder.tensors),
-            operators=tuple(builder.operators),
-            inputs=(0,),
-            outputs=(places[result],),
-            content=b"",
-        )
+    graph = Graph(
+        tensors=tuple(builder.tensors),
+        operators=tuple(builder.operators),
+        inputs=(0,),
+        outputs=(places[result],),
+        content=b"",
     )
+    return graph_bytes(graph)
 
 
 def _is_absorbed(layer: Any, readers: list[Any]) -> bool:
     """Whether those that read what a layer moves can do without it."""
     kinds = {type(reader).__name__ for reader in readers}
-    if type(layer).__name__ == "Flatten":
+    if type(layer).__name__ in RESHAPING:
         # FULLY_CONNECTED reads an image as the row of numbers that it is.
-        return kinds == {"QuantizedDense"}
+        reads_numbers = {"QuantizedDense"} if len(layer.output.shape) == 2 else set()
+        return kinds <= {*RESHAPING, *reads_numbers}
     if type(layer).__name__ == "ZeroPadding2D":
         return kinds == {"QuantizedConvolution"} and all(_pads_itself(r, layer) for r in readers)
     return False
@@ -110,7 +116,7 @@ class _Builder:
 
     def append(self, layer: Any, inputs: list[int]) -> int:
         """Adds what a layer computes; returns its output."""
-        write = WRITERS.get(type(layer).__name__)
+        write = _writer(layer)
         if write is None:
             raise _no_operator(layer)
         return write(self, layer, inputs)
@@ -162,12 +168,13 @@ class _Builder:
         inputs: Sequence[int],
         options: dict[str, Any],
         quantization: Quantization | None = None,
+        shape: Sequence[int] | None = None,
     ) -> int:
-        """Adds an operator; its output keeps the input's scale where none is given."""
+        """Adds an operator; its output keeps the input's scale, and the layer's shape, where none
+        is given."""
         if quantization is None:
             quantization = self.tensors[inputs[0]].quantized()
-        shape = (1, *layer.output.shape[1:])
-        output = self.activation(layer.name, shape, quantization)
+        output = self.activation(layer.name, shape or (1, *layer.output.shape[1:]), quantization)
         index = len(self.operators)
         self.operators.append(
             Operator(
@@ -249,8 +256,13 @@ def _mean(builder: _Builder, layer: Any, inputs: list[int]) -> int:
 
 
 def _maximum(builder: _Builder, layer: Any, inputs: list[int]) -> int:
-    axes = builder.constant(f"{layer.name}/axes", np.array([1, 2], np.int32))
-    return builder.operator("REDUCE_MAX", layer, [*inputs, axes], {"keep_dims": layer.keepdims})
+    """A pool over the whole image, which the engine has a kernel for, and TFLite Micro a faster one
+    than of REDUCE_MAX."""
+    _, height, width, channels = builder.tensors[inputs[0]].shape
+    window = {"filter": (height, width), "stride": (1, 1), "padding": "VALID", "activation": "NONE"}
+    shape = (1, 1, 1, channels)
+    pooled = builder.operator("MAX_POOL_2D", layer, inputs, window, shape=shape)
+    return pooled if layer.keepdims else _reshape(builder, layer, [pooled])
 
 
 def _pool(opcode: str) -> Write:
@@ -268,8 +280,8 @@ def _pool(opcode: str) -> Write:
 
 def _activation(builder: _Builder, layer: Any, inputs: list[int]) -> int:
     trained = _trained(layer)
-    if layer.activation == "hard_swish":
-        return builder.operator("HARD_SWISH", layer, inputs, {}, trained)
+    if layer.activation in CURVES:
+        return builder.operator(CURVES[layer.activation], layer, inputs, {}, trained)
     # Where the trained range ends where the activation does, int8 itself cuts off.
     top = trained.scales[0] * (127 - trained.zero_points[0])
     is_cut = layer.activation == "relu" or top <= 6 + trained.scales[0] / 2
@@ -277,6 +289,11 @@ def _activation(builder: _Builder, layer: Any, inputs: list[int]) -> int:
         # At the input's scale: TFLite Micro's RELU6 does not rescale.
         inputs = [builder.operator(FUSED[layer.activation], layer, inputs, {})]
     return builder.operator("QUANTIZE", layer, inputs, {}, trained)
+
+
+def _leaky_relu(builder: _Builder, layer: Any, inputs: list[int]) -> int:
+    options = {"alpha": layer.negative_slope}
+    return builder.operator("LEAKY_RELU", layer, inputs, options, _trained(layer))
 
 
 def _padding(builder: _Builder, layer: Any, inputs: list[int]) -> int:
@@ -287,10 +304,11 @@ def _padding(builder: _Builder, layer: Any, inputs: list[int]) -> int:
 
 
 def _reshape(builder: _Builder, layer: Any, inputs: list[int]) -> int:
-    shape = np.array((1, *layer.output.shape[1:]), np.int32)
-    return builder.operator(
-        "RESHAPE", layer, [*inputs, builder.constant(f"{layer.name}/shape", shape)], {}
-    )
+    shape = (1, *layer.output.shape[1:])
+    if builder.tensors[inputs[0]].shape == shape:
+        return inputs[0]
+    target = builder.constant(f"{layer.name}/shape", np.array(shape, np.int32))
+    return builder.operator("RESHAPE", layer, [*inputs, target], {})
 
 
 def _softmax(builder: _Builder, layer: Any, inputs: list[int]) -> int:
@@ -305,6 +323,12 @@ def _named(builder: _Builder, layer: Any, inputs: list[int]) -> int:
     if write is None:
         raise _no_operator(layer)
     return write(builder, layer, inputs)
+
+
+def _writer(layer: Any) -> Write | None:
+    from keras_mobilenet.preprocessing.first_layers import AUGMENTATIONS
+
+    return _nothing if isinstance(layer, AUGMENTATIONS) else WRITERS.get(type(layer).__name__)
 
 
 def _nothing(builder: _Builder, layer: Any, inputs: list[int]) -> int:
@@ -322,6 +346,8 @@ WRITERS: dict[str, Write] = {
     "QuantizedMean": _mean,
     "QuantizedAveragePooling": _pool("AVERAGE_POOL_2D"),
     "QuantizedActivation": _activation,
+    "QuantizedCurve": _activation,
+    "QuantizedLeakyReLU": _leaky_relu,
     "MaxPooling2D": _pool("MAX_POOL_2D"),
     "GlobalMaxPooling2D": _maximum,
     "ZeroPadding2D": _padding,
@@ -332,5 +358,8 @@ WRITERS: dict[str, Write] = {
     "Dropout": _nothing,
     "SpatialDropout2D": _nothing,
     "Identity": _nothing,
+    "SpatialDropout1D": _nothing,
+    "AlphaDropout": _nothing,
+    "ActivityRegularization": _nothing,
 }
 """By the layer's class: what writes its int8 operator."""

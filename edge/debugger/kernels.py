@@ -63,8 +63,9 @@ def folded_kernel(nodes: tuple[Node, ...]) -> np.ndarray | None:
             continue
         if node.kind != "batch_norm":
             kernel = node.weights
-        elif kernel is not None:
-            kernel = kernel * node.weights.reshape(-1, 1)
+        else:
+            # Alone it is a depthwise convolution of one pixel.
+            kernel = node.weights.reshape(-1, 1) * (1.0 if kernel is None else kernel)
     return kernel
 
 

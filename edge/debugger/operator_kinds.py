@@ -9,7 +9,7 @@ from edge.tflite.requantization import activation_range, scale_of, zero_point_of
 
 KINDS = {
     "CONV_2D": ("convolution", "depthwise", "dense"),
-    "DEPTHWISE_CONV_2D": ("depthwise", "convolution"),
+    "DEPTHWISE_CONV_2D": ("depthwise", "convolution", "batch_norm"),
     "FULLY_CONNECTED": ("dense", "convolution"),
     "ADD": ("add",),
     "CONCATENATION": ("concatenate",),
@@ -21,7 +21,10 @@ KINDS = {
     "PADV2": ("pad",),
     "RELU": ("relu", "relu6"),
     "RELU6": ("relu6",),
+    "LEAKY_RELU": ("leaky_relu",),
     "HARD_SWISH": ("hard_swish",),
+    "LOGISTIC": ("sigmoid",),
+    "TANH": ("tanh",),
     "SOFTMAX": ("softmax",),
 }
 """The kinds of float nodes that an operator may compute, the usual one first."""
@@ -29,7 +32,7 @@ KINDS = {
 MOVING_OPERATORS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE")
 """Operators that move values and change none of them."""
 
-ACTIVATION_OPERATORS = ("RELU", "RELU6", "HARD_SWISH")
+ACTIVATION_OPERATORS = ("RELU", "RELU6", "LEAKY_RELU", "HARD_SWISH", "LOGISTIC", "TANH")
 """Activations that TFLite also has as operators of their own."""
 
 
@@ -68,6 +71,8 @@ def activation_bounds(kind: str) -> tuple[float, float]:
         "relu6": (0.0, 6.0),
         "softmax": (0.0, 1.0),
         "hard_swish": (-0.375, math.inf),
+        "sigmoid": (0.0, 1.0),
+        "tanh": (-1.0, 1.0),
     }
     return bounds.get(kind, (-math.inf, math.inf))
 

@@ -48,7 +48,8 @@ def network_of(graph: Graph) -> Network:
             same[output.index] = inputs[0]
             continue
         for tensor in inputs:
-            rows.setdefault(tensor, _rows(graph.tensors[tensor]))
+            if tensor not in rows:
+                rows[tensor] = _rows(graph.tensors[tensor])
         rows[output.index] = _rows(output)
         layers.append(_layer(graph, op, len(layers), inputs, rows))
     last = same.get(graph.outputs[0], graph.outputs[0])
@@ -68,6 +69,9 @@ def _rows(tensor: Tensor) -> Rows:
         )
     if len(shape) == 4 and shape[0] == 1:
         return Rows(tensor.index, *shape[1:])
+    if len(shape) == 3 and shape[0] == 1:
+        # Steps of a sequence, one pixel each.
+        return Rows(tensor.index, shape[1], 1, shape[2])
     if shape and tensor.element_count == shape[-1]:
         return Rows(tensor.index, 1, 1, shape[-1])
     raise UnsupportedOperatorError(

@@ -6,6 +6,7 @@ import dataclasses
 
 import keras
 
+from keras_mobilenet.preprocessing.first_layers import raw_pixels
 from keras_mobilenet.preprocessing.preprocessing import Preprocessing
 
 
@@ -65,8 +66,9 @@ def preprocessing_of(model: keras.Model) -> Preprocessing | None:
         model: The Keras model.
 
     Returns:
-        The preprocessing of a `PreprocessingRecord` right behind the model's input; None if there
-        is no such layer.
+        The preprocessing of a `PreprocessingRecord` right behind the model's input, or that of raw
+        pixels where a Rescaling or Normalization of the model's own brings them to scale; None if
+        there is no such layer.
 
     Example:
         >>> from keras_mobilenet import MobileNetV1
@@ -74,7 +76,7 @@ def preprocessing_of(model: keras.Model) -> Preprocessing | None:
         (128.0,)
     """
     layer = _record(model)
-    return None if layer is None else layer.preprocessing
+    return raw_pixels(model) if layer is None else layer.preprocessing
 
 
 def input_like(model: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -95,9 +97,10 @@ def input_like(model: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor
     (source,) = model.inputs
     inputs = keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name)
     layer = _record(model)
-    if layer is None:
-        return inputs, inputs
-    return inputs, PreprocessingRecord.from_config(layer.get_config())(inputs)
+    if layer is not None:
+        return inputs, PreprocessingRecord.from_config(layer.get_config())(inputs)
+    pixels = raw_pixels(model)
+    return inputs, inputs if pixels is None else PreprocessingRecord(pixels)(inputs)
 
 
 def _record(model: keras.Model) -> PreprocessingRecord | None:

@@ -11,6 +11,7 @@ import keras
 
 from keras_mobilenet.quantization.graph_surgery import replace_with_quantized, switch_quantizing
 from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.dense import QuantizedDense
 from keras_mobilenet.quantization.transform import (
     RANGES,
     is_quantized,
@@ -21,6 +22,7 @@ from keras_mobilenet.quantization.weight_bits import (
     WeightBits,
     check_bits,
     check_budget,
+    kernel_layers,
     start_weight_bits,
 )
 
@@ -197,7 +199,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             return
         # On JAX `self.model` writes the state of the epoch into its variables: not in every step.
         model = self._model
-        due = [layer for layer in convolutions(model) if self._is_due(layer, since_start)]
+        due = [layer for layer in kernel_layers(model) if self._is_due(layer, since_start)]
         ranges = []
         if self.freeze_ranges_after is not None and since_start >= self.freeze_ranges_after:
             ranges = [r for _, r in model_ranges(model) if not r.is_frozen]
@@ -213,7 +215,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         # Frozen or not, and whether to round, is decided when the step is traced.
         switch_quantizing(model, True)
 
-    def _is_due(self, layer: QuantizedConvolution, since_start: int) -> bool:
+    def _is_due(self, layer: QuantizedConvolution | QuantizedDense, since_start: int) -> bool:
         """Whether a layer's batch normalization changes over to its moving statistics."""
         if layer.batch_norm is None or layer.is_batch_norm_frozen or self.freeze_bn_after is None:
             return False
@@ -248,19 +250,3 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
                 "quantizes with them.",
                 stacklevel=2,
             )
-
-
-def convolutions(model: keras.Model) -> list[QuantizedConvolution]:
-    """Lists the quantized convolutions of a model.
-
-    Args:
-        model: The Keras model.
-
-    Returns:
-        The layers in order.
-
-    Example:
-        >>> convolutions(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)]))
-        []
-    """
-    return [layer for layer in model.layers if isinstance(layer, QuantizedConvolution)]

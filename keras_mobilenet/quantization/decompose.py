@@ -10,10 +10,13 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_mobilenet.preprocessing.first_layers import affine_of
 from keras_mobilenet.quantization.float_graph import Call, flat_calls
+from keras_mobilenet.quantization.group_layers import separated
 from keras_mobilenet.quantization.layers.activation import QuantizedActivation
 from keras_mobilenet.quantization.layers.base import activate
 from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.curve import QuantizedCurve, QuantizedLeakyReLU
 from keras_mobilenet.quantization.layers.dense import QuantizedDense
 from keras_mobilenet.quantization.layers.merging import QuantizedAdd, QuantizedConcatenate
 from keras_mobilenet.quantization.layers.pooling import QuantizedAveragePooling, QuantizedMean
@@ -22,10 +25,10 @@ from keras_mobilenet.quantization.scheme import (
     Role,
     UnsupportedLayerError,
     activation_of,
+    negative_slope_of,
     role_of,
     unsupported,
 )
-from keras_mobilenet.quantization.transform import separated
 
 OTHER = "other"
 """The kind of a layer that the int8 scheme has no rule for: it is computed, but not compared."""
@@ -37,7 +40,8 @@ class Node:
 
     Attributes:
         kind: What the step computes: `"convolution"`, `"depthwise"`, `"dense"`, `"batch_norm"`,
-            `"relu"`, `"relu6"`, `"hard_swish"`, `"softmax"`, `"add"`, `"concatenate"`, `"mean"`,
+            `"relu"`, `"relu6"`, `"leaky_relu"`, `"hard_swish"`, `"sigmoid"`, `"tanh"`,
+            `"softmax"`, `"add"`, `"concatenate"`, `"mean"`,
             `"average_pool"`, `"max_pool"`, `"pad"`, `"reshape"`, or `OTHER`.
         layer: The name of the Keras layer; inside a block `"block/layer"`.
         sources: The identities (`id`) of the tensors that the step reads.
@@ -142,15 +146,18 @@ def _steps(layer, call: Call) -> Iterator[Step]:
         yield from _activation(name, layer.activation)
         return
     if isinstance(layer, QuantizedDense):
-        yield from _stage(name, layer.dense, None, is_linear=True)
+        yield from _stage(name, layer.dense, layer.batch_norm, is_linear=True)
         yield from _activation(name, layer.activation)
         return
     if isinstance(layer, QuantizedAdd):
         yield "add", name, ops.add, None
         yield from _activation(name, layer.activation)
         return
-    if isinstance(layer, QuantizedActivation):
+    if isinstance(layer, (QuantizedActivation, QuantizedCurve)):
         yield from _activation(name, layer.activation)
+        return
+    if isinstance(layer, QuantizedLeakyReLU):
+        yield _leaky_relu(name, layer.negative_slope)
         return
     if isinstance(layer, QuantizedConcatenate):
         yield "concatenate", name, _joined(layer.axis), None
@@ -174,7 +181,10 @@ def _steps(layer, call: Call) -> Iterator[Step]:
 
 def _float_steps(layer, role: Role, call: Call) -> Iterator[Step]:
     name = layer.name
-    if role is Role.BLOCK:
+    if isinstance(layer, (layers.Conv1D, layers.DepthwiseConv1D, layers.SeparableConv1D)):
+        # The int8 model has another shape there.
+        yield OTHER, name, layer, None
+    elif role is Role.BLOCK:
         if layer.zero_padding is not None:
             yield "pad", f"{name}/padding", layers.ZeroPadding2D(layer.zero_padding), None
         for convolution, norm, relu in layer.fusable_stages():
@@ -188,6 +198,10 @@ def _float_steps(layer, role: Role, call: Call) -> Iterator[Step]:
         yield from _stage(name, layer, None)
     elif role is Role.BATCH_NORM:
         yield _batch_norm(layer)
+    elif role is Role.AFFINE:
+        channels = layer._inbound_nodes[0].output_tensors[0].shape[-1]
+        factor, _ = affine_of(layer)
+        yield "batch_norm", name, layer, np.broadcast_to(factor.reshape(-1), channels)
     elif role is Role.ADD:
         if len(call.sources) < 2:
             raise unsupported(layer, "it joins a tensor with a constant; fold that into a bias.")
@@ -207,6 +221,9 @@ def _float_steps(layer, role: Role, call: Call) -> Iterator[Step]:
 _MOVING = {
     layers.MaxPooling2D: "max_pool",
     layers.GlobalMaxPooling2D: "max_pool",
+    layers.MaxPooling1D: "max_pool",
+    layers.GlobalMaxPooling1D: "max_pool",
+    layers.ZeroPadding1D: "pad",
     layers.ZeroPadding2D: "pad",
     layers.Flatten: "reshape",
     layers.Reshape: "reshape",
@@ -254,6 +271,9 @@ def _batch_norm(norm: layers.BatchNormalization) -> Step:
 
 def _layer_activation(layer) -> Iterator[Step]:
     try:
+        if activation_of(layer) == "leaky_relu":
+            yield _leaky_relu(layer.name, negative_slope_of(layer))
+            return
         yield from _activation(layer.name, activation_of(layer))
     except UnsupportedLayerError:
         has_kernel = hasattr(layer, "kernel")
@@ -261,10 +281,15 @@ def _layer_activation(layer) -> Iterator[Step]:
 
 
 def _activation(name: str, activation: str) -> Iterator[Step]:
-    if activation == "softmax":
-        yield "softmax", name, ops.softmax, None
+    curves = {"softmax": ops.softmax, "sigmoid": ops.sigmoid, "tanh": ops.tanh}
+    if activation in curves:
+        yield activation, name, curves[activation], None
     elif activation != "linear":
         yield activation, name, lambda x: activate(x, activation), None
+
+
+def _leaky_relu(name: str, negative_slope: float) -> Step:
+    return "leaky_relu", name, lambda x: ops.leaky_relu(x, negative_slope), None
 
 
 def _joined(axis: int) -> Callable:

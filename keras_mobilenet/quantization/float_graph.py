@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 import keras
 from keras import layers, tree
 
+from keras_mobilenet.preprocessing.first_layers import affine_of
 from keras_mobilenet.preprocessing.record import PreprocessingRecord
 from keras_mobilenet.quantization.scheme import Role, activation_of, role_of, unsupported
 
@@ -152,6 +153,8 @@ def _walk(model: keras.Model, aliases: dict[int, int]) -> Iterator[Call]:
                 inner = _functional(layer)
                 if len(inner.inputs) != 1 or len(inner.outputs) != 1:
                     raise unsupported(layer, "a nested model needs one input and one output.")
+                if id(inner.inputs[0]) in aliases:
+                    raise unsupported(layer, "it is called more than once; give each call a model.")
                 aliases[id(inner.inputs[0])] = sources[0]
                 yield from _walk(inner, aliases)
                 inner_result = id(inner.outputs[0])
@@ -170,10 +173,10 @@ def _check_call(call: Call, earlier: list[Call]) -> None:
         raise unsupported(layer, "it joins a tensor with a constant; fold that into a bias.")
     if not joins and len(call.sources) != 1:
         raise unsupported(layer, "it has several inputs.")
-    if any(layer is before.layer for before in earlier):
-        raise unsupported(layer, "it is called more than once; give each call a layer.")
     if not isinstance(layer, layers.Layer):
         return
+    if layer.weights and any(layer is before.layer for before in earlier):
+        raise unsupported(layer, "it has weights and is called more than once; give each call one.")
     if layer.compute_dtype != "float32":
         raise unsupported(
             layer,
@@ -188,8 +191,19 @@ def _check_call(call: Call, earlier: list[Call]) -> None:
             f"it normalizes along axis {layer.axis}, and only channels, which come last, fold into "
             "a kernel: use axis=-1.",
         )
+    if role is Role.AFFINE:
+        _check_affine(layer)
     if role is not Role.BLOCK:
         activation_of(layer)
+
+
+def _check_affine(layer: layers.Layer) -> None:
+    if not layer.built:
+        raise unsupported(layer, "it has no statistics: adapt it, or give it mean and variance.")
+    if any(values.ndim and values.size != values.shape[-1] for values in affine_of(layer)):
+        raise unsupported(
+            layer, "it scales each place on its own; int8 scales channels: use axis=-1."
+        )
 
 
 def _groups(calls: list[Call], result: int, exclude: frozenset[str]) -> list[Group]:
@@ -210,14 +224,10 @@ def _groups(calls: list[Call], result: int, exclude: frozenset[str]) -> list[Gro
             continue
         group = [call]
         role = role_of(call.layer)
-        if role is Role.BATCH_NORM and call.layer.name not in exclude:
-            raise unsupported(
-                call.layer, "a batch normalization folds only into a linear convolution before it."
-            )
         if role is Role.SOFTMAX and consumers.get(call.result):
             raise unsupported(call.layer, "softmax must come last: its int8 scale is fixed.")
         if _is_linear(call.layer, role):
-            if role in (Role.CONVOLUTION, Role.SEPARABLE):
+            if role in _WITH_KERNEL:
                 group += sole_consumer(group[-1], Role.BATCH_NORM)
             if role is not Role.BLOCK:
                 group += sole_consumer(group[-1], Role.ACTIVATION)
@@ -227,7 +237,11 @@ def _groups(calls: list[Call], result: int, exclude: frozenset[str]) -> list[Gro
     return groups
 
 
+_WITH_KERNEL = (Role.CONVOLUTION, Role.SEPARABLE, Role.DENSE)
+
+
 def _is_linear(layer, role: Role) -> bool:
     """Whether an activation may fuse into the layer."""
-    with_kernel = (Role.CONVOLUTION, Role.SEPARABLE, Role.DENSE)
-    return role is Role.ADD or (role in with_kernel and activation_of(layer) == "linear")
+    if role in (Role.ADD, Role.AFFINE, Role.BATCH_NORM):
+        return True
+    return role in _WITH_KERNEL and activation_of(layer) == "linear"

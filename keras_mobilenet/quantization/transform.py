@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator
 
 import keras
 from keras import layers
 
+from keras_mobilenet.preprocessing.first_layers import raw_pixels
 from keras_mobilenet.preprocessing.record import input_like
-from keras_mobilenet.quantization.float_graph import Group, read_float_graph
+from keras_mobilenet.quantization.float_graph import FloatGraph, Group, read_float_graph
+from keras_mobilenet.quantization.group_layers import keep_float, quantized
 from keras_mobilenet.quantization.layers.activation import QuantizedActivation
-from keras_mobilenet.quantization.layers.conv import QuantizedConvolution, has_trained_statistics
+from keras_mobilenet.quantization.layers.conv import QuantizedConvolution
+from keras_mobilenet.quantization.layers.curve import QuantizedCurve, QuantizedLeakyReLU
 from keras_mobilenet.quantization.layers.dense import QuantizedDense
 from keras_mobilenet.quantization.layers.merging import QuantizedAdd, QuantizedConcatenate
 from keras_mobilenet.quantization.layers.pooling import QuantizedAveragePooling, QuantizedMean
 from keras_mobilenet.quantization.layers.tensor import QuantizedTensor
 from keras_mobilenet.quantization.quantizer import QuantizationRange
-from keras_mobilenet.quantization.scheme import Role, activation_of, role_of
+from keras_mobilenet.quantization.scheme import Role, role_of
 from keras_mobilenet.quantization.weight_bits import (
     AUTO,
     WeightBits,
@@ -34,6 +38,8 @@ QUANTIZED_LAYERS = (
     QuantizedMean,
     QuantizedAveragePooling,
     QuantizedActivation,
+    QuantizedCurve,
+    QuantizedLeakyReLU,
 )
 
 RANGES = ("moving_average", "lsq")
@@ -63,7 +69,7 @@ def model_ranges(model: keras.Model) -> Iterator[tuple[str, QuantizationRange]]:
         model: The Keras model.
 
     Yields:
-        `(layer name, range)`; ranges that follow another are left out.
+        `(layer name, range)`; ranges that follow another, or that TFLite fixes, are left out.
 
     Example:
         >>> inputs = keras.Input((4,))
@@ -73,6 +79,8 @@ def model_ranges(model: keras.Model) -> Iterator[tuple[str, QuantizationRange]]:
     """
     for layer in model.layers:
         tensor_range = getattr(layer, "output_range", None)
+        if isinstance(layer, QuantizedCurve):
+            continue
         if tensor_range is not None and tensor_range.leader() is tensor_range:
             yield layer.name, tensor_range
 
@@ -110,12 +118,13 @@ def excluded_layers(model: keras.Model) -> list[str]:
     """
     if not is_quantized(model):
         return []
+    passing = (Role.KEEPS, Role.SOFTMAX, Role.AUGMENTATION)
     others = (
         layer
         for layer in model.layers
         if not isinstance(layer, (*QUANTIZED_LAYERS, layers.InputLayer))
     )
-    return [layer.name for layer in others if role_of(layer) not in (Role.KEEPS, Role.SOFTMAX)]
+    return [layer.name for layer in others if role_of(layer) not in passing]
 
 
 def set_exporting(model: keras.Model, is_exporting: bool) -> None:
@@ -190,7 +199,9 @@ def quantize_model(
 
     Every convolution takes its batch normalization and ReLU into itself, found in the graph
     whatever their names; models nested in the model are taken apart. The twin shares the weights
-    of the float layers: training one trains the other.
+    of the float layers: training one trains the other. Layers of one dimension compute on images of
+    a single pixel's width. Augmentation stays in training, and a Rescaling or Normalization becomes
+    a convolution: the int8 model reads what the float model reads, such as raw pixels.
 
     Args:
         model: A built Keras model with one input and one output.
@@ -256,135 +267,78 @@ def _twin(model: keras.Model, ranges: str, exclude: Collection[str]) -> keras.Mo
     graph = read_float_graph(model, exclude)
     learns_step = ranges == "lsq"
     inputs, x = input_like(model)
+    names = _Names()
+    leading = _leading(graph)
+    for group in leading:
+        x = quantized(group, [x], learns_step, names.of(group))
     # Pixels have hard bounds: nothing to learn at the input.
-    tensors = {graph.source: QuantizedTensor(momentum=None, name="quantized_input")(x)}
-    for group in graph.groups:
-        x = [tensors[source] for source in group.calls[0].sources]
-        convert = _keep_float if group.is_float else _quantize
-        tensors[group.calls[-1].result] = convert(group, x, learns_step)
-    return keras.Model(inputs, tensors[graph.result], name=model.name)
+    first = QuantizedTensor(momentum=None, name="quantized_input")
+    x = first(x)
+    if raw_pixels(model) is not None:
+        # Augmentation blends pixels, and may never show the brightest.
+        first.output_range.set_limits(0.0, 255.0)
+    source = leading[-1].calls[-1].result if leading else graph.source
+    flows = {source: _flow(x, "quantized_input")}
+    for group in graph.groups[len(leading) :]:
+        name = names.of(group)
+        read = [flows[source] for source in group.calls[0].sources]
+        if group.is_float or isinstance(group.layers[0], layers.Dense):
+            read = [_Flow(_as_given(flow, f"{name}_input{n}")) for n, flow in enumerate(read)]
+        x = [flow.tensor for flow in read]
+        if group.is_float:
+            y = keep_float(group, x, learns_step, name)
+        else:
+            y = quantized(group, x, learns_step, name, is_over_time=read[0].is_over_time)
+        stays = read[0].is_over_time and not isinstance(group.layers[0], layers.Reshape)
+        flows[group.calls[-1].result] = _flow(y, name, stays)
+    return keras.Model(inputs, _as_given(flows[graph.result], "output"), name=model.name)
 
 
-def _keep_float(group: Group, x: list, learns_step: bool):
-    for layer in group.layers:
-        x = [layer(x if len(x) > 1 else x[0])]
-    name = f"quantized_{group.layers[-1].name}"
-    return QuantizedTensor(learns_step=learns_step, name=name)(x[0])
+class _Names:
+    """A name for the layers of each group, also where a layer is called twice."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def of(self, group: Group) -> str:
+        layer = group.layers[-1] if group.is_float else group.layers[0]
+        name = first = f"quantized_{layer.name}"
+        number = 1
+        while name in self._taken:
+            number += 1
+            name = f"{first}_call{number}"
+        self._taken.add(name)
+        return name
 
 
-def _quantize(group: Group, x: list, learns_step: bool):
-    first, *rest = group.layers
-    role = role_of(first)
-    name = f"quantized_{first.name}"
-    if role is Role.BLOCK:
-        x = x[0]
-        if first.zero_padding is not None:
-            x = layers.ZeroPadding2D(first.zero_padding, name=f"{name}_padding")(x)
-        for stage in first.fusable_stages():
-            x = _convolution(list(stage), f"{name}_{stage[0].name}", x, learns_step)
-        return x
-    if role is Role.SEPARABLE:
-        depthwise, pointwise = separated(first)
-        x = _convolution([depthwise], f"{name}_depthwise", x[0], learns_step)
-        return _convolution([pointwise, *rest], f"{name}_pointwise", x, learns_step)
-    if role is Role.CONVOLUTION:
-        return _convolution([first, *rest], name, x[0], learns_step)
-    if role is Role.DENSE:
-        fused, after = _split_activation(activation_of(rest[0] if rest else first))
-        x = QuantizedDense(first, fused, learns_step=learns_step, name=name)(x[0])
-        return _activated(x, after, name, learns_step)
-    if role is Role.ADD:
-        fused, after = _split_activation(activation_of(rest[0])) if rest else ("linear", None)
-        total, *terms = x
-        for i, term in enumerate(terms, 1):
-            is_last = i == len(terms)
-            total = QuantizedAdd(
-                fused if is_last else "linear",
-                learns_step,
-                name=name if is_last else f"{name}_{i}",
-            )([total, term])
-        return _activated(total, after, name, learns_step)
-    if role is Role.CONCATENATE:
-        return QuantizedConcatenate(first.axis, learns_step, name=name)(x)
-    if role is Role.MEAN:
-        return QuantizedMean(first.keepdims, learns_step=learns_step, name=name)(x[0])
-    if role is Role.AVERAGE_POOL:
-        pooling = QuantizedAveragePooling(first.pool_size, first.strides, first.padding, name=name)
-        return pooling(x[0])
-    if role is Role.ACTIVATION:
-        return QuantizedActivation(activation_of(first), learns_step, name=name)(x[0])
-    # A layer without weights gets a fresh copy, so that no node of the float graph stays on it.
-    return type(first).from_config(first.get_config())(x[0])
+@dataclasses.dataclass(frozen=True)
+class _Flow:
+    """A tensor of the twin; one over time is an image of a single pixel's width."""
+
+    tensor: keras.KerasTensor
+    is_over_time: bool = False
 
 
-def _convolution(group: list, name: str, x, learns_step: bool):
-    convolution, *rest = group
-    batch_norm = None
-    if rest and isinstance(rest[0], layers.BatchNormalization):
-        batch_norm, *rest = rest
-    fused, after = _split_activation(activation_of(rest[0] if rest else convolution))
-    quantized = QuantizedConvolution(
-        convolution,
-        batch_norm,
-        fused,
-        has_trained_statistics=batch_norm is not None and has_trained_statistics(batch_norm),
-        learns_step=learns_step,
-        name=name,
-    )
-    return _activated(quantized(x), after, name, learns_step)
+def _flow(x: keras.KerasTensor, name: str, is_over_time: bool = False) -> _Flow:
+    if len(x.shape) != 3:
+        return _Flow(x, is_over_time and len(x.shape) == 4)
+    return _Flow(layers.Reshape((-1, 1, x.shape[-1]), name=f"{name}_image")(x), True)
 
 
-def _split_activation(activation: str) -> tuple[str, str | None]:
-    """What fuses into an int8 operator, and what needs one of its own after it."""
-    return (
-        (activation, None) if activation in ("linear", "relu", "relu6") else ("linear", activation)
-    )
+def _as_given(flow: _Flow, name: str) -> keras.KerasTensor:
+    """The tensor in the shape that it has in the float model."""
+    if not flow.is_over_time:
+        return flow.tensor
+    return layers.Reshape((-1, flow.tensor.shape[-1]), name=f"{name}_sequence")(flow.tensor)
 
 
-def _activated(x, activation: str | None, name: str, learns_step: bool):
-    if activation is None:
-        return x
-    if activation == "softmax":
-        return layers.Softmax(name=f"{name}_softmax")(x)
-    return QuantizedActivation(activation, learns_step, name=f"{name}_{activation}")(x)
-
-
-def separated(separable: layers.SeparableConv2D) -> tuple[layers.Layer, layers.Layer]:
-    """Splits a SeparableConv2D into its two convolutions, which share its weights.
-
-    Args:
-        separable: The layer, built.
-
-    Returns:
-        `(depthwise, pointwise)`: the second has the bias and the activation.
-
-    Example:
-        >>> layer = layers.SeparableConv2D(4, 3)
-        >>> layer.build((None, 8, 8, 2))
-        >>> [type(part).__name__ for part in separated(layer)]
-        ['DepthwiseConv2D', 'Conv2D']
-    """
-    depthwise = layers.DepthwiseConv2D(
-        separable.kernel_size,
-        strides=separable.strides,
-        padding=separable.padding,
-        depth_multiplier=separable.depth_multiplier,
-        dilation_rate=separable.dilation_rate,
-        use_bias=False,
-        data_format="channels_last",
-        name="depthwise",
-    )
-    pointwise = layers.Conv2D(
-        separable.filters,
-        1,
-        use_bias=separable.use_bias,
-        activation=separable.activation,
-        data_format="channels_last",
-        name="pointwise",
-    )
-    depthwise.kernel, depthwise.bias = separable.depthwise_kernel, None
-    pointwise._kernel = separable.pointwise_kernel
-    pointwise.bias = separable.bias if separable.use_bias else None
-    for layer in (depthwise, pointwise):
-        layer.built = True
-    return depthwise, pointwise
+def _leading(graph: FloatGraph) -> tuple[Group, ...]:
+    """The augmentation right behind the input: what it makes is what int8 holds."""
+    tensor = graph.source
+    for number, group in enumerate(graph.groups):
+        readers = [other for other in graph.groups if tensor in other.calls[0].sources]
+        is_first = readers == [group] and role_of(group.layers[0]) is Role.AUGMENTATION
+        if not is_first or group.is_float or tensor == graph.result:
+            return graph.groups[:number]
+        tensor = group.calls[-1].result
+    return graph.groups

@@ -254,7 +254,10 @@ def _errors_at_the_output(
     for layer in layers:
         variable = layer.kernel_variable
         kernel = np.asarray(keras.ops.convert_to_numpy(variable))
-        variable.assign(_rounded_to_four(layer, kernel.astype(np.float64)).astype(kernel.dtype))
+        # A kernel of one dimension is a tap wide.
+        wide = kernel.astype(np.float64)
+        wide = wide[:, None] if wide.ndim == 3 else wide
+        variable.assign(_rounded_to_four(layer, wide).astype(kernel.dtype).reshape(kernel.shape))
         after = keras.ops.convert_to_numpy(model(inputs, training=False))
         variable.assign(kernel)
         errors.append(float(np.square(after - before).mean()) / power)

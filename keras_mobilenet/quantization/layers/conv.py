@@ -10,7 +10,9 @@ import keras
 from keras import KerasTensor, layers, ops
 
 from keras_mobilenet.quantization.layers.base import PACKAGE
+from keras_mobilenet.quantization.layers.folding import folded, normalized
 from keras_mobilenet.quantization.layers.kernel import KernelLayer
+from keras_mobilenet.quantization.layers.over_time import OverTime
 from keras_mobilenet.quantization.precision import as_tensor
 
 _serialize = keras.saving.serialize_keras_object
@@ -75,7 +77,8 @@ class QuantizedConvolution(KernelLayer):
     @property
     def kernel_variable(self) -> keras.Variable:
         """The kernel of the wrapped layer."""
-        return self.convolution.kernel
+        wrapped = self.convolution
+        return wrapped.convolution.kernel if isinstance(wrapped, OverTime) else wrapped.kernel
 
     def build(self, input_shape: tuple) -> None:
         """Creates the weights of the wrapped layers and of the range."""
@@ -117,28 +120,15 @@ class QuantizedConvolution(KernelLayer):
         x = self.sum_products(inputs, kernel)
         if self.convolution.use_bias:
             x = x + self.convolution.bias
-        return x if self.batch_norm is None else self.batch_norm(x, training=training)
+        return x if self.batch_norm is None else normalized(self.batch_norm, x, training)
 
     def weights_of(self, read: Callable, operations: types.ModuleType) -> tuple[Any, Any]:
         """The kernel and the bias, batch normalization folded."""
         kernel = read(self.convolution.kernel)
         bias = read(self.convolution.bias) if self.convolution.use_bias else None
-        norm = self.batch_norm
-        if norm is None:
+        if self.batch_norm is None:
             return kernel, bias
-        # Graph optimizers make an approximation of 1 / sqrt(x).
-        factor = operations.sqrt(1.0 / (read(norm.moving_variance) + norm.epsilon))
-        if norm.scale:
-            factor = factor * read(norm.gamma)
-        offset = -read(norm.moving_mean)
-        if bias is not None:
-            offset = offset + bias
-        bias = offset * factor
-        if norm.center:
-            bias = bias + read(norm.beta)
-        if self.is_depthwise:
-            factor = operations.reshape(factor, kernel.shape[2:])
-        return kernel * factor, bias
+        return folded(kernel, bias, self.batch_norm, read, operations)
 
     def sum_products(self, inputs: KerasTensor, kernel: KerasTensor) -> KerasTensor:
         """Convolves."""

@@ -162,13 +162,13 @@ pathlib.Path(sys.argv[2]).write_bytes(edge.convert(residual_of_random_weights(),
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_find_the_same_without_tensorflow(backend, tmp_path):
+def test_other_backends_find_the_same_without_tensorflow(keras_backend, backend, tmp_path):
     model = residual_of_random_weights()
     samples = typical(model, count=40)
     np.save(tmp_path / "samples.npy", samples)
     command = [sys.executable, "-c", WITHOUT_TENSORFLOW, "samples.npy", "model.tflite"]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": paths}
+    environment = os.environ | {"KERAS_BACKEND": keras_backend(backend), "PYTHONPATH": paths}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
     ours = read_graph((tmp_path / "model.tflite").read_bytes())
     theirs = read_graph(edge.convert(model, samples))

@@ -59,8 +59,25 @@ def test_preprocessing_record_counts_right_behind_the_input_only():
     inputs = keras.Input((8, 8, 3))
     inner = keras.Sequential([keras.Input((8, 8, 3)), PreprocessingRecord(RECORDED)])
     assert preprocessing_of(keras.Model(inputs, inner(inputs))) == RECORDED
-    scaled = keras.layers.Rescaling(1 / 255)(inputs)
+    scaled = keras.layers.Rescaling(2.0)(inputs)
     assert preprocessing_of(keras.Model(inputs, inner(scaled))) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "reads_pixels"),
+    [
+        (lambda x: keras.layers.Rescaling(1 / 255)(x), True),
+        (lambda x: keras.layers.Rescaling(1 / 127.5, -1)(keras.layers.RandomFlip()(x)), True),
+        (lambda x: keras.layers.Normalization(mean=[123.0] * 3, variance=[3000.0] * 3)(x), True),
+        # What comes as [0, 1] has a deviation of about a quarter.
+        (lambda x: keras.layers.Normalization(mean=[0.5] * 3, variance=[0.06] * 3)(x), False),
+        (lambda x: keras.layers.Conv2D(2, 1)(x), False),
+    ],
+)
+def test_a_model_that_scales_its_input_reads_raw_pixels(first, reads_pixels):
+    inputs = keras.Input((8, 6, 3))
+    recorded = preprocessing_of(keras.Model(inputs, first(inputs)))
+    assert recorded == (Preprocessing(8, 6, mean=0, std=1) if reads_pixels else None)
 
 
 def test_mobilenet_v1_records_the_default_preprocessing_or_none():
