@@ -183,9 +183,9 @@ def lenet():
         [
             keras.Input((20, 20, 1)),
             layers.Conv2D(6, 5, activation="tanh"),
-            layers.AveragePooling2D(),
+            layers.AveragePooling2D(2),
             layers.Conv2D(8, 5, activation="tanh"),
-            layers.AveragePooling2D(),
+            layers.AveragePooling2D(2),
             layers.Flatten(),
             layers.Dense(12, activation="tanh"),
             layers.Dense(4, activation="softmax"),

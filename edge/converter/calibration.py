@@ -115,9 +115,12 @@ def calibrate(twin: Any, samples: np.ndarray, method: str = "min_max") -> None:
 
 
 def _observed(network: Calls) -> Iterator[Observed]:
+    from keras_mobilenet.quantization.layers.curve import QuantizedCurve
+
     for call in network.calls:
         tensor_range = getattr(call.layer, "output_range", None)
-        if tensor_range is not None:
+        # TFLite fixes the ranges of sigmoid and tanh.
+        if tensor_range is not None and not isinstance(call.layer, QuantizedCurve):
             is_input = call.sources == (network.source,)
             yield Observed(call.layer.name, tensor_range, call.result, is_input)
 

@@ -69,7 +69,7 @@ def model_ranges(model: keras.Model) -> Iterator[tuple[str, QuantizationRange]]:
         model: The Keras model.
 
     Yields:
-        `(layer name, range)`; ranges that follow another are left out.
+        `(layer name, range)`; ranges that follow another, or that TFLite fixes, are left out.
 
     Example:
         >>> inputs = keras.Input((4,))
@@ -79,6 +79,8 @@ def model_ranges(model: keras.Model) -> Iterator[tuple[str, QuantizationRange]]:
     """
     for layer in model.layers:
         tensor_range = getattr(layer, "output_range", None)
+        if isinstance(layer, QuantizedCurve):
+            continue
         if tensor_range is not None and tensor_range.leader() is tensor_range:
             yield layer.name, tensor_range
 

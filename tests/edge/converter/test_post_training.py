@@ -89,8 +89,9 @@ def test_a_range_holds_what_the_tensor_held_and_a_sum_s_first_input_the_sum_too(
     assert pooled[1:] == total[1:]
 
 
-def test_a_moving_average_takes_the_mean_of_each_input_s_extremes(ramp):
-    first, second, total, _ = operators(two_branches(), ramp, calibration="moving_average")
+def test_a_moving_average_takes_the_mean_of_the_extremes_of_32_inputs_each(ramp):
+    batches = np.repeat(ramp, 32, axis=0)
+    first, second, total, _ = operators(two_branches(), batches, calibration="moving_average")
     assert first == second == ("CONV_2D", pytest.approx(5 / 255), -77)
     assert total == ("ADD", pytest.approx(10 / 255), -77)
 

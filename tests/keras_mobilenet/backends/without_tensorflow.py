@@ -30,7 +30,7 @@ def network():
     stem = layers.ReLU(6.0)(layers.BatchNormalization()(x))
     x = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(stem)
     x = layers.Activation("hard_swish")(layers.BatchNormalization()(x))
-    x = layers.BatchNormalization()(layers.Conv2D(8, 1, use_bias=False)(x))
+    x = layers.BatchNormalization()(layers.Conv2D(8, 1, use_bias=False, name="pointwise")(x))
     x = layers.ReLU()(layers.Add()([stem, x]))
     x = layers.AveragePooling2D(2)(x)
     x = layers.GlobalAveragePooling2D(keepdims=True)(x)
@@ -51,7 +51,9 @@ def train(model):
             layer.momentum = 0.5  # a few steps must do
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(5e-3), loss, metrics=["accuracy"])
-    callback = keras_mobilenet.QuantizationAwareTraining(start_epoch=2, freeze_bn_after=2)
+    callback = keras_mobilenet.QuantizationAwareTraining(
+        start_epoch=2, freeze_bn_after=2, weight_bits={"pointwise": 4}
+    )
     history = model.fit(
         images,
         labels,
@@ -75,6 +77,7 @@ def main():
     ), "scales are learned"
     content = edge.convert(model)
     graph = read_graph(content)
+    assert [tensor.dtype for tensor in graph.tensors].count("int4") == 1
     stored = quantize_inputs(graph, images)
     by_litert = run_litert(graph, stored)
     inputs, outputs = graph.input.quantization, graph.output.quantization
