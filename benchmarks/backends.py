@@ -53,7 +53,10 @@ def main() -> None:
         shape = (options.side, options.side, 1)
         keras.utils.set_random_seed(0)
         keras_mobilenet.MobileNetV1(shape, 0.25, classes=10).save(f"{folder}/{START}")
-        rows = [run(backend, folder) for backend in options.backends]
+        rows = []
+        for backend in options.backends:
+            rows.append(run(backend, folder))
+            print(json.dumps(rows[-1]), flush=True)
     Console(width=120).print(table(rows, options))
 
 
