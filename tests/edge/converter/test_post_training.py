@@ -175,17 +175,17 @@ def test_other_backends_find_the_same_without_tensorflow(keras_backend, backend,
     check(ours, theirs, calibrated(model, samples), LAST_BITS)
 
 
-def leaky():
+def parametric():
     image = keras.Input((8, 8, 3))
-    x = keras.layers.LeakyReLU(name="leaky")(keras.layers.Conv2D(4, 3)(image))
+    x = keras.layers.PReLU(name="prelu")(keras.layers.Conv2D(4, 3)(image))
     return keras.Model(image, x)
 
 
 @pytest.mark.slow
 def test_what_has_no_rule_goes_through_tensorflows_converter():
-    model = leaky()
+    model = parametric()
     names = [name for name, _, _ in operators(model, typical(model))]
-    assert names == ["CONV_2D", "LEAKY_RELU"]
+    assert names == ["CONV_2D", "PRELU"]
 
 
 def overflowing():
@@ -198,7 +198,7 @@ def overflowing():
     ("build", "options", "words"),
     [
         (two_branches, {"calibration": "best"}, "calibration must be one of .*, got 'best'"),
-        (leaky, {"calibration": "mse"}, "'leaky' .* calibrates by min_max only, not 'mse'"),
+        (parametric, {"calibration": "mse"}, "'prelu' .* calibrates by min_max only, not 'mse'"),
         (overflowing, {}, "Layer 'quantized_second' computes NaN or infinity"),
     ],
 )

@@ -57,7 +57,6 @@ def test_takes_paddings_poolings_and_heads_of_all_kinds(random_weights):
     x = layers.ZeroPadding2D(((2, 1), (0, 3)))(x)
     x = layers.SeparableConv2D(8, 3, strides=2, dilation_rate=1, depth_multiplier=2)(x)
     x = layers.Dropout(0.5)(layers.MaxPooling2D(2, padding="same")(x))
-    x = layers.GlobalMaxPooling2D(keepdims=True)(x)
     x = layers.Flatten()(layers.Conv2D(6, 1, use_bias=False)(x))
     x = layers.Activation("softmax")(layers.Dense(3)(layers.Dense(5, activation="relu")(x)))
     model = keras.Model(image, x)
