@@ -3,6 +3,8 @@
 Each row is one training, and is written down when it ends; run it again, and it goes on with the
 rows that are missing. Fine-tuned rows start from the float row of the same network and seed. 5,000
 of the 50,000 training images are for validation; the 5,000 test images are looked at once a row.
+
+JAX, which TensorFlow imports, tries a module `compression`: this file cannot have that name.
 """
 
 from __future__ import annotations
