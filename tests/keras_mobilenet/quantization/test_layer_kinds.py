@@ -151,9 +151,7 @@ def test_a_layer_without_weights_may_be_called_twice(layer):
 
 def test_a_layer_with_weights_may_not():
     layer = layers.Conv2D(3, 3, padding="same", name="twice")
-    with pytest.raises(
-        UnsupportedLayerError, match=r"'twice'.*has weights and is called more"
-    ):
+    with pytest.raises(UnsupportedLayerError, match=r"'twice'.*has weights and is called more"):
         keras_mobilenet.quantize_model(shared(layer))
 
 
