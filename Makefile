@@ -7,6 +7,12 @@ DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-
 
 C_SOURCES := $(shell find edge tests benchmarks -name '*.[ch]' -o -name '*.cc' -o -name '*.cpp')
 
+# torch with CUDA takes gigabytes: on a user's machine its tests skip.
+EXTRAS := dev,tflm
+ifdef CI
+EXTRAS := $(EXTRAS),torch
+endif
+
 # A file stays on one of two workers, the dearest first: tests/conftest.py says which these are.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 # Lower where tools may be missing, and their tests skip.
@@ -60,7 +66,7 @@ bench-engine: .venv/installed tools ## The engine beside TFLite Micro and bakenn
 		[ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy python3-venv || { \
 		echo "Python has no venv module. Install it (Debian: apt install python3-venv)."; exit 1; }'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[dev,tflm]'
+	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[$(EXTRAS)]'
 	@touch $@
 
 # The demo says so and goes on without the Arm compiler; tests that need a tool skip, in CI they fail.

@@ -61,10 +61,14 @@ setup(
     extras_require={
         # TFLM has no stable release: one build is pinned, so that its arena is a known one.
         "tflm": ["tflite-micro==0.dev20261023182759"],
+        # The other backends of Keras. jax.enable_x64 is since 0.8.
+        "jax": ["jax>=0.8,<0.12"],
+        # Its usual wheel brings CUDA, some gigabytes: only CI's `make test` installs it.
+        "torch": ["torch==2.13.0"],
         # Peers of the engine, for `make bench-engine`.
         "bench": ["bakenn[tflite]>=1.0,<2"],
         "dev": [
-            "jax>=0.6,<0.12",
+            "jax>=0.8,<0.12",
             "nbclient>=0.10,<0.12",
             "nbformat>=5.10,<6",
             "ipykernel>=6.29,<8",

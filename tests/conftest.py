@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pathlib
 import pickle
@@ -126,6 +127,20 @@ def qemu():
 def tool():
     """Asks for a tool by name, where a parametrized test needs another each time."""
     return _tool
+
+
+@pytest.fixture(scope="session")
+def keras_backend():
+    """Asks for a backend of Keras by name; torch is no part of what `make test` installs."""
+
+    def require(name):
+        if importlib.util.find_spec(name) is None:
+            if os.environ.get("CI"):
+                pytest.fail(f"{name} is missing, and CI must have it")
+            pytest.skip(f"{name} is not installed: pip install -e '.[{name}]'")
+        return name
+
+    return require
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,10 @@ KERAS_METHODS = {
 }
 """What a layer or a callback overrides: Keras documents what these take and return."""
 
-LAYER_METHODS = {"compute", "compute_integers", "compute_float", "weights_of", "sum_products"}
+LAYER_METHODS = {
+    *("compute", "compute_integers", "compute_float", "weights_of", "sum_products"),
+    "kernel_variable",
+}
 """What a quantized layer overrides: its base class documents what these take and return."""
 
 

@@ -45,16 +45,18 @@ def bad_argument() -> Iterator[None]:
         raise EdgeError(str(error)) from error
 
 
-def load_tensorflow() -> None:
-    """Imports TensorFlow without the lines it writes whatever its log level."""
+def load_backend() -> None:
+    """Imports Keras and its backend without the lines that TensorFlow writes at any log level."""
     signals.make_scratch()
     saved = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
             with signals.ending_at_once(saved):
-                import keras  # noqa: F401
-                import tensorflow  # noqa: F401
+                import keras
+
+                if keras.backend.backend() == "tensorflow":
+                    import tensorflow  # noqa: F401
         finally:
             os.dup2(saved, 2)
             os.close(saved)
@@ -62,9 +64,12 @@ def load_tensorflow() -> None:
 
 def make_repeatable() -> None:
     """Makes the same seed give the same network, bit for bit."""
-    import tensorflow as tf
+    import keras
 
-    tf.config.experimental.enable_op_determinism()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
 
 
 def keras_verbosity() -> int | str:
@@ -173,7 +178,7 @@ def calibration_images(model: str, data: str | None) -> Any:
         if data is not None:
             raise EdgeError(f"--data calibrates a .keras file; {model} is none.")
         return None
-    load_tensorflow()
+    load_backend()
     if data is None:
         return None
     from edge.converter.keras_files import load_keras
@@ -330,7 +335,7 @@ def camera_arguments(
     described = None
     if camera is not None or preprocessing is not None:
         # The definition of preprocessing is beside the models.
-        load_tensorflow()
+        load_backend()
     if preprocessing is not None:
         from edge.tflite.preprocessing import preprocessing_from_file
 

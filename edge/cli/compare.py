@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.cli import json, result_tables
-from edge.cli.arguments import float_inputs, is_keras_file, load_tensorflow, open_model
+from edge.cli.arguments import float_inputs, is_keras_file, load_backend, open_model
 from edge.cli.console import print_json, say, show, status
 from edge.cli.options import (
     ComparedDataOption,
@@ -32,7 +32,7 @@ def compare(
 ) -> None:
     """Find the layers where an int8 model loses accuracy, and what to do."""
     graph = open_model(model, data if is_keras_file(model) else None)
-    load_tensorflow()
+    load_backend()
     from edge.debugger.compare import compare
 
     samples = float_inputs(graph, data)

@@ -7,7 +7,7 @@ import pathlib
 import typer
 
 from edge.cli import json, result_tables
-from edge.cli.arguments import bad_argument, keras_verbosity, load_tensorflow, make_repeatable
+from edge.cli.arguments import bad_argument, keras_verbosity, load_backend, make_repeatable
 from edge.cli.console import print_json, print_note, show, stderr, stdout
 from edge.cli.misfit import showing_misfit
 from edge.cli.options import (
@@ -39,7 +39,7 @@ def demo(
     target = find_board(board)
     # Not after minutes of training.
     require_writable(out, ("model.keras", "model.tflite", "model_data.cc"))
-    load_tensorflow()
+    load_backend()
     from edge.deploy.demo import run_demo
     from keras_mobilenet.models.topology import mobilenet_v1_filters
 

@@ -6,7 +6,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from edge.cli import json
-from edge.cli.arguments import calibration_images, images_of, is_keras_file, load_tensorflow
+from edge.cli.arguments import calibration_images, images_of, is_keras_file, load_backend
 from edge.cli.console import print_json, say, status
 from edge.cli.options import (
     BoardOption,
@@ -38,7 +38,7 @@ def report(
 
     target = find_board(board)
     if float_model is not None:
-        load_tensorflow()
+        load_backend()
     graph = read_model(model, calibration_images(model, data if is_keras_file(model) else None))
     with status(f"Measuring {model} for {target.name}"):
         images = None if data is None else images_of(graph.input.shape, data)

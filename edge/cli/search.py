@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge.cli import json, result_tables, tables
-from edge.cli.arguments import bad_argument, load_data, load_tensorflow, make_repeatable
+from edge.cli.arguments import bad_argument, load_backend, load_data, make_repeatable
 from edge.cli.console import print_json, say, show, status, stderr
 from edge.cli.options import (
     BoardOption,
@@ -61,7 +61,7 @@ def search(
 
     target = find_board(board)
     require_writable(out, NAMES)
-    load_tensorflow()
+    load_backend()
     from edge.cli.plots import front_picture
     from edge.deploy.latency import latencies
     from edge.search.candidates import pareto_front, plan_candidates

@@ -6,8 +6,8 @@ from edge.cli import json
 from edge.cli.arguments import (
     bad_argument,
     keras_verbosity,
+    load_backend,
     load_data,
-    load_tensorflow,
     make_repeatable,
 )
 from edge.cli.console import print_json, say
@@ -48,7 +48,7 @@ def train(
         raise EdgeError(f"--out must name a .keras file, got {out}.")
     labels = out.with_suffix(".labels.txt")
     require_writable(out.parent, (out.name, labels.name))
-    load_tensorflow()
+    load_backend()
     from edge.converter.keras_files import keras_bytes
     from keras_mobilenet.models.topology import mobilenet_v1_filters, scaled_side
     from keras_mobilenet.training import train as training

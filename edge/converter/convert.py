@@ -35,8 +35,8 @@ def convert(
             yields lists of one array with a batch of one; not read for a quantization-aware model.
         calibration: What part of a tensor's values over the representative data its int8 range
             holds: `"min_max"` all of them, as TensorFlow's converter; `"moving_average"` the mean
-            of each input's extremes; `"percentile"` all but the outermost 0.01 % at either end;
-            `"mse"` the part that makes the mean squared error of rounding and of cutting off
+            of the extremes of 32 inputs each; `"percentile"` all but the outermost 0.01 % at either
+            end; `"mse"` the part that makes the mean squared error of rounding and of cutting off
             smallest. The input's range always holds all.
 
     Returns:

@@ -9,6 +9,9 @@ HISTOGRAM_METHODS = ("percentile", "mse")
 MOMENTUM = 0.99
 """The weight of the past in a moving average, as in quantization-aware training."""
 
+AVERAGED = 32
+"""Inputs in a batch of which the extremes are taken, as a step of training sees them."""
+
 PERCENTILE = 99.99
 """So many of a hundred values stay inside at either end."""
 
@@ -19,26 +22,27 @@ LEVELS = 255
 
 
 def averaged_extremes(lows: np.ndarray, highs: np.ndarray) -> tuple[float, float]:
-    """Averages the extremes of single inputs, the later ones with more weight.
+    """Averages the extremes of batches of 32 inputs, the later ones with more weight.
 
     Args:
         lows: Float array of shape (inputs,): the smallest value of each input.
         highs: Float array of shape (inputs,): the largest value of each input.
 
     Returns:
-        `(low, high)`; a plain mean of up to 100 inputs.
+        `(low, high)`; a plain mean of up to 100 batches.
 
     Example:
-        >>> averaged_extremes(np.array([-1.0, 0.0]), np.array([2.0, 4.0]))
-        (-0.5, 3.0)
+        >>> averaged_extremes(np.repeat([-1.0, 0.0], 32), np.arange(64.0))
+        (-0.5, 47.0)
 
     Source: arXiv 1712.05877, section 3.1.
     """
     low = high = 0.0
-    for number, (one_low, one_high) in enumerate(zip(lows, highs, strict=True)):
+    starts = range(0, len(lows), AVERAGED)
+    for number, start in enumerate(starts):
         past = min(MOMENTUM, number / (number + 1))
-        low = past * low + (1 - past) * float(one_low)
-        high = past * high + (1 - past) * float(one_high)
+        low = past * low + (1 - past) * float(lows[start : start + AVERAGED].min())
+        high = past * high + (1 - past) * float(highs[start : start + AVERAGED].max())
     return low, high
 
 

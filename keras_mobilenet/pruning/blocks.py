@@ -32,25 +32,45 @@ def block_numbers(shape: tuple[int, ...], outputs: int, taps: int) -> np.ndarray
     return (across * -(-count // taps) + down).reshape(shape)
 
 
-def largest_blocks(values: np.ndarray, numbers: np.ndarray, sparsity: float) -> np.ndarray:
+def largest_blocks(
+    values: np.ndarray, block: tuple[int, int] | Blocks, sparsity: float
+) -> np.ndarray | None:
     """Makes the mask that keeps the blocks of the largest mean magnitudes.
 
-    Of each output channel a block is kept: a channel without weights is one for `ChannelPruning`,
-    and where a target takes it out, the blocks of the next layer are cut elsewhere.
+    Channels that are gone, all zeros, are left out before blocks are counted, as they will be in
+    the smaller network. Of each output channel that is there a block is kept: a channel without
+    weights is one for `ChannelPruning`.
 
     Args:
-        values: The weights, a float array, output channels last.
-        numbers: The number of each weight's block, an integer array of the same shape.
+        values: The weights, a float array, input and output channels last.
+        block: `(outputs, taps)`, or what numbers the blocks of a shape.
         sparsity: The share of blocks to drop, 0 to 1.
 
     Returns:
-        Boolean array of the same shape.
+        Boolean array of the shape of `values`; None if a kernel of this shape has no blocks.
 
     Example:
         >>> values = np.array([[3.0, 0.1], [1.0, 0.1], [0.5, 0.2], [0.5, 0.2]])
-        >>> largest_blocks(values, block_numbers((4, 2), 1, 2), 0.75).tolist()
+        >>> largest_blocks(values, (1, 2), 0.75).tolist()
         [[True, False], [True, False], [False, True], [False, True]]
     """
+    last = values.ndim - 1
+    inputs = values.any(axis=tuple(axis for axis in range(last + 1) if axis != last - 1))
+    outputs = values.any(axis=tuple(range(last)))
+    if not outputs.any():
+        inputs[:], outputs[:] = True, True
+    there = values[..., inputs, :][..., outputs]
+    numbers = block(there.shape) if callable(block) else block_numbers(there.shape, *block)
+    if numbers is None:
+        return None
+    kept = np.zeros(values.shape, bool)
+    kept[..., inputs[:, None] & outputs] = _largest(there, numbers, sparsity).reshape(
+        *values.shape[:-2], -1
+    )
+    return kept
+
+
+def _largest(values: np.ndarray, numbers: np.ndarray, sparsity: float) -> np.ndarray:
     flat = numbers.reshape(-1)
     counts = np.bincount(flat)
     sums = np.bincount(flat, np.abs(values).reshape(-1).astype(np.float64))

@@ -162,7 +162,7 @@ class Costs:
 
         Args:
             kept: Whether each channel is kept before, a boolean array by joint number.
-            without: The same afterwards.
+            without: Whether each channel is kept afterwards, an array of the same shape.
             targets: The upper limits by name.
 
         Returns:

@@ -204,6 +204,7 @@ class ChannelGroups:
             return
         elif isinstance(layer, QuantizedConvolution):
             numbers = self._convolution(layer.convolution, layer.batch_norm, numbers, output)
+            self._weight_steps(layer, numbers)
         elif isinstance(layer, layers.SeparableConv2D):
             raise unsupported(layer, "channels are pruned in Conv2D; write it as two layers.")
         elif isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
@@ -211,6 +212,7 @@ class ChannelGroups:
         elif isinstance(layer, layers.Dense | QuantizedDense):
             dense = layer.dense if isinstance(layer, QuantizedDense) else layer
             numbers = self._dense(dense, numbers)
+            self._weight_steps(layer, numbers)
         elif isinstance(layer, layers.BatchNormalization):
             self._batch_norm(layer, numbers)
         elif isinstance(layer, layers.Concatenate | QuantizedConcatenate):
@@ -282,6 +284,13 @@ class ChannelGroups:
             )
         )
         return writes
+
+    def _weight_steps(self, layer, numbers) -> None:
+        """The learned steps of weights of four bits: one for each output channel."""
+        if getattr(layer, "has_weight_steps", False):
+            factors = layer.log_weight_factors
+            if factors.shape == (len(numbers),):
+                self.axes[id(factors)] = (factors, {0: numbers})
 
     def _batch_norm(self, norm, numbers) -> None:
         if norm.scale:

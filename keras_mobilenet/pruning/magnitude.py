@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_mobilenet.pruning.blocks import Blocks, block_numbers, largest_blocks
+from keras_mobilenet.pruning.blocks import Blocks, largest_blocks
 from keras_mobilenet.pruning.masks import (
     Mask,
     attach_masks,
@@ -96,7 +96,6 @@ class MagnitudePruning(keras.callbacks.Callback):
         self.block = block
         self.exclude = tuple(exclude)
         self._masks: list[Mask] = []
-        self._numbers: list[np.ndarray | None] = []
         self._next_step = self._first_step = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -111,27 +110,24 @@ class MagnitudePruning(keras.callbacks.Callback):
         self._next_step = int(read_array(self.model.optimizer.iterations))
         has_trained = self._next_step > 0
         kept = {}
-        self._numbers = []
         for name, kernel in kernels.items():
-            numbers = self._blocks_of(kernel)
+            is_skipped = self._largest(np.ones(kernel.shape), 0.0) is not None
             is_excluded = not layers_by_kernel[name].isdisjoint(self.exclude)
-            if is_excluded or (self.block is not None and numbers is None):
+            if is_excluded or not is_skipped:
                 continue
             values = read_array(kernel)
             # Resumed: the zeros are the mask. A fresh kernel may be all zeros.
             kept[id(kernel)] = (kernel, (values != 0) | (not has_trained))
-            self._numbers.append(numbers)
         if not kept:
             raise ValueError("The target skips blocks of no kernel of this model: leave block out.")
         self._masks = attach_masks(self.model, kept)
         self._schedule = _fast(self.schedule or self._default_schedule())
 
-    def _blocks_of(self, kernel: keras.Variable) -> np.ndarray | None:
+    def _largest(self, values: np.ndarray, sparsity: float) -> np.ndarray | None:
+        """The mask of a kernel; None if the target skips nothing of it."""
         if self.block is None:
-            return None
-        if callable(self.block):
-            return self.block(tuple(kernel.shape))
-        return block_numbers(tuple(kernel.shape), *self.block)
+            return largest(values, sparsity)
+        return largest_blocks(values, self.block, sparsity)
 
     def _default_schedule(self) -> PolynomialDecay:
         params = self.params or {}
@@ -157,12 +153,10 @@ class MagnitudePruning(keras.callbacks.Callback):
         if sparsity is None:
             return
         attach_weights(self.model)
-        for mask, numbers in zip(self._masks, self._numbers, strict=True):
-            values = read_array(mask.variable)
-            if numbers is None:
-                mask.update(largest(values, sparsity))
-            else:
-                mask.update(largest_blocks(values, numbers, sparsity))
+        for mask in self._masks:
+            kept = self._largest(read_array(mask.variable), sparsity)
+            if kept is not None:
+                mask.update(kept)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Keeps the zeros where the training step itself cannot."""

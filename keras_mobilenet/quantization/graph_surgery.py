@@ -48,7 +48,8 @@ def replace_with_quantized(
 
     Raises:
         UnsupportedLayerError: If a layer has no int8 rule.
-        ValueError: If the model or an argument is one that `quantize_model` refuses.
+        ValueError: If the model or an argument is one that `quantize_model` refuses, or the model
+            is a subclass of Sequential with methods of its own.
 
     Example:
         >>> from keras import layers
@@ -58,10 +59,26 @@ def replace_with_quantized(
         >>> is_quantized(model)
         True
     """
+    _require_no_methods(model)
     strategy = getattr(model, "distribute_strategy", None)
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         twin = quantized_twin(model, ranges=ranges, exclude=exclude, weight_bits=weight_bits)
         replace_graph(model, twin)
+
+
+def _require_no_methods(model: keras.Model) -> None:
+    """Refuses a subclass of Sequential with methods of its own: as another class it loses them."""
+    if not isinstance(model, keras.Sequential):
+        return
+    own = type(model).__mro__[: type(model).__mro__.index(keras.Sequential)]
+    names = sorted({name for cls in own for name in vars(cls) if hasattr(keras.Sequential, name)})
+    names = [name for name in names if not name.startswith("_")]
+    if names:
+        raise ValueError(
+            f"Model {model.name!r} is a subclass of Sequential with methods of its own "
+            f"({', '.join(names)}), and quantization turns it into a functional model: subclass "
+            "keras.Model and make it from inputs and outputs."
+        )
 
 
 def replace_graph(model: keras.Model, twin: keras.Model) -> None:
@@ -88,11 +105,13 @@ def replace_graph(model: keras.Model, twin: keras.Model) -> None:
     with DotNotTrackScope():
         for attribute in _GRAPH_ATTRIBUTES:
             setattr(model, attribute, getattr(twin, attribute))
-        model._layers = tracked
     for layer in old_layers:
         model._tracker.untrack(layer)
     for layer in twin.layers:
         model._tracker.track(layer)
+    with DotNotTrackScope():
+        # The last of all: TensorFlow saves no list that has changed since it was assigned.
+        model._layers = tracked
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and optimizer.built:
         retarget_optimizer(optimizer, model.trainable_variables)

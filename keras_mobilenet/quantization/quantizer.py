@@ -16,7 +16,7 @@ from keras_mobilenet.quantization.fake_quant import (
     nudged_parameters,
 )
 from keras_mobilenet.quantization.precision import ON_HOST, as_tensor, double_precision, to_double
-from keras_mobilenet.quantization.replicas import over_replicas
+from keras_mobilenet.quantization.replicas import has_replicas, over_replicas
 
 CALIBRATION_BATCHES = 50
 """A learned scale starts from the moving average over so many batches."""
@@ -169,7 +169,19 @@ class QuantizationRange(keras.layers.Layer):
         return ops.where(leader.num_batches > 0, quantized, x)
 
     def _observe(self, x) -> None:
-        batch_min, batch_max = over_replicas(ops.min(x), ops.max(x))
+        if not (self.learns_step and self.is_quantizing) or has_replicas():
+            self._follow_batch(*over_replicas(ops.min(x), ops.max(x)))
+            return
+        # Where the scale is learned, two passes over the tensor are saved in every step.
+        is_calibrating = as_tensor(self.num_batches) < CALIBRATION_BATCHES
+        limits = ops.cond(
+            is_calibrating,
+            lambda: (ops.min(x), ops.max(x)),
+            lambda: (as_tensor(self.range_min), as_tensor(self.range_max)),
+        )
+        self._follow_batch(*limits)
+
+    def _follow_batch(self, batch_min, batch_max) -> None:
         batch_min = ops.minimum(batch_min, 0.0)
         batch_max = ops.maximum(ops.maximum(batch_max, batch_min + SMALLEST_RANGE), 0.0)
         if self.momentum is None:

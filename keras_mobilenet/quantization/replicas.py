@@ -6,6 +6,24 @@ import keras
 from keras import KerasTensor, ops
 
 
+def has_replicas() -> bool:
+    """Tells whether a distribution strategy splits the batch here.
+
+    Returns:
+        Whether this is one of several replicas.
+
+    Example:
+        >>> has_replicas()
+        False
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    replicas = tf.distribute.get_replica_context()
+    return replicas is not None and replicas.num_replicas_in_sync > 1
+
+
 def over_replicas(
     batch_min: KerasTensor, batch_max: KerasTensor
 ) -> tuple[KerasTensor, KerasTensor]:
@@ -24,12 +42,11 @@ def over_replicas(
         >>> [float(extreme) for extreme in over_replicas(ops.array(-1.0), ops.array(2.0))]
         [-1.0, 2.0]
     """
-    if keras.backend.backend() != "tensorflow":
+    if not has_replicas():
         return batch_min, batch_max
     import tensorflow as tf
 
-    replicas = tf.distribute.get_replica_context()
-    if replicas is None or replicas.num_replicas_in_sync == 1:
-        return batch_min, batch_max
-    extremes = replicas.all_gather(tf.stack([[batch_min, batch_max]]), axis=0)
+    extremes = tf.distribute.get_replica_context().all_gather(
+        tf.stack([[batch_min, batch_max]]), axis=0
+    )
     return ops.min(extremes[:, 0]), ops.max(extremes[:, 1])

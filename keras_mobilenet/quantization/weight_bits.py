@@ -252,7 +252,7 @@ def _errors_at_the_output(
     power = max(float(np.square(before - before.mean()).mean()), 1e-30)
     errors = []
     for layer in layers:
-        variable = layer.kernel_variable
+        variable = layer.kernel_variable()
         kernel = np.asarray(keras.ops.convert_to_numpy(variable))
         # A kernel of one dimension is a tap wide.
         wide = kernel.astype(np.float64)

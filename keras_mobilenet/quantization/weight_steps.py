@@ -68,7 +68,7 @@ def best_factors(kernel: np.ndarray, axes: Sequence[int] | None, limit: int) -> 
     """Finds the ranges whose rounding changes a kernel least.
 
     Args:
-        kernel: The kernel, the output channels last.
+        kernel: The kernel, an array of any shape, the output channels last.
         axes: The axes that share one scale, all if None.
         limit: The largest weight in steps.
 

@@ -74,7 +74,6 @@ class QuantizedConvolution(KernelLayer):
         """Whether the wrapped convolution is depthwise."""
         return isinstance(self.convolution, layers.DepthwiseConv2D)
 
-    @property
     def kernel_variable(self) -> keras.Variable:
         """The kernel of the wrapped layer."""
         wrapped = self.convolution

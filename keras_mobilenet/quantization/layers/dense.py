@@ -58,7 +58,6 @@ class QuantizedDense(KernelLayer):
         self.is_batch_norm_frozen = is_batch_norm_frozen
         self.has_trained_statistics = has_trained_statistics
 
-    @property
     def kernel_variable(self) -> keras.Variable:
         """The kernel of the wrapped layer."""
         return self.dense.kernel

@@ -74,9 +74,12 @@ class KernelLayer(RequantizingLayer):
         is_free = self.weight_bits != 8
         self.has_weight_steps = is_free if has_weight_steps is None else has_weight_steps
 
-    @property
     def kernel_variable(self) -> keras.Variable:
-        """The kernel of the wrapped layer."""
+        """The kernel that training changes.
+
+        Returns:
+            The variable of the wrapped layer.
+        """
         raise NotImplementedError
 
     def build_weight_steps(self, kernel_shape: tuple) -> None:

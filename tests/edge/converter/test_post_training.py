@@ -89,8 +89,9 @@ def test_a_range_holds_what_the_tensor_held_and_a_sum_s_first_input_the_sum_too(
     assert pooled[1:] == total[1:]
 
 
-def test_a_moving_average_takes_the_mean_of_each_input_s_extremes(ramp):
-    first, second, total, _ = operators(two_branches(), ramp, calibration="moving_average")
+def test_a_moving_average_takes_the_mean_of_the_extremes_of_32_inputs_each(ramp):
+    batches = np.repeat(ramp, 32, axis=0)
+    first, second, total, _ = operators(two_branches(), batches, calibration="moving_average")
     assert first == second == ("CONV_2D", pytest.approx(5 / 255), -77)
     assert total == ("ADD", pytest.approx(10 / 255), -77)
 
@@ -161,13 +162,13 @@ pathlib.Path(sys.argv[2]).write_bytes(edge.convert(residual_of_random_weights(),
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_find_the_same_without_tensorflow(backend, tmp_path):
+def test_other_backends_find_the_same_without_tensorflow(keras_backend, backend, tmp_path):
     model = residual_of_random_weights()
     samples = typical(model, count=40)
     np.save(tmp_path / "samples.npy", samples)
     command = [sys.executable, "-c", WITHOUT_TENSORFLOW, "samples.npy", "model.tflite"]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": paths}
+    environment = os.environ | {"KERAS_BACKEND": keras_backend(backend), "PYTHONPATH": paths}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
     ours = read_graph((tmp_path / "model.tflite").read_bytes())
     theirs = read_graph(edge.convert(model, samples))

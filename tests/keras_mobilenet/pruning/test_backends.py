@@ -13,8 +13,11 @@ CHILD = pathlib.Path(__file__).with_name("backend_child.py")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_pruning_works_in_fit(backend):
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
+def test_pruning_works_in_fit(keras_backend, backend):
+    environment = os.environ | {
+        "KERAS_BACKEND": keras_backend(backend),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     done = subprocess.run(
         [sys.executable, str(CHILD)], capture_output=True, text=True, env=environment, check=False
     )

@@ -11,7 +11,7 @@ import edge
 import keras_mobilenet
 from edge.engine.compile import compile_engine
 from edge.tflite.reader import read_graph
-from keras_mobilenet.pruning import ConstantSparsity, MagnitudePruning
+from keras_mobilenet.pruning import ChannelPruning, ConstantSparsity, MagnitudePruning
 from keras_mobilenet.pruning.blocks import block_numbers, largest_blocks
 
 sides = st.tuples(*[st.integers(1, 3)] * 2, st.integers(1, 20), st.integers(1, 9))
@@ -22,7 +22,7 @@ sides = st.tuples(*[st.integers(1, 3)] * 2, st.integers(1, 20), st.integers(1, 9
 def test_blocks_go_whole_and_the_smallest_first(shape, outputs, taps, sparsity, seed):
     values = np.random.default_rng(seed).normal(size=shape)
     numbers = block_numbers(shape, outputs, taps)
-    kept = largest_blocks(values, numbers, sparsity)
+    kept = largest_blocks(values, (outputs, taps), sparsity)
     flat = kept.reshape(-1, shape[3])
     for start in range(0, len(flat), taps):
         for channel in range(0, shape[3], outputs):
@@ -37,6 +37,20 @@ def test_blocks_go_whole_and_the_smallest_first(shape, outputs, taps, sparsity, 
     best = means.reshape(channels, -1) == means.reshape(channels, -1).max(axis=1, keepdims=True)
     others = is_kept & ~best.reshape(-1)
     assert not others.any() or is_kept.all() or means[others].min() >= means[~is_kept].max()
+
+
+def test_blocks_are_those_of_the_channels_that_are_there():
+    """What is left of a kernel without some channels has whole blocks of zeros, and as many."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(1, 1, 40, 12))
+    inputs, outputs = np.flatnonzero(np.arange(40) % 5 > 0), np.flatnonzero(np.arange(12) % 3 > 0)
+    there = np.zeros_like(values)
+    there[:, :, inputs[:, None], outputs] = 1
+    kept = largest_blocks(values * there, (2, 8), 0.5)
+    left = kept[0, 0][inputs[:, None], outputs].reshape(4, 8, 4, 2)
+    assert (left.all(axis=(1, 3)) == left.any(axis=(1, 3))).all()
+    assert left.mean() == 0.5
+    assert kept.sum() == left.sum()
 
 
 def network():
@@ -73,6 +87,23 @@ def test_the_engine_skips_them_in_the_int8_file():
     assert [kernel.name for kernel in convolutions] == ["conv_4_sparse_dsp"] * 3
     # Of two channels seven words, and five of each block that is left: one of two, two of four.
     assert [len(kernel.weights) for kernel in convolutions[1:]] == [16 * (7 + 5), 16 * (7 + 10)]
+
+
+def test_blocks_are_whole_in_the_smaller_network():
+    channels = ChannelPruning(target_macs=0.6, end_epoch=1)
+    blocks = MagnitudePruning(
+        schedule=ConstantSparsity(0.5, 4, frequency=8), block=(2, 8), exclude=["stem", "head"]
+    )
+    trained(channels, blocks)
+    kernels = [
+        np.array(layer.kernel)[0, 0]
+        for layer in channels.pruned_model.layers
+        if layer.name.startswith("pointwise")
+    ]
+    for kernel in kernels:
+        numbers = block_numbers(kernel.shape, 2, 8)
+        zeros = [(kernel[numbers == n] == 0).mean() for n in range(numbers.max() + 1)]
+        assert set(zeros) == {0.0, 1.0}
 
 
 def test_kernels_whose_target_skips_nothing_stay():

@@ -70,7 +70,7 @@ class Interrupted(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def fit(others, start, order, model=None):
+def fit(others, start, order, model=None, initial_epoch=0):
     """Trains with the callbacks of a case, which stand before or after ours."""
     model = compiled() if model is None else model
     ours = keras_mobilenet.QuantizationAwareTraining(**STARTS[start])
@@ -81,6 +81,7 @@ def fit(others, start, order, model=None):
         labels,
         len(images) // STEPS,
         epochs=EPOCHS,
+        initial_epoch=initial_epoch,
         shuffle=False,
         validation_data=(images, labels),
         verbose=0,
@@ -156,6 +157,16 @@ def backup(folder, start, order, interrupted):
     check(resumed)
 
 
+def resume(folder, start, order, epochs):
+    """Saved after some epochs and loaded again: it goes on as if nothing had been."""
+    expected = fit([keras.callbacks.ModelCheckpoint(folder / "{epoch}.keras")], start, order)
+    resumed = keras.saving.load_model(folder / f"{epochs}.keras")
+    fit([], start, order, resumed, initial_epoch=epochs)
+    for mine, its in zip(resumed.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-4, atol=1e-5)
+    check(resumed)
+
+
 def csv(folder, start, order):
     check(fit([keras.callbacks.CSVLogger(folder / "log.csv")], start, order))
     lines = (folder / "log.csv").read_text().splitlines()
@@ -217,6 +228,9 @@ CALLBACKS = {
     "backup_1": lambda *case: backup(*case, 1),
     "backup_2": lambda *case: backup(*case, 2),
     "backup_3": lambda *case: backup(*case, 3),
+    "resume_1": lambda *case: resume(*case, 1),
+    "resume_2": lambda *case: resume(*case, 2),
+    "resume_3": lambda *case: resume(*case, 3),
     "csv": csv,
     "tensorboard": tensorboard,
     "ema": ema,

@@ -4,7 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+import edge
 import keras_mobilenet
+from edge.deploy.verify import quantize_inputs
+from edge.tflite.reader import read_graph
+from edge.tflite.reference import run_reference
 from keras_mobilenet.quantization.scheme import UnsupportedLayerError
 from keras_mobilenet.quantization.transform import (
     is_quantizing,
@@ -28,19 +32,115 @@ def data():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 32)
     shade = labels[:, None, None, None] - 0.5
-    return (rng.uniform(-0.4, 0.4, (32, 32, 32, 1)) + shade).astype("float32"), labels
+    return (rng.uniform(-0.4, 0.4, (32, 8, 8, 1)) + shade).astype("float32"), labels
 
 
-def compiled():
-    """Two blocks of a MobileNet: what the callback does does not depend on their number."""
+def compiled(optimizer="sgd", make=keras.Model):
+    """One block of a MobileNet: what the callback does does not depend on their number."""
     keras.utils.set_random_seed(0)
-    image = keras.Input((32, 32, 1))
+    image = keras.Input((8, 8, 1))
     x = keras_mobilenet.SeparableBlock(8, strides=2)(image)
-    x = keras_mobilenet.SeparableBlock(16, strides=2)(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(image, keras.layers.Dense(2, activation="softmax")(x))
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model = make(image, keras.layers.Dense(2, activation="softmax")(x))
+    # Not by XLA, which compiles for seconds.
+    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
     return model
+
+
+def test_until_the_start_it_trains_as_a_float_model_does():
+    """Exact up to the order of sums; the learned scales stay, by weight decay as well."""
+
+    class Weights(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.seen = getattr(self, "seen", [])
+            self.seen.append([np.array(weight) for weight in weights])
+
+    plain = compiled(keras.optimizers.AdamW(0.01, weight_decay=0.1))
+    plain.fit(*data(), 8, epochs=2, shuffle=False, verbose=0)
+    before = [np.array(weight) for weight in plain.weights]
+    model, note = compiled(keras.optimizers.AdamW(0.01, weight_decay=0.1)), Weights()
+    weights = list(model.weights)
+    # The optimizer is built for the float layers, and takes the quantized ones over.
+    model.optimizer.build(model.trainable_variables)
+    qat = keras_mobilenet.QuantizationAwareTraining(start_epoch=2)
+    model.fit(*data(), 8, epochs=3, shuffle=False, verbose=0, callbacks=[qat, note])
+    for mine, its in zip(note.seen[1], before, strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-4, atol=1e-5)
+    factors = [w for w in model.trainable_variables if w.path.endswith("log_factor")]
+    assert factors
+    assert all(float(factor) == 0.0 for factor in factors)
+    assert len(model.optimizer.variables) == 2 + 2 * len(model.trainable_variables)
+
+
+def test_weights_and_optimizer_have_one_structure_from_first_to_last():
+    seen = []
+
+    class Structure(keras.callbacks.Callback):
+        def note(self, *_):
+            optimizer = self.model.optimizer
+            if not optimizer.built:
+                optimizer.build(self.model.trainable_variables)
+            seen.append([v.path for v in (*self.model.weights, *optimizer.variables)])
+
+        on_train_begin = on_epoch_begin = on_epoch_end = on_train_end = note
+
+    qat = keras_mobilenet.QuantizationAwareTraining(start_epoch=1)
+    compiled("adam").fit(*data(), epochs=2, verbose=0, callbacks=[Structure(), qat])
+    assert len(seen) == 6
+    assert all(paths == seen[0] for paths in seen)
+
+
+def test_a_loss_that_jumps_is_said_and_what_to_do():
+    class Rising(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["loss"] = 1.0 + 2.5 * epoch
+
+    qat = keras_mobilenet.QuantizationAwareTraining(start_epoch=1)
+    with pytest.warns(UserWarning, match="loss is 3.5 in epoch 1, and was 1 before. Lower the lea"):
+        compiled().fit(*data(), epochs=2, verbose=0, callbacks=[Rising(), qat])
+
+
+def test_fit_that_ends_before_the_start_leaves_a_float_model_with_ranges():
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    model = compiled()
+    qat = keras_mobilenet.QuantizationAwareTraining(start_epoch=2)
+    with pytest.warns(UserWarning, match="fit ended before start_epoch=2"):
+        model.fit(*data(), epochs=3, verbose=0, callbacks=[Stop(), qat])
+    assert untrained_ranges(model) == []
+    assert not is_quantizing(model)
+    # What goes on later begins where it should.
+    model.fit(*data(), initial_epoch=2, epochs=3, verbose=0, callbacks=[qat])
+    assert is_quantizing(model)
+
+
+def test_a_functional_subclass_trains_by_its_own_step_and_converts():
+    """A distillation: the student learns from another network."""
+    teacher = compiled()
+
+    class Student(keras.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            seen.append(training)
+            loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+            return loss + keras.ops.mean((y_pred - teacher(x)) ** 2)
+
+        def train_step(self, data):
+            return super().train_step(data) | {"own": 1.0}
+
+    seen = []
+    model = compiled(make=Student)
+    qat = keras_mobilenet.QuantizationAwareTraining(start_epoch=1)
+    history = model.fit(*data(), epochs=2, verbose=0, callbacks=[qat]).history
+    assert history["own"] == [1.0, 1.0]
+    assert seen
+    assert type(model) is Student
+    graph = read_graph(edge.convert(model))
+    stored = quantize_inputs(graph, data()[0])
+    parameters = graph.output.quantization
+    by_keras = model.predict(data()[0], verbose=0) / parameters.scales[0]
+    assert np.abs(by_keras + parameters.zero_points[0] - run_reference(graph, stored)).max() <= 2
 
 
 def test_quantization_starts_at_start_epoch_and_the_optimizer_goes_on():

@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from keras_mobilenet.quantization.graph_surgery import replace_with_quantized, retarget_optimizer
@@ -87,6 +88,20 @@ def test_sequential_model_becomes_a_functional_one_and_saves(tmp_path):
     x = np.random.rand(2, 8, 8, 3)
     np.testing.assert_array_equal(model(x), again(x))
     assert len(again.trainable_variables) == len(model.trainable_variables) == 3
+    model.export(tmp_path / "saved_model", verbose=False)
+    served = tf.saved_model.load(tmp_path / "saved_model")
+    np.testing.assert_array_equal(model(x), served.serve(x.astype("float32")))
+
+
+def test_sequential_subclass_with_a_step_of_its_own_is_refused():
+    class Own(keras.Sequential):
+        def train_step(self, data):
+            return super().train_step(data)
+
+    model = Own([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
+    with pytest.raises(ValueError, match=r"methods of its own \(train_step\)"):
+        replace_with_quantized(model)
+    assert type(model) is Own
 
 
 MIRRORED = """

@@ -46,10 +46,14 @@ def test_callback_works_and_the_file_computes_what_predict_computes(case):
         pytest.param("torch", cases.CASES, marks=pytest.mark.exhaustive),
     ],
 )
-def test_callbacks_work_on_other_backends(backend, names):
+def test_callbacks_work_on_other_backends(keras_backend, backend, names):
     if importlib.util.find_spec("tensorboard") is None:
         names = [name for name in names if not name.startswith("tensorboard")]
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": keras_backend(backend),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     command = [sys.executable, str(CASES_FILE), *names]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

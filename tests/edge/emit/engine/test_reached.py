@@ -141,16 +141,19 @@ def rows_of_each_width():
     return made.graph()
 
 
-def of_int4(width):
-    """Weights of four bits: rows of some width, few taps and many, outputs that are no fours."""
+def of_int4():
+    """Weights of four bits: rows of each width, few taps and many, outputs that are no fours."""
     values = RandomValues(np.random.default_rng(0))
     made = GraphBuilder(
-        (1, 3, width, 5), draw_quantization=values.quantization, draw_weights=values.weights
+        (1, 3, 11, 5), draw_quantization=values.quantization, draw_weights=values.weights
     )
-    made.conv(7, (1, 1))
     made.conv(20, (2, 2), activation="RELU6")
     made.conv(9, (3, 3))
-    made.conv(3, (1, 2), dilation=(1, 2))
+    for less in (3, 3, 4):
+        made.conv(7, (1, 1))
+        made.conv(3, (1, 2), dilation=(1, 2))
+        made.conv(5, (1, 1 + less), padding="VALID")
+    made.conv(6, (3, 3))
     made.dense(5, "RELU")
     made.dense(6, quantization=Quantization((1e-6,), (3,), 0))
     return with_int4_weights(made.graph())
@@ -196,8 +199,7 @@ def own_cases(instructions):
     if instructions == "dsp":
         yield "few channels", own(depthwise_of_few_channels())
         yield "rows of each width", own(rows_of_each_width())
-    for width in (8, 5, 3, 1):
-        yield f"four bits, {width} pixels", own(of_int4(width))
+    yield "four bits", own(of_int4())
     yield "four bits, raised", own(raised_int4())
     yield "of vectors", own(of_vectors(0.0))
     yield "of zeros", own(of_vectors(0.9))
