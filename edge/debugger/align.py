@@ -239,9 +239,7 @@ class _Aligner:
         nodes = list(start)
         if nodes[-1].weights is not None:
             nodes += self._sole_reader(nodes[-1], ("batch_norm",))
-        has_own = any(
-            r.opcode in ACTIVATION_OPERATORS for r in self.op_readers.get(op.outputs[0], [])
-        )
+        has_own = any(r.opcode in ("RELU", "RELU6") for r in self.op_readers.get(op.outputs[0], []))
         if op.opcode not in ACTIVATION_OPERATORS and not has_own:
             nodes += self._sole_reader(nodes[-1], ("relu", "relu6"))
         return tuple(nodes)

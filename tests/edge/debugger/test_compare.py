@@ -59,7 +59,7 @@ def plain(random_weights):
 
 
 def first_operators(graph, start, end):
-    """A part of the graph: the NumPy kernels know no LEAKY_RELU."""
+    """A part of the graph."""
     source = graph.operators[start].inputs[0]
     return dataclasses.replace(
         graph, operators=graph.operators[start:end], inputs=(source,), outputs=()
@@ -118,8 +118,24 @@ def test_own_sqnr_is_that_of_the_operator_alone_on_float_inputs(plain):
     assert found.own_sqnr_db > found.sqnr_db
 
 
-def test_operator_without_a_layer_is_named_and_those_after_it_are_aligned(plain):
+class Strange(layers.LeakyReLU):
+    """No kind of layer that the package knows."""
+
+
+def test_an_activation_of_its_own_is_aligned_with_its_layer(plain):
     model, samples, graph = plain
+    found = compare(model, graph, samples)
+    assert found.unmatched == ()
+    assert (found.layers[2].opcode, found.layers[2].keras_layer) == (
+        "LEAKY_RELU",
+        model.layers[7].name,
+    )
+
+
+def test_operator_without_a_layer_is_named_and_those_after_it_are_aligned(plain):
+    known, samples, graph = plain
+    strange = [Strange(0.1) if isinstance(x, layers.LeakyReLU) else x for x in known.layers]
+    model = keras.Sequential([keras.Input((9, 7, 1)), *strange])
     found = compare(model, graph, samples)
     assert [sentence for sentence in found.unmatched if "LEAKY_RELU" in sentence]
     assert [sentence for sentence in found.unmatched if model.layers[7].name in sentence]
