@@ -69,6 +69,8 @@ setup(
         "bench": ["bakenn[tflite]>=1.0,<2"],
         "dev": [
             "jax>=0.8,<0.12",
+            # What Keras's callback of this name writes with.
+            "tensorboard>=2.19,<3",
             "nbclient>=0.10,<0.12",
             "nbformat>=5.10,<6",
             "ipykernel>=6.29,<8",
