@@ -2,7 +2,8 @@
 
 `python benchmarks/converter.py [--networks ...]`. Each converter runs in a child process of its
 own; imports and the making of the network are not counted. Seconds are those of the CPU, so that a
-busy machine does not show.
+busy machine does not show. The conversion after training comes second in its process: its memory is
+what it takes on top of all that the first one left free, a lower bound.
 """
 
 from __future__ import annotations
