@@ -269,9 +269,9 @@ def counted(model: keras.Model) -> Row:
 
 
 def widths(model: keras.Model) -> list[int]:
-    """The channels that each layer with a kernel makes."""
+    """The channels that each layer but the depthwise ones makes."""
     kernels = [weight for weight in model.weights if weight.name == "kernel"]
-    return [int(kernel.shape[-1]) for kernel in kernels]
+    return [int(kernel.shape[-1]) for kernel in kernels if kernel.shape[-1] > 1]
 
 
 def measured(tflite: bytes, data: dict, *, has_all_cores: bool) -> Row:
