@@ -113,9 +113,7 @@ BREAKS = [
     Break("edge/tflite/requantization.py", "shift - extra", "shift", PARAMETERS),
     # Shapes and padding.
     Break("edge/tflite/windows.py", "(taps - 1) * dilation + 1 if", "taps * dilation if", SHAPES),
-    Break(
-        "edge/tflite/windows.py", "dilation + 1 - size) // 2", "dilation + 2 - size) // 2", SHAPES
-    ),
+    Break("edge/tflite/windows.py", "stride + reach - size)", "stride + reach + 1 - size)", SHAPES),
     # Lifetimes and plans for TFLite Micro.
     Break(
         "edge/memory/live_ranges.py", "self.first <= other.last", "self.first < other.last", OFFLINE
@@ -209,7 +207,7 @@ BREAKS = [
     Break("edge/emit/engine/kernels/depthwise.c", "|| (at >=", "|| (at >", HOST),
     Break("edge/emit/engine/kernels/engine.h", "(scaled >> 31)", "0", FIXED_POINT),
     Break("edge/emit/engine/kernels/engine.h", "(1L << 14)", "(1L << 13)", FIXED_POINT),
-    Break("edge/emit/engine/kernels/conv.c", " - ((product < 0) ? 1 : 0)", "", TIES),
+    Break("edge/emit/engine/kernels/dense_output.h", " - ((product < 0) ? 1 : 0)", "", TIES),
     Break("edge/emit/engine/kernels/softmax.c", "- headroom) + 23U", "- headroom) + 22U", HOST),
     # Outputs anywhere, and sums at the limits of 32 bits.
     Break(

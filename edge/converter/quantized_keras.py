@@ -250,6 +250,10 @@ def _concatenate(builder: _Builder, layer: Any, inputs: list[int]) -> int:
 
 
 def _mean(builder: _Builder, layer: Any, inputs: list[int]) -> int:
+    source = builder.tensors[inputs[0]]
+    if source.shape[1:3] == (1, 1) and source.quantization == _trained(layer):
+        # Of a single pixel, which keeps its scale: a MobileNet for small images ends so.
+        return _reshape(builder, layer, inputs)
     axes = builder.constant(f"{layer.name}/axes", np.array([1, 2], np.int32))
     options = {"keep_dims": layer.keepdims}
     return builder.operator("MEAN", layer, [*inputs, axes], options, _trained(layer))

