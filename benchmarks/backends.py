@@ -53,12 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as folder:
         shape = (options.side, options.side, 1)
         keras.utils.set_random_seed(0)
-        model = keras_mobilenet.MobileNetV1(shape, 0.25, classes=10)
-        for layer in model._flatten_layers():
-            if isinstance(layer, keras.layers.BatchNormalization):
-                # Keras's 0.99 wants hundreds of steps; here are some fifty an epoch.
-                layer.momentum = MOMENTUM
-        model.save(f"{folder}/{START}")
+        keras_mobilenet.MobileNetV1(shape, 0.25, classes=10).save(f"{folder}/{START}")
         rows = []
         for backend in options.backends:
             rows.append(run(backend, folder))
@@ -135,6 +130,10 @@ def measured(options: argparse.Namespace, folder: pathlib.Path) -> Row:
 def started(folder: pathlib.Path) -> keras.Model:
     """The network with the weights that all start from."""
     model = keras.saving.load_model(folder / START, compile=False)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # Keras's 0.99 wants hundreds of steps; here are some fifty an epoch.
+            layer.momentum = MOMENTUM
     model.compile(
         keras.optimizers.Adam(RATE), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
