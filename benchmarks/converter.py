@@ -20,6 +20,8 @@ from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
+# The package before the tests' folder of the same name.
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import keras
 import numpy as np
