@@ -12,6 +12,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from networks import BY_BOTH_CONVERTERS
 
 from edge.runtimes.interpreters import run_litert, run_tflm
 from edge.tflite.graph import Graph, Operator
@@ -21,6 +22,13 @@ from keras_mobilenet.quantization import quantizer
 from keras_mobilenet.quantization.fake_quant import rounded_kernel, weight_limits
 from keras_mobilenet.quantization.layers import kernel as kernels
 from keras_mobilenet.quantization.layers import pooling
+
+IN_CI = ("ds_cnn", "resnet8")
+NETWORKS = [
+    pytest.param(name, marks=() if name in IN_CI else pytest.mark.exhaustive)
+    for name in BY_BOTH_CONVERTERS
+]
+"""The names of the networks that both converters write: a test's parameters."""
 
 WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 BOUNDARY = 1e-3

@@ -95,11 +95,9 @@ def conv_mve(kernel: np.ndarray, headers: np.ndarray) -> Kernel:
     vectors, headers = (
         np.pad(table, ((0, missing), *[(0, 0)] * (table.ndim - 1))) for table in (vectors, headers)
     )
-    heads = [headers[start : start + MVE_CHANNELS].T for start in _starts(len(headers))]
-    bodies = [
-        vectors[start : start + MVE_CHANNELS].swapaxes(0, 1).reshape(-1, MVE_LANES)
-        for start in _starts(len(headers))
-    ]
+    fours = four_channels(len(headers))
+    heads = [headers[four].T for four in fours]
+    bodies = [vectors[four].swapaxes(0, 1).reshape(-1, MVE_LANES) for four in fours]
     scratch = window_bytes(kernel)
     # Where the input is read in place, its last vector must be whole.
     is_in_reach = count % MVE_LANES == 0 or kernel.shape[1:3] != (1, 1)
@@ -144,7 +142,8 @@ def four_channels(channels: int) -> list[slice]:
         >>> four_channels(6)
         [slice(0, 4, None), slice(2, 6, None)]
     """
-    starts = (max(start, 0) for start in _starts(max(channels, MVE_CHANNELS)))
+    last = max(channels - MVE_CHANNELS, 0)
+    starts = (min(start, last) for start in range(0, channels, MVE_CHANNELS))
     return [slice(start, start + MVE_CHANNELS) for start in starts]
 
 
@@ -153,11 +152,6 @@ def _without_zero_vectors(heads: np.ndarray, body: np.ndarray) -> np.ndarray:
     offsets = MVE_LANES * np.arange(len(body))
     table = np.column_stack([offsets, body])[body.any(axis=1)]
     return np.concatenate([heads.reshape(-1), table.reshape(-1), [-1]])
-
-
-def _starts(channels: int) -> list[int]:
-    """Where four channels start each; the last four may overlap those before."""
-    return [min(start, channels - MVE_CHANNELS) for start in range(0, channels, MVE_CHANNELS)]
 
 
 def in_fours(taps: np.ndarray, headers: np.ndarray) -> np.ndarray:
@@ -178,5 +172,5 @@ def in_fours(taps: np.ndarray, headers: np.ndarray) -> np.ndarray:
     """
     missing = max(MVE_CHANNELS - len(taps), 0)
     taps, headers = (np.pad(table, ((0, missing), (0, 0))) for table in (taps, headers))
-    heads = [headers[start : start + MVE_CHANNELS].T.reshape(-1) for start in _starts(len(headers))]
+    heads = [headers[four].T.reshape(-1) for four in four_channels(len(headers))]
     return np.concatenate([*heads, as_words(taps.reshape(1, -1))[0]])

@@ -132,8 +132,8 @@ def set_exporting(model: keras.Model, is_exporting: bool) -> None:
 
     Args:
         model: The quantization-aware Keras model.
-        is_exporting: True for the fake-quantization operators, which gradients pass and which
-            TensorFlow's converter reads, False for the integer arithmetic of the int8 kernels.
+        is_exporting: True for fake quantization in float, which gradients pass, False for the
+            integer arithmetic of the int8 kernels.
 
     Example:
         >>> inputs = keras.Input((4,))

@@ -44,8 +44,8 @@ class QuantizedLayer(layers.Layer):
     """A layer with an int8 kernel, which has to know the scales of its inputs.
 
     In inference it computes what TFLite's reference kernel computes, rounding by rounding, so that
-    `evaluate` and `predict` tell what the chip will answer. In training, and for the converter
-    (`is_exporting`), it computes with fake quantization.
+    `evaluate` and `predict` tell what the chip will answer. In training, and where gradients
+    are wanted (`is_exporting`), it computes with fake quantization.
 
     Args:
         **kwargs: The arguments of every Keras layer, such as `name`.

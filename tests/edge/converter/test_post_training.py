@@ -8,7 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from converter_oracle import by_tensorflow, check
+from converter_oracle import NETWORKS, by_tensorflow, check
 from networks import BY_BOTH_CONVERTERS, residual_of_random_weights
 
 import edge
@@ -21,8 +21,6 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 LAST_BITS = 1e-5
 """Relative: a layer's sums, each in an order of its own."""
-
-SMALL = ("ds_cnn", "resnet8")
 
 
 def calibrated(model, samples):
@@ -37,13 +35,7 @@ def typical(model, count=8):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in SMALL else pytest.mark.exhaustive)
-        for name in BY_BOTH_CONVERTERS
-    ],
-)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_is_what_tensorflows_converter_writes(random_weights, name):
     model = BY_BOTH_CONVERTERS[name]()
     model.set_weights(random_weights(model))

@@ -5,7 +5,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from converter_oracle import by_tensorflow, check, with_ranges
+from converter_oracle import NETWORKS, by_tensorflow, check, with_ranges
 from networks import BY_BOTH_CONVERTERS, mixture
 
 import edge
@@ -24,17 +24,8 @@ def check_model(model):
     assert ours.model_bytes < theirs.model_bytes
 
 
-SMALL = ("ds_cnn", "resnet8")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in SMALL else pytest.mark.exhaustive)
-        for name in BY_BOTH_CONVERTERS
-    ],
-)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_is_what_tensorflows_converter_writes(random_weights, name):
     model = BY_BOTH_CONVERTERS[name]()
     model.set_weights(random_weights(model))
