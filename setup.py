@@ -34,6 +34,7 @@ setup(
             "emit/engine/kernels/*.[ch]",
             "firmware/templates/*.j2",
             "firmware/board/*.[ch]",
+            "firmware/chips/*.c",
             "firmware/probe/*.[ch]",
             "firmware/host/*.c",
         ],
@@ -57,6 +58,8 @@ setup(
         "rich>=14,<16",
         "markupsafe>=2.1,<4",
         "sqlalchemy>=2,<3",
+        "pydantic>=2.11,<3",
+        "pyserial>=3.5,<4",
     ],
     extras_require={
         # TFLM has no stable release: one build is pinned, so that its arena is a known one.
@@ -85,6 +88,10 @@ setup(
             "clang-format==14.0.6",
             "pre-commit>=4.3,<5",
             "selenium>=4.40,<5",
+            # The boards' images run on it as they are; their instructions are named by the other.
+            "unicorn>=2.1,<3",
+            "capstone>=5,<6",
+            "pyocd>=0.40,<1",
             # The checkers that packages for other ecosystems are held to.
             "platformio>=6.2,<7",
             "idf-component-manager>=3.1,<4",

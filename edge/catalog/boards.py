@@ -29,6 +29,56 @@ class Bank:
 
 
 @dataclasses.dataclass(frozen=True)
+class Chip:
+    """What the start-up of a microcontroller needs to know.
+
+    Attributes:
+        family: The name of the source file in `edge/firmware/chips` that starts the chip; "bare"
+            where it runs as it comes out of reset.
+        interrupts: The number of interrupts in its vector table, without the core's own 16.
+        figures: What the family's source reads as `CHIP_NAME`, by its name in small letters.
+    """
+
+    family: str
+    interrupts: int
+    figures: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Port:
+    """The serial port that the firmware speaks on.
+
+    Attributes:
+        name: The peripheral's name in the reference manual.
+        tx: The pin that sends.
+        rx: The pin that receives.
+        bridge: What takes the port to the computer; empty where a serial adapter must.
+        usb_ids: The USB vendor and product ids of that bridge, "0483:374b".
+        figures: What the family's source reads as `UART_NAME`, by its name in small letters.
+    """
+
+    name: str
+    tx: str
+    rx: str
+    bridge: str
+    usb_ids: tuple[str, ...]
+    figures: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Led:
+    """The light that tells how the firmware fares.
+
+    Attributes:
+        name: Its name on the board, with its pin.
+        figures: What the family's source reads as `LED_NAME`, by its name in small letters.
+    """
+
+    name: str
+    figures: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Board:
     """A board with the figures of its datasheet, as `boards` and `find_board` return it.
 
@@ -54,6 +104,9 @@ class Board:
         uf2_family: The number of the board's family in UF2 files; None where it takes no UF2.
         boot_block: The words that the boot ROM looks for near the start of the flash; may be empty.
         qemu_machine: QEMU's name of the board; None where QEMU does not emulate it.
+        chip: How its microcontroller is started.
+        port: Its serial port; None where the firmware speaks on none.
+        led: Its light; None where the firmware lights none.
         sources: The document that each figure comes from, by the name of the figure.
     """
 
@@ -76,6 +129,9 @@ class Board:
     uf2_family: int | None
     boot_block: tuple[int, ...]
     qemu_machine: str | None
+    chip: Chip
+    port: Port | None
+    led: Led | None
     sources: dict[str, str]
 
     @property
@@ -186,5 +242,24 @@ def _read(path: pathlib.Path) -> Board:
         uf2_family=table["flash_tool"].get("uf2_family"),
         boot_block=tuple(table["flash_tool"].get("boot_block", ())),
         qemu_machine=table.get("qemu", {}).get("machine"),
+        chip=_chip(table.get("chip", {})),
+        port=_port(table["uart"]) if "uart" in table else None,
+        led=_led(table["led"]) if "led" in table else None,
         sources=table["source"],
     )
+
+
+def _chip(table: dict) -> Chip:
+    figures = dict(table)
+    return Chip(figures.pop("family", "bare"), figures.pop("interrupts", 0), figures)
+
+
+def _port(table: dict) -> Port:
+    figures = dict(table)
+    name, tx, rx, bridge = (figures.pop(key) for key in ("name", "tx", "rx", "bridge"))
+    return Port(name, tx, rx, bridge, tuple(figures.pop("usb_ids")), figures)
+
+
+def _led(table: dict) -> Led:
+    figures = dict(table)
+    return Led(figures.pop("name"), figures)

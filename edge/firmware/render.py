@@ -12,6 +12,7 @@ from edge.emit.engine.self_test import render_self_test
 from edge.engine.compile import Engine
 
 BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
+CHIP_FOLDER = pathlib.Path(__file__).parent / "chips"
 PROBE_FOLDER = pathlib.Path(__file__).parent / "probe"
 STACK_BYTES = 2048
 
@@ -51,6 +52,9 @@ def render_firmware(
         for folder in folders
         for path in sorted(folder.iterdir())
     }
+    family = board.chip.family
+    files[f"chip_{family}.c"] = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
+    files["board.h"] = board_header(board)
     if camera is not None:
         files |= render_camera(camera, "engine", name)
     # main.c reads the image and the output from this header, with whole frames as well.
@@ -68,6 +72,26 @@ def render_firmware(
     }
     files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt", name).render(values)
     return files | {"link.ld": link_script(board)}
+
+
+def board_header(board: Board) -> str:
+    """Renders the header with the figures of a board that its firmware reads.
+
+    Args:
+        board: The board to build for.
+
+    Returns:
+        The text of `board.h`.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> "BOARD_CLOCK_HZ 180000000U" in board_header(find_board("nucleo-f446re"))
+        True
+    """
+    parts = {"CHIP": board.chip, "UART": board.port, "LED": board.led}
+    figures = {name: part.figures for name, part in parts.items() if part is not None}
+    values = {"banner": BANNER, "board": board, "parts": figures}
+    return template("edge.firmware", "board.h").render(values)
 
 
 def link_script(board: Board, stack_bytes: int = STACK_BYTES) -> str:

@@ -1,6 +1,7 @@
 /* Vectors, .data, .bss, the FPU, a painted stack, main: any Cortex-M. */
 #include <stdint.h>
 
+#include "chip.h"
 #include "start.h"
 
 extern uint32_t stack_bottom[], stack_top[];
@@ -39,6 +40,9 @@ __attribute__((noreturn)) void reset(void) {
   for (uint32_t *word = stack_bottom; word < (stack_pointer - 16); ++word) {
     *word = STACK_PAINT;
   }
+#if FIRMWARE_HAS_SEMIHOSTING == 0
+  chip_start();
+#endif
   (void)main();
   for (;;) {
   }
