@@ -52,9 +52,7 @@ def render_firmware(
         for folder in folders
         for path in sorted(folder.iterdir())
     }
-    family = board.chip.family
-    files[f"chip_{family}.c"] = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
-    files["board.h"] = board_header(board)
+    files |= board_files(board)
     if camera is not None:
         files |= render_camera(camera, "engine", name)
     # main.c reads the image and the output from this header, with whole frames as well.
@@ -71,7 +69,27 @@ def render_firmware(
         "sources": sorted(file for file in files if file.endswith(".c")),
     }
     files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt", name).render(values)
-    return files | {"link.ld": link_script(board)}
+    return files
+
+
+def board_files(board: Board) -> dict[str, str]:
+    """Renders the files of a firmware that hang on the board alone.
+
+    Args:
+        board: The board to build for.
+
+    Returns:
+        The text of each file, by its name: the start of its chip, its figures, its linker script.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> sorted(board_files(find_board("microbit-v2")))
+        ['board.h', 'chip_nrf52.c', 'link.ld']
+    """
+    family = board.chip.family
+    chip = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
+    header, script = board_header(board), link_script(board)
+    return {f"chip_{family}.c": chip, "board.h": header, "link.ld": script}
 
 
 def board_header(board: Board) -> str:
