@@ -9,7 +9,7 @@ from compilers import GCC
 
 from edge.catalog.boards import boards, find_board
 
-FAMILIES = {"nrf52"}
+FAMILIES = {"nrf52", "samd21"}
 OTHERS = [board for board in boards() if board.chip.family in FAMILIES]
 ONE_A_FAMILY = {board.chip.family: board for board in OTHERS}
 NRF52 = [board.id for board in OTHERS if board.chip.family == "nrf52"]
@@ -62,3 +62,25 @@ def test_debug_port_is_opened_on_later_silicon_only(
     assert boot.run(0)
     assert boot.word(APPROTECT) == after
     assert ((APPROTECT_DISABLE, 0x5A) in boot.writes) == disables
+
+
+def order_of(boot, *registers):
+    """Where each register was first written, to compare with its sorted self."""
+    written = [address for address, _ in boot.writes]
+    return [written.index(address) for address in registers]
+
+
+@pytest.mark.parametrize("name", ["arduino-zero", "feather-m0"])
+@pytest.mark.parametrize(("flags", "baud"), [(0xDA, 63020), (0x08, 50437)])
+def test_samd21_comes_to_main(arm_compiler, tmp_path, name, flags, baud):
+    board = find_board(name)
+    boot = Boot(link(board, tmp_path), board, {0x4000080C: flags})
+    assert boot.run(0x2000)
+    # Wait states before the clock rises; the generator turns to the DFLL last.
+    order = order_of(boot, 0x41004004, 0x40000820, 0x40000C04, 0x40000814)
+    assert order == sorted(order)
+    base = 0x42000800 + 0x400 * board.port.figures["sercom"]
+    sources = [value >> 8 & 31 for address, value in boot.writes if address == 0x40000C04]
+    assert sources == ([6, 5, 7] if flags == 0xDA else [6])
+    assert (base + 0x0C, baud) in boot.writes
+    assert abs((1 - baud / 65536) * (48e6 if flags == 0xDA else 8e6) / 16 - 115200) < 150
