@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 from unicorn import arm_const
 
 from edge.catalog.boards import Board, core_flags
-from edge.firmware.render import BOARD_FOLDER, board_files
+from edge.firmware.render import BOARD_FOLDER, board_header, chip_sources, link_script
 
 MAIN = "int main(void);\nint main(void) {\n  for (;;) {\n  }\n}\n"
 STARTS = ("start.c", "start.h", "chip.h")
@@ -31,7 +31,8 @@ Reads = Mapping[int, int | Callable[["Boot"], int]]
 
 def write_sources(board: Board, folder: pathlib.Path) -> list[str]:
     """Writes start-up, chip and an empty main; the names of the C files."""
-    files = board_files(board) | {"main.c": MAIN}
+    files = {"main.c": MAIN, "board.h": board_header(board), "link.ld": link_script(board)}
+    files |= chip_sources(board)
     files |= {name: (BOARD_FOLDER / name).read_text("utf-8") for name in STARTS}
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 from edge.catalog.boards import Board, core_flags
 from edge.emit.c_text import DEFAULT_NAME, named, template
@@ -52,7 +53,8 @@ def render_firmware(
         for folder in folders
         for path in sorted(folder.iterdir())
     }
-    files |= board_files(board)
+    files |= chip_sources(board)
+    files["board.h"] = board_header(board)
     if camera is not None:
         files |= render_camera(camera, "engine", name)
     # main.c reads the image and the output from this header, with whole frames as well.
@@ -69,27 +71,29 @@ def render_firmware(
         "sources": sorted(file for file in files if file.endswith(".c")),
     }
     files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt", name).render(values)
-    return files
+    return files | {"link.ld": link_script(board)}
 
 
-def board_files(board: Board) -> dict[str, str]:
-    """Renders the files of a firmware that hang on the board alone.
+def chip_sources(board: Board) -> dict[str, str]:
+    """Renders the source that starts a board's microcontroller, and the headers beside it.
 
     Args:
         board: The board to build for.
 
     Returns:
-        The text of each file, by its name: the start of its chip, its figures, its linker script.
+        The text of each file, by its name.
 
     Example:
         >>> from edge.catalog.boards import find_board
-        >>> sorted(board_files(find_board("microbit-v2")))
-        ['board.h', 'chip_nrf52.c', 'link.ld']
+        >>> sorted(chip_sources(find_board("nucleo-f446re")))
+        ['chip_stm32f4.c', 'stm32.h']
     """
     family = board.chip.family
-    chip = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
-    header, script = board_header(board), link_script(board)
-    return {f"chip_{family}.c": chip, "board.h": header, "link.ld": script}
+    source = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
+    headers = (CHIP_FOLDER / name for name in re.findall(r'^#include "(\w+\.h)"$', source, re.M))
+    return {f"chip_{family}.c": source} | {
+        header.name: header.read_text("utf-8") for header in headers if header.exists()
+    }
 
 
 def board_header(board: Board) -> str:
