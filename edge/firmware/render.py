@@ -11,6 +11,7 @@ from edge.emit.camera.render import Camera, render_camera
 from edge.emit.engine.render import BANNER, render_engine
 from edge.emit.engine.self_test import render_self_test
 from edge.engine.compile import Engine
+from edge.firmware.boot2 import boot_source
 
 BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
 CHIP_FOLDER = pathlib.Path(__file__).parent / "chips"
@@ -91,9 +92,10 @@ def chip_sources(board: Board) -> dict[str, str]:
     family = board.chip.family
     source = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
     headers = (CHIP_FOLDER / name for name in re.findall(r'^#include "(\w+\.h)"$', source, re.M))
-    return {f"chip_{family}.c": source} | {
-        header.name: header.read_text("utf-8") for header in headers if header.exists()
-    }
+    files = {f"chip_{family}.c": source}
+    if family == "rp2040":
+        files["boot2.c"] = boot_source()
+    return files | {header.name: header.read_text("utf-8") for header in headers if header.exists()}
 
 
 def board_header(board: Board) -> str:
