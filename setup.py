@@ -34,7 +34,7 @@ setup(
             "emit/engine/kernels/*.[ch]",
             "firmware/templates/*.j2",
             "firmware/board/*.[ch]",
-            "firmware/chips/*.c",
+            "firmware/chips/*.[ch]",
             "firmware/probe/*.[ch]",
             "firmware/host/*.c",
         ],

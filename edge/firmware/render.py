@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 from edge.catalog.boards import Board, core_flags
 from edge.emit.c_text import DEFAULT_NAME, named, template
@@ -60,8 +61,7 @@ def render_firmware(
         for path in sorted(folder.iterdir())
         if path.name not in others
     }
-    family = board.chip.family
-    files[f"chip_{family}.c"] = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
+    files |= chip_sources(board)
     files["board.h"] = board_header(board)
     if camera is not None:
         files |= render_camera(camera, "engine", name)
@@ -80,6 +80,28 @@ def render_firmware(
     }
     files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt", name).render(values)
     return files | {"link.ld": link_script(board)}
+
+
+def chip_sources(board: Board) -> dict[str, str]:
+    """Renders the source that starts a board's microcontroller, and the headers beside it.
+
+    Args:
+        board: The board to build for.
+
+    Returns:
+        The text of each file, by its name.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> sorted(chip_sources(find_board("nucleo-f446re")))
+        ['chip_stm32f4.c', 'stm32.h']
+    """
+    family = board.chip.family
+    source = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
+    headers = (CHIP_FOLDER / name for name in re.findall(r'^#include "(\w+\.h)"$', source, re.M))
+    return {f"chip_{family}.c": source} | {
+        header.name: header.read_text("utf-8") for header in headers if header.exists()
+    }
 
 
 def board_header(board: Board) -> str:
