@@ -124,7 +124,7 @@ def flash_plan(
     if not elf.is_file() or not binary.is_file():
         raise EdgeError(
             f"{folder} holds no firmware; make it with: keras-mobilenet build MODEL --board "
-            f"{board.id} --out {folder}"
+            f"{board.argument} --out {folder}"
         )
     address, target = f"0x{board.flash[0].address:08x}", board.flash_target
     commands = {
@@ -144,7 +144,7 @@ def flash_plan(
     if board.flash_method == "none":
         raise EdgeError(
             f"{board.name} is emulated, it has no flash: keras-mobilenet run MODEL --board "
-            f"{board.id}"
+            f"{board.argument}"
         )
     raise EdgeError(
         f"{board.name} starts from a boot header of its maker's, which this image does not have. "

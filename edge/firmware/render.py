@@ -10,6 +10,7 @@ from edge.emit.camera.render import Camera, render_camera
 from edge.emit.engine.render import BANNER, render_engine
 from edge.emit.engine.self_test import render_self_test
 from edge.engine.compile import Engine
+from edge.errors import EdgeError
 
 BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
 CHIP_FOLDER = pathlib.Path(__file__).parent / "chips"
@@ -40,6 +41,9 @@ def render_firmware(
     Returns:
         The text of each file, by its name.
 
+    Raises:
+        EdgeError: If there is no source that starts the board's chip.
+
     Example:
         >>> from edge.catalog.boards import find_board
         >>> from edge.engine.compile import compile_engine
@@ -52,8 +56,7 @@ def render_firmware(
         for folder in folders
         for path in sorted(folder.iterdir())
     }
-    family = board.chip.family
-    files[f"chip_{family}.c"] = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
+    files[f"chip_{board.chip.family}.c"] = _chip_source(board)
     files["board.h"] = board_header(board)
     if camera is not None:
         files |= render_camera(camera, "engine", name)
@@ -72,6 +75,14 @@ def render_firmware(
     }
     files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt", name).render(values)
     return files | {"link.ld": link_script(board)}
+
+
+def _chip_source(board: Board) -> str:
+    family = board.chip.family
+    known = {path.stem: path for path in sorted(CHIP_FOLDER.glob("*.c"))}
+    if family not in known:
+        raise EdgeError(f"{board.name}: [chip] family is {family!r}; there are {', '.join(known)}.")
+    return known[family].read_text("utf-8")
 
 
 def board_header(board: Board) -> str:
