@@ -302,7 +302,14 @@ def _read(path: pathlib.Path) -> Board:
 def _port(port: PortTable | None) -> Port | None:
     if port is None:
         return None
-    return Port(port.name, port.tx, port.rx, port.bridge, tuple(port.usb_ids), port.figures)
+    return Port(
+        name=port.name,
+        tx=port.tx,
+        rx=port.rx,
+        bridge=port.bridge,
+        usb_ids=tuple(port.usb_ids),
+        figures=port.figures,
+    )
 
 
 def _led(led: LedTable | None) -> Led | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 from edge.catalog.boards import Board, core_flags
 from edge.emit.c_text import DEFAULT_NAME, named, template
@@ -56,7 +57,7 @@ def render_firmware(
         for folder in folders
         for path in sorted(folder.iterdir())
     }
-    files[f"chip_{board.chip.family}.c"] = _chip_source(board)
+    files |= chip_sources(board)
     files["board.h"] = board_header(board)
     if camera is not None:
         files |= render_camera(camera, "engine", name)
@@ -77,12 +78,32 @@ def render_firmware(
     return files | {"link.ld": link_script(board)}
 
 
-def _chip_source(board: Board) -> str:
+def chip_sources(board: Board) -> dict[str, str]:
+    """Renders the source that starts a board's microcontroller, and the headers beside it.
+
+    Args:
+        board: The board to build for.
+
+    Returns:
+        The text of each file, by its name.
+
+    Raises:
+        EdgeError: If there is no source for the family that the board's file names.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> sorted(chip_sources(find_board("nucleo-f446re")))
+        ['chip_stm32f4.c', 'stm32.h']
+    """
     family = board.chip.family
     known = {path.stem: path for path in sorted(CHIP_FOLDER.glob("*.c"))}
     if family not in known:
         raise EdgeError(f"{board.name}: [chip] family is {family!r}; there are {', '.join(known)}.")
-    return known[family].read_text("utf-8")
+    source = known[family].read_text("utf-8")
+    headers = (CHIP_FOLDER / name for name in re.findall(r'^#include "(\w+\.h)"$', source, re.M))
+    return {f"chip_{family}.c": source} | {
+        header.name: header.read_text("utf-8") for header in headers if header.exists()
+    }
 
 
 def board_header(board: Board) -> str:

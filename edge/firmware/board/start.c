@@ -1,8 +1,12 @@
 /* Vectors, .data, .bss, the FPU, a painted stack, main: any Cortex-M. */
 #include <stdint.h>
 
-#include "chip.h"
 #include "start.h"
+/* A firmware that speaks through a debugger runs in an emulator, which starts no chip. */
+#if defined(FIRMWARE_HAS_SEMIHOSTING) && (FIRMWARE_HAS_SEMIHOSTING == 0)
+#define IS_ON_CHIP
+#include "chip.h"
+#endif
 
 extern uint32_t stack_bottom[], stack_top[];
 extern uint32_t data_start[], data_end[], data_load[], bss_start[], bss_end[];
@@ -40,7 +44,7 @@ __attribute__((noreturn)) void reset(void) {
   for (uint32_t *word = stack_bottom; word < (stack_pointer - 16); ++word) {
     *word = STACK_PAINT;
   }
-#if FIRMWARE_HAS_SEMIHOSTING == 0
+#ifdef IS_ON_CHIP
   chip_start();
 #endif
   (void)main();
