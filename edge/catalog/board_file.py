@@ -29,7 +29,6 @@ CORES = tuple(FPUS)
 HELIUM_CORES = ("cortex-m55", "cortex-m85")
 WORD = 1 << 32
 FIGURE_NAME = re.compile(r"[a-z][a-z0-9_]*")
-PLAIN_TEXT = re.compile(r'[^"\\\x00-\x1f\x7f-\U0010ffff]*')
 
 Text = Annotated[str, Field(min_length=1)]
 Word = Annotated[int, Field(ge=0, lt=WORD)]
@@ -46,7 +45,7 @@ class FiguresTable(_Table):
     __pydantic_extra__: dict[str, Any]
 
     @property
-    def figures(self) -> dict[str, int | str]:
+    def figures(self) -> dict[str, int]:
         """What the table says beside the fields that every board has."""
         return dict(self.__pydantic_extra__)
 
@@ -55,11 +54,8 @@ class FiguresTable(_Table):
         for name, value in self.figures.items():
             if not FIGURE_NAME.fullmatch(name):
                 raise ValueError(f"{name} cannot be a macro: small letters, digits and _ can")
-            if isinstance(value, str):
-                if not PLAIN_TEXT.fullmatch(value):
-                    raise ValueError(f"{name} cannot be a text in C: use plain letters, no quotes")
-            elif type(value) is not int or not 0 <= value < WORD:
-                raise ValueError(f"{name} should be a text, or a whole number below 2**32")
+            if type(value) is not int or not 0 <= value < WORD:
+                raise ValueError(f"{name} should be a whole number below 2**32")
         return self
 
 

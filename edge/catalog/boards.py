@@ -44,7 +44,7 @@ class Chip:
 
     family: str
     interrupts: int
-    figures: dict[str, int | str]
+    figures: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Port:
     rx: str
     bridge: str
     usb_ids: tuple[str, ...]
-    figures: dict[str, int | str]
+    figures: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Led:
     """
 
     name: str
-    figures: dict[str, int | str]
+    figures: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,8 +23,8 @@ is the board's id. What a line says that is wrong is named when the file is read
 from the data sheet or the reference manual, and say under [source] from which.
 """
 FIGURES = (
-    "Other numbers and texts here become {table}_NAME in the firmware's board.h, which the chip's "
-    "source reads."
+    "Other numbers here become {table}_NAME in the firmware's board.h, which the chip's source "
+    "reads."
 )
 
 
