@@ -221,7 +221,7 @@ def read_board_file(path: str | os.PathLike) -> BoardTable:
     shown = readable(os.fspath(path), 100)
     try:
         table = tomllib.loads(pathlib.Path(path).read_text("utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise EdgeError(
             f"There is no board file {shown}; `keras-mobilenet boards --new {shown}` writes one."
         ) from None

@@ -67,6 +67,11 @@ class Port:
     usb_ids: tuple[str, ...]
     figures: dict[str, int]
 
+    @property
+    def way(self) -> str:
+        """What takes the port to the computer, with the pins where it is none of the board's."""
+        return self.bridge or f"an adapter at {self.tx} and {self.rx}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Led:

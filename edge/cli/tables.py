@@ -56,10 +56,7 @@ def boards_table(boards: Sequence[Board]) -> Table:
 def _serial(board: Board) -> str:
     """The serial port, and what takes it to the computer; its pins where an adapter must."""
     port = board.port
-    if port is None:
-        return "-"
-    way = port.bridge or f"an adapter at {port.tx} and {port.rx}"
-    return escape(f"{port.name}: {way}")
+    return "-" if port is None else escape(f"{port.name}: {port.way}")
 
 
 def budget_table(budget: Budget) -> Table:
