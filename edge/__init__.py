@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         MissingToolError,
         ModelError,
     )
-    from edge.firmware.flash import flash
+    from edge.firmware.flash.flash import flash
     from edge.reporting.report import report
     from edge.tflite.graph import Graph
 
@@ -78,7 +78,7 @@ _MODULES = {
         "MissingToolError",
         "ModelError",
     ),
-    "edge.firmware.flash": ("flash",),
+    "edge.firmware.flash.flash": ("flash",),
     "edge.reporting.report": ("report",),
     "edge.tflite.graph": ("Graph",),
 }

@@ -13,7 +13,7 @@ def flash(
 ) -> None:
     """Program a board with a firmware."""
     from edge.catalog.boards import find_board
-    from edge.firmware.flash import flash, flash_plan
+    from edge.firmware.flash.flash import flash, flash_plan
 
     target = find_board(board)
     sentence = flash_plan(folder, target).sentence()

@@ -20,6 +20,7 @@ from edge.engine.compile import Engine, compile_engine
 from edge.engine.packing import instruction_set
 from edge.errors import DoesNotFitError, EdgeError
 from edge.firmware.build import BuildError, Firmware
+from edge.firmware.flash.firmware_files import firmware_contents
 from edge.firmware.image import build_image
 from edge.firmware.render import STACK_BYTES
 from edge.system.files import output_folder, write_files
@@ -27,8 +28,6 @@ from edge.tflite.graph import Graph
 
 if TYPE_CHECKING:
     from keras_mobilenet.preprocessing.preprocessing import Preprocessing
-
-IMAGES = ("firmware.elf", "firmware.bin", "firmware.hex")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +126,9 @@ def build(
             firmware = build_image(
                 engine, target, work, is_frame=is_frame, camera=source, name=spelled.snake
             )
-        write_files(folder, _sources_and_images(work))
+        images = firmware_contents(work / "build", target, graph.file_sha256)
+        sources = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
+        write_files(folder, sources | images)
     firmware = dataclasses.replace(firmware, elf=folder / "firmware.elf")
     return Build(
         graph=graph,
@@ -138,11 +139,6 @@ def build(
         camera=source,
         name=spelled,
     )
-
-
-def _sources_and_images(work: pathlib.Path) -> dict[str, bytes]:
-    sources = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
-    return sources | {file: (work / "build" / file).read_bytes() for file in IMAGES}
 
 
 @contextlib.contextmanager

@@ -17,13 +17,14 @@ import sys
 import typing
 
 import pytest
+from elf_files import firmware_folder
 from networks import small_tflite
 from typer.models import ArgumentInfo
 
 import edge
 from edge.cli.main import app
 from edge.errors import EdgeError
-from edge.firmware.flash import flash
+from edge.firmware.flash.flash import flash
 from edge.system.files import output_file, output_folder
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -51,7 +52,7 @@ class Output(typing.NamedTuple):
 def suffix_of(help_text):
     if "Picture" in help_text:
         return ".png"
-    found = re.search(r"\.keras|\.tflite|HTML", help_text)
+    found = re.search(r"\.keras|\.tflite|\.toml|HTML", help_text)
     return "" if found is None else found[0].replace("HTML", ".html")
 
 
@@ -372,9 +373,7 @@ PICO = "raspberry-pi-pico-2"
 
 
 def firmware_and_drive(folder):
-    (folder / "firmware").mkdir()
-    for name in ("firmware.elf", "firmware.bin"):
-        (folder / "firmware" / name).write_bytes(bytes(300))
+    firmware_folder(folder / "firmware", PICO)
     drive = folder / "drives" / "RP2350"
     drive.mkdir(parents=True)
     return folder / "firmware", drive

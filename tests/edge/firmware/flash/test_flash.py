@@ -1,18 +1,13 @@
 """Boards are programmed by the tool that each needs, and a refusal says what to do."""
 
 import pytest
+from elf_files import firmware_folder
 
 import edge
 from edge.catalog.boards import find_board
 from edge.errors import EdgeError
-from edge.firmware.flash import UF2_BLOCK_BYTES, FlashPlan, flash, flash_plan, program, uf2
-
-
-@pytest.fixture(scope="module")
-def firmware(arm_compiler, kws, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("firmware")
-    return edge.build(kws, "nucleo-f446re", folder)
-
+from edge.firmware.flash.flash import FlashPlan, flash, flash_plan, program
+from edge.firmware.flash.uf2 import UF2_BLOCK_BYTES, uf2
 
 PLANS = {
     "nucleo-f446re": "pyocd flash --target stm32f446retx {}/firmware.elf",
@@ -23,22 +18,22 @@ PLANS = {
 
 
 @pytest.mark.parametrize("board", PLANS)
-def test_plan_says_what_would_program_a_board(firmware, tmp_path, board):
-    plan = flash_plan(firmware.folder, board, drives=tmp_path)
-    assert plan.sentence() == PLANS[board].format(firmware.folder)
+def test_plan_says_what_would_program_a_board(tmp_path, board):
+    folder = firmware_folder(tmp_path / "firmware", board)
+    plan = flash_plan(folder, board, drives=tmp_path)
+    assert plan.sentence() == PLANS[board].format(folder)
 
 
 @pytest.mark.parametrize(
     ("board", "words"),
     [
         ("mps2-an386", "is emulated"),
-        ("raspberry-pi-pico", "boot header"),
         ("teensy-4.1", "boot header"),
     ],
 )
-def test_plan_says_why_a_board_cannot_be_programmed(firmware, board, words):
+def test_plan_says_why_a_board_cannot_be_programmed(tmp_path, board, words):
     with pytest.raises(EdgeError, match=words):
-        flash_plan(firmware.folder, board)
+        flash_plan(firmware_folder(tmp_path, board), board)
 
 
 def test_folder_without_a_firmware_is_refused_with_the_command_that_builds_one(tmp_path):
@@ -63,10 +58,10 @@ def test_flash_copies_to_the_drive_of_a_boot_loader(arm_compiler, kws, tmp_path)
     assert 0 <= image.find(block) < 4096 - len(block)
 
 
-def test_flash_without_a_drive_says_which_button_to_hold(firmware, tmp_path):
+def test_flash_without_a_drive_says_which_button_to_hold(tmp_path):
     board = find_board("raspberry-pi-pico-2")
     with pytest.raises(EdgeError, match="BOOTSEL"):
-        flash(firmware.folder, board, drives=tmp_path)
+        flash(firmware_folder(tmp_path / "firmware", board), board, drives=tmp_path)
 
 
 def test_program_passes_on_what_a_tool_says(tmp_path):

@@ -6,16 +6,14 @@ import dataclasses
 import os
 import pathlib
 import shutil
-import struct
 
 from edge.catalog.boards import Board, find_board
 from edge.errors import EdgeError, MissingToolError
+from edge.firmware.flash.firmware_files import read_firmware
+from edge.firmware.flash.uf2 import uf2
 from edge.system.files import output_path, read_file, write_to_drive
 from edge.system.subprocesses import run_tool
 
-UF2_BLOCK_BYTES = 256
-UF2_FIRST_MAGIC, UF2_SECOND_MAGIC, UF2_LAST_MAGIC = 0x0A324655, 0x9E5D5157, 0x0AB16F30
-UF2_HAS_FAMILY = 0x00002000
 UF2_DRIVE_FILE = "INFO_UF2.TXT"
 HOW_TO_INSTALL = {
     "pyocd": "pip install pyocd",
@@ -77,17 +75,15 @@ def flash(
             fails, or the board's drive is not mounted.
 
     Example:
-        >>> folder, drive = pathlib.Path("firmware"), pathlib.Path("media/RP2350")
-        >>> folder.mkdir(), drive.mkdir(parents=True)
-        (None, None)
-        >>> (folder / "firmware.elf").touch()
-        >>> (folder / "firmware.bin").write_bytes(bytes(300))
-        300
+        >>> from edge.deploy.build import build
+        >>> folder = build("model.tflite", "raspberry-pi-pico-2", "firmware").folder
+        >>> drive = pathlib.Path("media/RP2350")
+        >>> drive.mkdir(parents=True)
         >>> (drive / "INFO_UF2.TXT").touch()
         >>> flash(folder, "raspberry-pi-pico-2", drives="media").sentence()
         'copy firmware/firmware.uf2 to media/RP2350'
-        >>> (drive / "firmware.uf2").stat().st_size
-        1024
+        >>> (drive / "firmware.uf2").read_bytes() == (folder / "firmware.uf2").read_bytes()
+        True
     """
     plan = flash_plan(folder, board, drives=drives)
     program(plan, board)
@@ -120,13 +116,9 @@ def flash_plan(
         'pyocd flash --target stm32f446retx firmware/firmware.elf'
     """
     folder, board = pathlib.Path(folder), find_board(board)
-    elf, binary = folder / "firmware.elf", folder / "firmware.bin"
-    if not elf.is_file() or not binary.is_file():
-        raise EdgeError(
-            f"{folder} holds no firmware; make it with: keras-mobilenet build MODEL --board "
-            f"{board.id} --out {folder}"
-        )
-    address, target = f"0x{board.flash[0].address:08x}", board.flash_target
+    files = read_firmware(folder, board)
+    elf, binary = files.path("elf"), files.path("bin")
+    address, target = f"0x{files.address:08x}", board.flash_target
     commands = {
         "pyocd": ("pyocd", "flash", "--target", target, str(elf)),
         "openocd": ("openocd", "-f", target, "-c", f"program {elf} verify reset exit"),
@@ -144,7 +136,7 @@ def flash_plan(
     if board.flash_method == "none":
         raise EdgeError(
             f"{board.name} is emulated, it has no flash: keras-mobilenet run MODEL --board "
-            f"{board.id}"
+            f"{board.argument}"
         )
     raise EdgeError(
         f"{board.name} starts from a boot header of its maker's, which this image does not have. "
@@ -190,37 +182,6 @@ def program(plan: FlashPlan, board: str | Board) -> None:
     if done.returncode != 0:
         lines = (done.stderr + done.stdout).splitlines() or ["no output"]
         raise EdgeError(f"{tool} failed: {lines[-1].strip()}")
-
-
-def uf2(image: bytes, address: int, family: int) -> bytes:
-    """Packs an image into UF2 blocks, which a boot loader's drive takes in any order.
-
-    Args:
-        image: The bytes to write to the flash.
-        address: The address of the first byte.
-        family: The UF2 number of the microcontroller's family.
-
-    Returns:
-        The bytes of a `.uf2` file: 512 for each 256 of the image.
-
-    Example:
-        >>> len(uf2(bytes(300), 0x10000000, 0xE48BFF59))
-        1024
-
-    Source: Microsoft's UF2 specification.
-    """
-    blocks = -(-len(image) // UF2_BLOCK_BYTES)
-    result = []
-    for number in range(blocks):
-        start = number * UF2_BLOCK_BYTES
-        data = image[start : start + UF2_BLOCK_BYTES].ljust(UF2_BLOCK_BYTES, b"\xff")
-        head = struct.pack(
-            "<8I",
-            *(UF2_FIRST_MAGIC, UF2_SECOND_MAGIC, UF2_HAS_FAMILY, address + start),
-            *(UF2_BLOCK_BYTES, number, blocks, family),
-        )
-        result.append(head + data.ljust(476, b"\0") + struct.pack("<I", UF2_LAST_MAGIC))
-    return b"".join(result)
 
 
 def _drive(drives: pathlib.Path) -> pathlib.Path | None:
