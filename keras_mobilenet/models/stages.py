@@ -26,7 +26,15 @@ class Stage(NamedTuple):
     kind: str = "separable"
 
     def blocks(self) -> list[tuple[int, int, int, str]]:
-        """The (filters, kernel, strides, kind) of each block."""
+        """Lists the blocks.
+
+        Returns:
+            The (filters, kernel, strides, kind) of each block.
+
+        Example:
+            >>> Stage(64, strides=2, repeats=2).blocks()
+            [(64, 3, 2, 'separable'), (64, 3, 1, 'separable')]
+        """
         steps = [self.strides, *[1] * (self.repeats - 1)]
         return [(self.filters, self.kernel, step, self.kind) for step in steps]
 
