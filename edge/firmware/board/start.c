@@ -6,6 +6,9 @@
 #if defined(FIRMWARE_HAS_SEMIHOSTING) && (FIRMWARE_HAS_SEMIHOSTING == 0)
 #define IS_ON_CHIP
 #include "chip.h"
+
+/* SysTick's, in a firmware that counts with it. */
+void clock_lap(void) __attribute__((weak));
 #endif
 
 extern uint32_t stack_bottom[], stack_top[];
@@ -17,8 +20,17 @@ void fault(void);
 #define STACK_PAINT 0xA5A5A5A5U
 
 __attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-    stack_top,     (void *)reset, (void *)fault, (void *)fault,
-    (void *)fault, (void *)fault, (void *)fault, (void *)fault,
+    stack_top,
+    (void *)reset,
+    (void *)fault,
+    (void *)fault,
+    (void *)fault,
+    (void *)fault,
+    (void *)fault,
+    (void *)fault,
+#ifdef IS_ON_CHIP
+    [15] = (void *)clock_lap,
+#endif
 };
 
 __attribute__((noreturn, weak)) void fault(void) {
