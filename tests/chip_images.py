@@ -23,7 +23,12 @@ CORES = {
 }
 """A core that unicorn lacks runs as a Cortex-M33: no start-up code has Helium."""
 
-REGISTERS = ((0x40000000, 0x20000000), (0xD0000000, 0x10000), (0xE0000000, 0x100000))
+REGISTERS = (
+    (0x18000000, 0x1000),
+    (0x40000000, 0x20000000),
+    (0xD0000000, 0x10000),
+    (0xE0000000, 0x100000),
+)
 MOST_INSTRUCTIONS = 20_000_000
 
 Reads = Mapping[int, int | Callable[["Boot"], int]]
@@ -69,10 +74,12 @@ class Boot:
 
     Attributes:
         writes: The registers that were written and their new values, in order.
+        on_write: What is to be called with what a register is written.
     """
 
     def __init__(self, elf: pathlib.Path, board: Board, reads: Reads, banks=()) -> None:
         self.writes: list[tuple[int, int]] = []
+        self.on_write: dict[int, Callable[[int], None]] = {}
         self._reads, self._stored = reads, {}
         self.core = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self.core.ctl_set_cpu_model(CORES.get(board.core, arm_const.UC_CPU_ARM_CORTEX_M33))
@@ -94,6 +101,10 @@ class Boot:
         """A word of memory."""
         return int.from_bytes(self.core.mem_read(address, 4), "little")
 
+    def last(self, register: int) -> int:
+        """What a register was last written, or 0."""
+        return self._stored.get(register, 0)
+
     def run(self, vectors: int, end: str = "main") -> bool:
         """Starts as the core does from a vector table; whether it comes to a function."""
         self.core.reg_write(arm_const.UC_ARM_REG_SP, self.word(vectors))
@@ -113,3 +124,5 @@ class Boot:
     def _write(self, core, offset, size, value, base):
         self.writes.append((base + offset, value))
         self._stored[base + offset] = value
+        if base + offset in self.on_write:
+            self.on_write[base + offset](value)

@@ -12,11 +12,18 @@ from edge.emit.engine.render import BANNER, render_engine
 from edge.emit.engine.self_test import render_self_test
 from edge.engine.compile import Engine
 from edge.errors import EdgeError
+from edge.firmware.boot2 import boot_source
 
 BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
 CHIP_FOLDER = pathlib.Path(__file__).parent / "chips"
 PROBE_FOLDER = pathlib.Path(__file__).parent / "probe"
 STACK_BYTES = 2048
+
+MEASURING = ("measure.c", "semihosting.h")
+"""What only the firmware of a board has whose emulator offers a console and files."""
+
+SPEAKING = ("clock.c", "inference.c", "inference.h", "main.c")
+"""What only the firmware of a board has that speaks by itself."""
 
 
 def render_firmware(
@@ -52,16 +59,18 @@ def render_firmware(
         True
     """
     folders = [BOARD_FOLDER, *([PROBE_FOLDER] if is_profiled else [])]
+    others = SPEAKING if board.qemu_machine else MEASURING
     files = render_engine(engine, name) | {
         path.name: named(path.read_text("utf-8"), name)
         for folder in folders
         for path in sorted(folder.iterdir())
+        if path.name not in others
     }
     files |= chip_sources(board)
     files["board.h"] = board_header(board)
     if camera is not None:
         files |= render_camera(camera, "engine", name)
-    # main.c reads the image and the output from this header, with whole frames as well.
+    # Both mains read the image and the output from this header, with whole frames as well.
     self_test = named("model_self_test.h", name)
     files[self_test] = render_self_test(engine, camera, name)[self_test]
     values = {
@@ -101,9 +110,10 @@ def chip_sources(board: Board) -> dict[str, str]:
         raise EdgeError(f"{board.name}: [chip] family is {family!r}; there are {', '.join(known)}.")
     source = known[family].read_text("utf-8")
     headers = (CHIP_FOLDER / name for name in re.findall(r'^#include "(\w+\.h)"$', source, re.M))
-    return {f"chip_{family}.c": source} | {
-        header.name: header.read_text("utf-8") for header in headers if header.exists()
-    }
+    files = {f"chip_{family}.c": source}
+    if family == "rp2040":
+        files["boot2.c"] = boot_source()
+    return files | {header.name: header.read_text("utf-8") for header in headers if header.exists()}
 
 
 def board_header(board: Board) -> str:

@@ -28,7 +28,6 @@ def test_plan_says_what_would_program_a_board(tmp_path, board):
     ("board", "words"),
     [
         ("mps2-an386", "is emulated"),
-        ("raspberry-pi-pico", "boot header"),
         ("teensy-4.1", "boot header"),
     ],
 )
