@@ -11,6 +11,7 @@ from edge.emit.camera.render import Camera, render_camera
 from edge.emit.engine.render import BANNER, render_engine
 from edge.emit.engine.self_test import render_self_test
 from edge.engine.compile import Engine
+from edge.errors import EdgeError
 from edge.firmware.boot2 import boot_source
 
 BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
@@ -47,6 +48,9 @@ def render_firmware(
 
     Returns:
         The text of each file, by its name.
+
+    Raises:
+        EdgeError: If there is no source that starts the board's chip.
 
     Example:
         >>> from edge.catalog.boards import find_board
@@ -92,13 +96,19 @@ def chip_sources(board: Board) -> dict[str, str]:
     Returns:
         The text of each file, by its name.
 
+    Raises:
+        EdgeError: If there is no source for the family that the board's file names.
+
     Example:
         >>> from edge.catalog.boards import find_board
         >>> sorted(chip_sources(find_board("nucleo-f446re")))
         ['chip_stm32f4.c', 'stm32.h']
     """
     family = board.chip.family
-    source = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
+    known = {path.stem: path for path in sorted(CHIP_FOLDER.glob("*.c"))}
+    if family not in known:
+        raise EdgeError(f"{board.name}: [chip] family is {family!r}; there are {', '.join(known)}.")
+    source = known[family].read_text("utf-8")
     headers = (CHIP_FOLDER / name for name in re.findall(r'^#include "(\w+\.h)"$', source, re.M))
     files = {f"chip_{family}.c": source}
     if family == "rp2040":
