@@ -14,7 +14,14 @@ from unicorn import arm_const
 from edge.catalog.boards import Board, core_flags
 from edge.firmware.render import BOARD_FOLDER, board_header, chip_sources, link_script
 
-MAIN = "int main(void);\nint main(void) {\n  for (;;) {\n  }\n}\n"
+MAIN = """#include "chip.h"
+int main(void);
+int main(void) {
+  for (;;) {
+    (void)chip_clock_hz();
+  }
+}
+"""
 STARTS = ("start.c", "start.h", "chip.h")
 CORES = {
     "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
