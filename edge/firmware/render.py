@@ -11,7 +11,9 @@ from edge.emit.camera.render import Camera, render_camera
 from edge.emit.engine.render import BANNER, render_engine
 from edge.emit.engine.self_test import render_self_test
 from edge.engine.compile import Engine
+from edge.errors import EdgeError
 from edge.firmware.boot2 import boot_source
+from edge.firmware.serial_model import serial_model_header
 
 BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
 CHIP_FOLDER = pathlib.Path(__file__).parent / "chips"
@@ -21,7 +23,8 @@ STACK_BYTES = 2048
 MEASURING = ("measure.c", "semihosting.h")
 """What only the firmware of a board has whose emulator offers a console and files."""
 
-SPEAKING = ("clock.c", "inference.c", "inference.h", "main.c")
+SPOKEN = ("clock.c", "main.c", "protocol.c", "text.c")
+SPEAKING = (*SPOKEN, "inference.c", "inference.h", "protocol.h", "text.h")
 """What only the firmware of a board has that speaks by itself."""
 
 
@@ -48,6 +51,9 @@ def render_firmware(
     Returns:
         The text of each file, by its name.
 
+    Raises:
+        EdgeError: If there is no source that starts the board's chip.
+
     Example:
         >>> from edge.catalog.boards import find_board
         >>> from edge.engine.compile import compile_engine
@@ -64,6 +70,8 @@ def render_firmware(
     }
     files |= chip_sources(board)
     files["board.h"] = board_header(board)
+    if not board.qemu_machine:
+        files["serial_model.h"] = serial_model_header(engine.network.graph, name, camera)
     if camera is not None:
         files |= render_camera(camera, "engine", name)
     # Both mains read the image and the output from this header, with whole frames as well.
@@ -77,6 +85,7 @@ def render_firmware(
         "is_profiled": is_profiled,
         "is_camera": camera is not None,
         "has_semihosting": "1" if board.qemu_machine else "0",
+        "speaking": sorted(name for name in SPOKEN if name in files),
         "sources": sorted(file for file in files if file.endswith(".c")),
     }
     files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt", name).render(values)
@@ -92,13 +101,19 @@ def chip_sources(board: Board) -> dict[str, str]:
     Returns:
         The text of each file, by its name.
 
+    Raises:
+        EdgeError: If there is no source for the family that the board's file names.
+
     Example:
         >>> from edge.catalog.boards import find_board
         >>> sorted(chip_sources(find_board("nucleo-f446re")))
         ['chip_stm32f4.c', 'stm32.h']
     """
     family = board.chip.family
-    source = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
+    known = {path.stem: path for path in sorted(CHIP_FOLDER.glob("*.c"))}
+    if family not in known:
+        raise EdgeError(f"{board.name}: [chip] family is {family!r}; there are {', '.join(known)}.")
+    source = known[family].read_text("utf-8")
     headers = (CHIP_FOLDER / name for name in re.findall(r'^#include "(\w+\.h)"$', source, re.M))
     files = {f"chip_{family}.c": source}
     if family == "rp2040":

@@ -136,7 +136,7 @@ def flash_plan(
     if board.flash_method == "none":
         raise EdgeError(
             f"{board.name} is emulated, it has no flash: keras-mobilenet run MODEL --board "
-            f"{board.id}"
+            f"{board.argument}"
         )
     raise EdgeError(
         f"{board.name} starts from a boot header of its maker's, which this image does not have. "
