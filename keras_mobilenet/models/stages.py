@@ -57,8 +57,8 @@ def checked_stages(stages: Sequence[Sequence[int | str]]) -> tuple[Stage, ...]:
     """Reads stages that are written as tuples.
 
     Args:
-        stages: For each stage (filters, kernel, strides, repeats, kind); what is left out at the
-            end is that of `Stage`.
+        stages: A tuple (filters, kernel, strides, repeats, kind) for each stage. What is left out
+            at the end is that of `Stage`.
 
     Returns:
         The stages, checked.

@@ -5,6 +5,9 @@
 #include "board.h"
 #include "chip.h"
 #define INTERRUPTS BOARD_INTERRUPTS
+
+/* SysTick's, in a firmware that counts with it. */
+void clock_lap(void) __attribute__((weak));
 #endif
 
 extern uint32_t stack_bottom[], stack_top[];
@@ -16,9 +19,16 @@ void fault(void);
 #define STACK_PAINT 0xA5A5A5A5U
 
 #ifdef START_IS_ON_CHIP
-/* Nobody asks for an interrupt: one that comes is a fault as well. */
+/* Nobody asks for an interrupt beside SysTick's: one that comes is a fault as well. */
 __attribute__((section(".vectors"), used)) static const void *const vectors[16U + INTERRUPTS] = {
-    stack_top, (void *)reset, [2 ... 15U + INTERRUPTS] = (void *)fault_entry};
+    stack_top,
+    (void *)reset,
+    [2 ... 14] = (void *)fault_entry,
+    [15] = (void *)clock_lap,
+#if INTERRUPTS > 0U
+    [16 ... 15U + INTERRUPTS] = (void *)fault_entry,
+#endif
+};
 #else
 __attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
     stack_top,     (void *)reset, (void *)fault, (void *)fault,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from edge.catalog.boards import Board
 from edge.firmware.machine.chip import ChipModel
 from edge.firmware.machine.line import Lamp, Line
@@ -32,7 +34,7 @@ class _Clocks:
         )
         self.control.reads[BUSY] = lambda: 0
         for offset in (CORE_DIVIDER, DIVIDERS, SOURCES):
-            self.control.writes[offset] = lambda old, new, at=offset: self._change(at, new)
+            self.control.writes[offset] = functools.partial(self._change, offset)
         self.supply.writes[0x0C] = self._change_voltage
 
     def core_hz(self) -> float:
@@ -54,7 +56,7 @@ class _Clocks:
         divider = self.control.field(CORE_DIVIDER, 0, 3) + 1
         return CRYSTAL_HZ * self.analog.field(0, 0, 7) / 2 / divider
 
-    def _change(self, offset: int, new: int) -> int:
+    def _change(self, offset: int, old: int, new: int) -> int:
         self.control[offset] = new
         self._check()
         return new
