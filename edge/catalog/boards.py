@@ -7,6 +7,7 @@ import difflib
 import pathlib
 import tomllib
 
+from edge.catalog.programming import Programming
 from edge.errors import EdgeError
 
 BOARD_FOLDER = pathlib.Path(__file__).parent
@@ -99,8 +100,7 @@ class Board:
         aliases: Other names that people type.
         flash: The banks of program memory.
         ram: The banks of data memory, the one for stack and arena first.
-        flash_method: The tool that programs the board, or how else it is programmed.
-        flash_target: The tool's name of the board; may be empty.
+        programming: The tools that program the board.
         uf2_family: The number of the board's family in UF2 files; None where it takes no UF2.
         boot_block: The words that the boot ROM looks for near the start of the flash; may be empty.
         qemu_machine: QEMU's name of the board; None where QEMU does not emulate it.
@@ -124,8 +124,7 @@ class Board:
     aliases: tuple[str, ...]
     flash: tuple[Bank, ...]
     ram: tuple[Bank, ...]
-    flash_method: str
-    flash_target: str
+    programming: Programming
     uf2_family: int | None
     boot_block: tuple[int, ...]
     qemu_machine: str | None
@@ -133,6 +132,18 @@ class Board:
     port: Port | None
     led: Led | None
     sources: dict[str, str]
+
+    @property
+    def flash_method(self) -> str:
+        """The first tool that programs the board; "none" where there is none."""
+        ways = self.programming.ways
+        return ways[0].tool if ways else "none"
+
+    @property
+    def flash_target(self) -> str:
+        """The first tool's name of the board; may be empty."""
+        ways = self.programming.ways
+        return ways[0].target if ways else ""
 
     @property
     def flash_bytes(self) -> int:
@@ -237,8 +248,7 @@ def _read(path: pathlib.Path) -> Board:
         aliases=tuple(table["aliases"]),
         flash=tuple(Bank(**bank) for bank in table["flash"]),
         ram=tuple(Bank(**bank) for bank in table["ram"]),
-        flash_method=table["flash_tool"]["method"],
-        flash_target=table["flash_tool"]["target"],
+        programming=Programming.model_validate(table["flash_tool"]),
         uf2_family=table["flash_tool"].get("uf2_family"),
         boot_block=tuple(table["flash_tool"].get("boot_block", ())),
         qemu_machine=table.get("qemu", {}).get("machine"),
