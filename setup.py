@@ -34,7 +34,7 @@ setup(
             "emit/engine/kernels/*.[ch]",
             "firmware/templates/*.j2",
             "firmware/board/*.[ch]",
-            "firmware/chips/*.c",
+            "firmware/chips/*.[ch]",
             "firmware/probe/*.[ch]",
             "firmware/host/*.c",
         ],
@@ -68,6 +68,8 @@ setup(
         "jax": ["jax>=0.8,<0.12"],
         # Its usual wheel brings CUDA, some gigabytes: only CI's `make test` installs it.
         "torch": ["torch==2.13.0"],
+        # Runs the very images of boards, and names the functions in them.
+        "emulator": ["unicorn>=2.1,<3", "pyelftools>=0.30,<1"],
         # Peers of the engine, for `make bench-engine`.
         "bench": ["bakenn[tflite]>=1.0,<2"],
         "dev": [
@@ -90,6 +92,7 @@ setup(
             "selenium>=4.40,<5",
             # The boards' images run on it as they are; their instructions are named by the other.
             "unicorn>=2.1,<3",
+            "pyelftools>=0.30,<1",
             "capstone>=5,<6",
             "pyocd>=0.40,<1",
             # The checkers that packages for other ecosystems are held to.

@@ -1,4 +1,4 @@
-/* bakenn's generated C behind the interface of the firmware's main.c. */
+/* bakenn's generated C behind the interface of the firmware. */
 #include "bknn_peer.h"
 #include "model.h"
 

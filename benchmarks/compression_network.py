@@ -11,9 +11,9 @@ STRIDES = (2, 1, 2, 1, 2, 1)
 """Of the separable layers; the first of `CHANNELS` is the stem's."""
 
 
-def scaled(width: float) -> tuple[int, ...]:
-    """The channels of a uniformly narrower network, in fours."""
-    return tuple(max(4, 4 * round(width * count / 4)) for count in CHANNELS)
+def scaled(width: float, multiple: int) -> tuple[int, ...]:
+    """The channels of a uniformly narrower network, in multiples."""
+    return tuple(max(multiple, multiple * round(width * count / multiple)) for count in CHANNELS)
 
 
 def network(

@@ -1,4 +1,4 @@
-/* What the firmware's main.c asks of a model, for runtimes other than the engine. */
+/* What the firmware asks of a model, for runtimes other than the engine. */
 #ifndef MODEL_H_
 #define MODEL_H_
 

@@ -1,4 +1,4 @@
-"""Other ways to run the same model, on the same emulated core, under the same main.c."""
+"""Other ways to run the same model, on the same emulated core, under the same measure.c."""
 
 from __future__ import annotations
 
@@ -118,7 +118,8 @@ def _run(
 ) -> PeerRun:
     """Compiles and runs; the static RAM stands in for the state."""
     ours = render_firmware(compile_engine(graph), board, is_frame=True)
-    for name in ("main.c", "start.c", "start.h", "semihosting.h", "model_self_test.h"):
+    headers = ("image_part.h", "clock.h", "chip.h", "start.h", "semihosting.h", "model_self_test.h")
+    for name in ("measure.c", "start.c", *headers):
         (folder / name).write_text(ours[name], "utf-8")
     (folder / "link.ld").write_text(link_script(board, STACK_SECTION_BYTES), "utf-8")
     (folder / "model.h").write_text((HERE / "peer_model.h").read_text("utf-8"), "utf-8")
@@ -138,7 +139,7 @@ def _run(
         *flags,
     ]
     objects = []
-    for number, source in enumerate([folder / "main.c", folder / "start.c", *sources]):
+    for number, source in enumerate([folder / "measure.c", folder / "start.c", *sources]):
         if source.suffix == ".a":
             objects.append(str(source))
             continue
@@ -159,7 +160,7 @@ def _run(
     text, data, bss = (int(n) for n in listing[6:9])
     assert board.qemu_machine is not None
     emulation = emulate(elf, board.qemu_machine, inputs, graph.output.element_count)
-    # main.c's own buffers: the frame and the outputs; the stack section is in bss.
+    # The firmware's own buffers: the frame and the outputs; the stack section is in bss.
     static = data + bss - STACK_SECTION_BYTES - emulation.image_bytes
     emulation = dataclasses.replace(emulation, state_bytes=static)
     return PeerRun(emulation, text + data, _cost(elf, board, inputs))

@@ -1,4 +1,4 @@
-// The emitted TFLite Micro sources behind the interface of the firmware's main.c.
+// The emitted TFLite Micro sources behind the interface of the firmware.
 #include <cstring>
 
 #include "model.h"

@@ -25,7 +25,7 @@ from drawings import DRAWINGS  # noqa: E402
 import edge  # noqa: E402
 from edge.catalog.boards import Board, boards  # noqa: E402
 
-FLASH_TOOLS = {"uf2": "drive (UF2)", "teensy": "its maker's SDK", "none": "emulated only"}
+FLASH_TOOLS = {"uf2": "drive (UF2)", "daplink": "drive", "none": "emulated only"}
 
 PACKAGES = ("keras_mobilenet", "edge")
 
@@ -146,10 +146,13 @@ def boards_page() -> str:
         "# Boards",
         "",
         f"{len(found)} boards, read from the TOML files in `edge/catalog/`, where each figure has "
-        "its source. A name is taken with or without case, spaces, dots and dashes.",
+        "its source. A name is taken with or without case, spaces, dots and dashes; "
+        "[a board of your own](../how-to/own-board.md) is a file. Where the clock is *not set*, "
+        "the firmware leaves the chip at that of its reset.",
         "",
-        "| name | board | core | clock, MHz | flash, KiB | RAM, KiB | programmed with |",
-        "|---|---|---|---:|---:|---:|---|",
+        "| name | board | core | clock, MHz | flash, KiB | RAM, KiB | serial port | light | "
+        "programmed with |",
+        "|---|---|---|---:|---:|---:|---|---|---|",
         *(_row(board) for board in found),
         "",
         "RAM is the sum of all banks; a tensor arena and the engine's state must lie in one. "
@@ -177,7 +180,10 @@ def boards_page() -> str:
 def _row(board: Board) -> str:
     tool = FLASH_TOOLS.get(board.flash_method, board.flash_method)
     core = board.core.replace("cortex-m", "Cortex-M").replace("0plus", "0+")
+    clock = f"{board.clock_hz / 1e6:g}{'' if board.is_at_full_clock else ', not set'}"
+    port = "-" if board.port is None else f"{board.port.name}: {board.port.way}"
+    light = "-" if board.led is None else board.led.name
     return (
-        f"| `{board.id}` | {board.name} | {core} | {board.clock_hz / 1e6:g} | "
-        f"{board.flash_bytes / 1024:g} | {board.ram_bytes / 1024:g} | {tool} |"
+        f"| `{board.id}` | {board.name} | {core} | {clock} | "
+        f"{board.flash_bytes / 1024:g} | {board.ram_bytes / 1024:g} | {port} | {light} | {tool} |"
     )

@@ -124,6 +124,16 @@ def qemu():
 
 
 @pytest.fixture(scope="session")
+def unicorn():
+    """The emulator of cores, and what reads an image for it."""
+    for name in ("unicorn", "elftools"):
+        if importlib.util.find_spec(name) is None:
+            if os.environ.get("CI"):
+                pytest.fail(f"{name} is missing, and CI must have it")
+            pytest.skip(f"{name} is not installed: pip install -e '.[emulator]'")
+
+
+@pytest.fixture(scope="session")
 def tool():
     """Asks for a tool by name, where a parametrized test needs another each time."""
     return _tool

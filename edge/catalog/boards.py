@@ -1,17 +1,20 @@
-"""Reads the Cortex-M boards from the TOML files beside this module."""
+"""The Cortex-M boards: those of the TOML files beside this module, and a user's own."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import pathlib
-import tomllib
+import re
 
+from edge.catalog.board_file import LedTable, PortTable, read_board_file
 from edge.catalog.programming import Programming
-from edge.errors import EdgeError
+from edge.errors import EdgeError, readable
 
 BOARD_FOLDER = pathlib.Path(__file__).parent
-CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+SUFFIX = ".toml"
+OWN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Port:
     usb_ids: tuple[str, ...]
     figures: dict[str, int]
 
+    @property
+    def way(self) -> str:
+        """What takes the port to the computer, with the pins where it is none of the board's."""
+        return self.bridge or f"an adapter at {self.tx} and {self.rx}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Led:
@@ -108,6 +116,7 @@ class Board:
         port: Its serial port; None where the firmware speaks on none.
         led: Its light; None where the firmware lights none.
         sources: The document that each figure comes from, by the name of the figure.
+        file: The file that a user described the board in; None for a board of the catalogue.
     """
 
     id: str
@@ -132,6 +141,17 @@ class Board:
     port: Port | None
     led: Led | None
     sources: dict[str, str]
+    file: pathlib.Path | None = None
+
+    @property
+    def argument(self) -> str:
+        """What names the board on the command line: its id, or the path of its file."""
+        return self.id if self.file is None else str(self.file)
+
+    @property
+    def is_at_full_clock(self) -> bool:
+        """Whether the firmware runs at `clock_hz`, and not at the clock that reset leaves."""
+        return self.chip.family != "bare" or self.qemu_machine is not None
 
     @property
     def flash_method(self) -> str:
@@ -174,18 +194,20 @@ def boards() -> list[Board]:
     return sorted((_read(path) for path in BOARD_FOLDER.glob("*.toml")), key=lambda b: b.id)
 
 
-def find_board(name: str | Board) -> Board:
-    """Finds a board by its name.
+def find_board(name: str | os.PathLike | Board) -> Board:
+    """Finds a board by its name, or reads a board of the user's own.
 
     Args:
         name: The id of the board, its printed name or an alias; case, spaces, dots and dashes do
-            not matter. A `Board` is returned as it is.
+            not matter. A path that ends in `.toml` is a board file, as
+            `edge.catalog.new_board.write_board_file` makes one. A `Board` is returned as it is.
 
     Returns:
         The `Board`.
 
     Raises:
-        EdgeError: If no board has that name; the message lists the nearest names.
+        EdgeError: If no board has that name; the message lists the nearest names. If a board file
+            is not there or wrong; the message names the field.
 
     Example:
         >>> find_board("micro:bit v2").ram_bytes
@@ -193,6 +215,8 @@ def find_board(name: str | Board) -> Board:
     """
     if isinstance(name, Board):
         return name
+    if isinstance(name, os.PathLike) or name.endswith(SUFFIX):
+        return _own_board(pathlib.Path(name))
     all_boards = boards()
     names = {
         _plain(n): board for board in all_boards for n in (board.id, board.name, *board.aliases)
@@ -231,45 +255,77 @@ def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
 
 
+def require_own_name(path: pathlib.Path) -> None:
+    """Sees that a board file's name can be a board's id.
+
+    Args:
+        path: The path of the file.
+
+    Raises:
+        EdgeError: If it cannot.
+
+    Example:
+        >>> require_own_name(pathlib.Path("my board.toml"))
+        Traceback (most recent call last):
+        edge.errors.EdgeError: Board file my board.toml: its name is the board's id; rename it ...
+    """
+    shown = readable(str(path), 100)
+    if path.suffix != SUFFIX:
+        raise EdgeError(f"Board file {shown} should end in {SUFFIX}.")
+    # It becomes a text in C and in the firmware's description.
+    if not OWN_NAME.fullmatch(path.stem):
+        raise EdgeError(
+            f"Board file {shown}: its name is the board's id; rename it so that it has letters, "
+            "digits, dots, dashes and underscores, 64 at most."
+        )
+
+
+def _own_board(path: pathlib.Path) -> Board:
+    require_own_name(path)
+    return dataclasses.replace(_read(path), file=path)
+
+
 def _read(path: pathlib.Path) -> Board:
-    table = tomllib.loads(path.read_text("utf-8"))
+    table = read_board_file(path)
+    timing, chip, tool = table.flash_timing, table.chip, table.flash_tool
     return Board(
         id=path.stem,
-        name=table["name"],
-        vendor=table["vendor"],
-        mcu=table["mcu"],
-        core=table["core"],
-        fpu=table["fpu"],
-        dsp=table["dsp"],
-        mve=table["mve"],
-        clock_hz=table["clock_hz"],
-        flash_wait_states=table.get("flash_timing", {}).get("wait_states"),
-        flash_line_bytes=table.get("flash_timing", {}).get("line_bytes"),
-        aliases=tuple(table["aliases"]),
-        flash=tuple(Bank(**bank) for bank in table["flash"]),
-        ram=tuple(Bank(**bank) for bank in table["ram"]),
-        programming=Programming.model_validate(table["flash_tool"]),
-        uf2_family=table["flash_tool"].get("uf2_family"),
-        boot_block=tuple(table["flash_tool"].get("boot_block", ())),
-        qemu_machine=table.get("qemu", {}).get("machine"),
-        chip=_chip(table.get("chip", {})),
-        port=_port(table["uart"]) if "uart" in table else None,
-        led=_led(table["led"]) if "led" in table else None,
-        sources=table["source"],
+        name=table.name,
+        vendor=table.vendor,
+        mcu=table.mcu,
+        core=table.core,
+        fpu=table.fpu,
+        dsp=table.dsp,
+        mve=table.mve,
+        clock_hz=table.clock_hz,
+        flash_wait_states=None if timing is None else timing.wait_states,
+        flash_line_bytes=None if timing is None else timing.line_bytes,
+        aliases=tuple(table.aliases),
+        flash=tuple(Bank(bank.name, bank.address, bank.bytes) for bank in table.flash),
+        ram=tuple(Bank(bank.name, bank.address, bank.bytes) for bank in table.ram),
+        programming=tool,
+        uf2_family=tool.uf2_family,
+        boot_block=tuple(tool.boot_block),
+        qemu_machine=None if table.qemu is None else table.qemu.machine,
+        chip=Chip(chip.family, chip.interrupts, chip.figures),
+        port=_port(table.uart),
+        led=_led(table.led),
+        sources=table.source,
     )
 
 
-def _chip(table: dict) -> Chip:
-    figures = dict(table)
-    return Chip(figures.pop("family", "bare"), figures.pop("interrupts", 0), figures)
+def _port(port: PortTable | None) -> Port | None:
+    if port is None:
+        return None
+    return Port(
+        name=port.name,
+        tx=port.tx,
+        rx=port.rx,
+        bridge=port.bridge,
+        usb_ids=tuple(port.usb_ids),
+        figures=port.figures,
+    )
 
 
-def _port(table: dict) -> Port:
-    figures = dict(table)
-    name, tx, rx, bridge = (figures.pop(key) for key in ("name", "tx", "rx", "bridge"))
-    return Port(name, tx, rx, bridge, tuple(figures.pop("usb_ids")), figures)
-
-
-def _led(table: dict) -> Led:
-    figures = dict(table)
-    return Led(figures.pop("name"), figures)
+def _led(led: LedTable | None) -> Led | None:
+    return None if led is None else Led(led.name, led.figures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +17,9 @@ ToolName = Literal[
     "daplink",
     "teensy_loader_cli",
 ]
+
+NO_TOOL = "its file names no tool in [flash_tool]"
+Word = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 
 class Way(BaseModel):
@@ -66,9 +69,9 @@ class ChipId(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     name: str
-    address: int = Field(ge=0, lt=1 << 32)
-    mask: int = Field(gt=0, lt=1 << 32)
-    value: int = Field(ge=0, lt=1 << 32)
+    address: Word
+    mask: Word
+    value: Word
 
 
 class Programming(BaseModel):
@@ -77,13 +80,23 @@ class Programming(BaseModel):
     Attributes:
         ways: The ways to program the board, the first to try first.
         chip_id: The word by which a debugger knows the chip; None where none is known.
+        uf2_family: The number of the chip in UF2 files; None where the board takes none.
+        boot_block: The words that the boot ROM looks for near the start of the flash.
         why_not: Why there is no way; empty where there is one.
     """
 
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
-    ways: list[Way] = []
-    chip_id: ChipId | None = None
-    why_not: str = ""
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    ways: list[Way] = Field(
+        [], description="The tools that program the board, the first to try first."
+    )
+    chip_id: ChipId | None = Field(
+        None, description="The register by which a debugger knows the chip, and what it holds."
+    )
+    uf2_family: Word | None = Field(None, description="The number of the chip in UF2 files.")
+    boot_block: list[Word] = Field(
+        [], description="The words that the boot ROM looks for near the start of the flash."
+    )
+    why_not: str = Field("", description="Why nothing programs the board, if nothing does.")
 
     @model_validator(mode="before")
     @classmethod
@@ -101,4 +114,5 @@ class Programming(BaseModel):
             "uf2": {"ways": [{"tool": "uf2"}]} if table.get("uf2_family") else header,
             "dfu": {"ways": [{"tool": "dfu-util", "usb_ids": [target]}]},
         }
-        return table | one.get(method, {"ways": [{"tool": method, "target": target}]})
+        rest = {name: table[name] for name in table if name not in ("method", "target")}
+        return rest | one.get(method, {"ways": [{"tool": method, "target": target}]})

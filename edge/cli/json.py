@@ -10,10 +10,11 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edge.cli.json_boards import board_json as board_json
+from edge.cli.json_boards import fields as _fields
 from edge.cli.json_costs import cycles_json, latency_json, profile_json
 
 if TYPE_CHECKING:
-    from edge.catalog.boards import Board
     from edge.debugger.result import Comparison, LayerError
     from edge.deploy.budget import BankUse, Budget, Variant
     from edge.deploy.build import Build
@@ -33,29 +34,6 @@ if TYPE_CHECKING:
     from keras_mobilenet.training.train import TrainedModel
 
 Part = TypeVar("Part")
-
-
-def _fields(of: object, names: str) -> dict[str, Any]:
-    """The attributes of an object whose keys are their names."""
-    return {name: getattr(of, name) for name in names.split()}
-
-
-def board_json(board: Board) -> dict[str, Any]:
-    """A board, as `boards` lists it.
-
-    Args:
-        board: The board.
-
-    Returns:
-        Every figure and its source.
-    """
-    banks = {
-        name: [_fields(bank, "name address bytes") for bank in getattr(board, name)]
-        for name in ("flash", "ram")
-    }
-    names = "id name vendor mcu core fpu dsp mve clock_hz aliases flash_method flash_target"
-    names += " flash_wait_states flash_line_bytes uf2_family boot_block qemu_machine sources"
-    return _fields(board, f"{names} flash_bytes ram_bytes") | banks
 
 
 def budget_json(

@@ -85,5 +85,5 @@ def of_the_engine(graph: Graph, board: Board) -> str:
         return "The engine, which takes less memory, does not fit either."
     return (
         f"The engine takes {ram.bytes:,} bytes of RAM: keras-mobilenet build MODEL --board "
-        f"{board.id}"
+        f"{board.argument}"
     )

@@ -21,7 +21,25 @@ Int8ModelArgument = Annotated[
     str, typer.Argument(help="What was made from it: an int8 .tflite, or a .keras file to convert.")
 ]
 FirmwareArgument = Annotated[pathlib.Path, typer.Argument(help="Where build wrote the firmware.")]
-BoardOption = Annotated[str, typer.Option("--board", "-b", help="See `keras-mobilenet boards`.")]
+BoardOption = Annotated[
+    str,
+    typer.Option(
+        "--board", "-b", help="See `keras-mobilenet boards`; or a board file of your own, .toml."
+    ),
+]
+NewBoardOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--new",
+        parser=output_file,
+        metavar="PATH",
+        help="Write a board file of your own, with every field explained: my-board.toml.",
+    ),
+]
+OriginOption = Annotated[
+    str | None,
+    typer.Option("--from", help="The board that it starts as; nucleo-f446re if none is given."),
+]
 ExportBoardOption = Annotated[
     str | None,
     typer.Option(

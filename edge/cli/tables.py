@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def boards_table(boards: Sequence[Board]) -> Table:
-    """All boards with their memory.
+    """All boards with their clock, memory, serial port and light.
 
     Args:
         boards: The boards.
@@ -35,18 +35,28 @@ def boards_table(boards: Sequence[Board]) -> Table:
     table = Table(
         Column("board", no_wrap=True),
         *("MCU", "core", right("MHz"), right("flash waits"), right("flash"), right("RAM")),
+        *("serial", "light"),
     )
     for board in boards:
+        clock = f"{board.clock_hz / 1e6:.0f}"
         table.add_row(
             board.id,
             board.mcu,
             board.core,
-            f"{board.clock_hz / 1e6:.0f}",
+            clock if board.is_at_full_clock else f"{clock}, not set",
             "?" if board.flash_wait_states is None else str(board.flash_wait_states),
             _kib(board.flash_bytes),
             _kib(board.ram_bytes),
+            _serial(board),
+            "-" if board.led is None else escape(board.led.name),
         )
     return table
+
+
+def _serial(board: Board) -> str:
+    """The serial port, and what takes it to the computer; its pins where an adapter must."""
+    port = board.port
+    return "-" if port is None else escape(f"{port.name}: {port.way}")
 
 
 def budget_table(budget: Budget) -> Table:

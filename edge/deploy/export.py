@@ -126,7 +126,7 @@ def export(
         'src/model_mve.c'
     """
     _require_known(runtime, shape)
-    target = find_board(board) if isinstance(board, str) else board
+    target = None if board is None else find_board(board)
     spelled = name_of(model, name)
     if runtime == "engine":
         _refuse_tflm_options(

@@ -112,7 +112,7 @@ def verify_engine(
         inputs = random_inputs(graph, count, seed)
     known = [board for board in catalogue() if board.qemu_machine]
     wanted = known if boards is None else boards
-    targets = [find_board(board) if isinstance(board, str) else board for board in wanted]
+    targets = [find_board(board) for board in wanted]
     # Boards with the same instruction set run the same engine.
     kernel_sets = {"portable", *map(instruction_set, targets)}
     engines = compile_engines(graph, sorted(kernel_sets))

@@ -15,7 +15,7 @@ from edge.firmware.build import require_tool
 from edge.system.subprocesses import run_tool
 
 CALIBRATION_INSTRUCTIONS = 200_000
-"""The instructions of the calibration loop in main.c, two for each iteration."""
+"""The instructions of the calibration loop in measure.c, two for each iteration."""
 
 MACHINE_OPTIONS = {
     "microbit": ("nrf51-soc.flash-size=4194304", "nrf51-soc.sram-size=4194304"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 from edge.catalog.boards import Board, core_flags
 from edge.emit.c_text import DEFAULT_NAME, named, template
@@ -10,11 +11,21 @@ from edge.emit.camera.render import Camera, render_camera
 from edge.emit.engine.render import BANNER, render_engine
 from edge.emit.engine.self_test import render_self_test
 from edge.engine.compile import Engine
+from edge.errors import EdgeError
+from edge.firmware.boot2 import boot_source
+from edge.firmware.serial_model import serial_model_header
 
 BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
 CHIP_FOLDER = pathlib.Path(__file__).parent / "chips"
 PROBE_FOLDER = pathlib.Path(__file__).parent / "probe"
 STACK_BYTES = 2048
+
+MEASURING = ("measure.c", "semihosting.h")
+"""What only the firmware of a board has whose emulator offers a console and files."""
+
+SPOKEN = ("clock.c", "main.c", "protocol.c", "text.c")
+SPEAKING = (*SPOKEN, "inference.c", "inference.h", "protocol.h", "text.h")
+"""What only the firmware of a board has that speaks by itself."""
 
 
 def render_firmware(
@@ -40,6 +51,9 @@ def render_firmware(
     Returns:
         The text of each file, by its name.
 
+    Raises:
+        EdgeError: If there is no source that starts the board's chip.
+
     Example:
         >>> from edge.catalog.boards import find_board
         >>> from edge.engine.compile import compile_engine
@@ -47,17 +61,20 @@ def render_firmware(
         True
     """
     folders = [BOARD_FOLDER, *([PROBE_FOLDER] if is_profiled else [])]
+    others = SPEAKING if board.qemu_machine else MEASURING
     files = render_engine(engine, name) | {
         path.name: named(path.read_text("utf-8"), name)
         for folder in folders
         for path in sorted(folder.iterdir())
+        if path.name not in others
     }
-    family = board.chip.family
-    files[f"chip_{family}.c"] = (CHIP_FOLDER / f"{family}.c").read_text("utf-8")
+    files |= chip_sources(board)
     files["board.h"] = board_header(board)
+    if not board.qemu_machine:
+        files["serial_model.h"] = serial_model_header(engine.network.graph, name, camera)
     if camera is not None:
         files |= render_camera(camera, "engine", name)
-    # main.c reads the image and the output from this header, with whole frames as well.
+    # Both mains read the image and the output from this header, with whole frames as well.
     self_test = named("model_self_test.h", name)
     files[self_test] = render_self_test(engine, camera, name)[self_test]
     values = {
@@ -68,10 +85,40 @@ def render_firmware(
         "is_profiled": is_profiled,
         "is_camera": camera is not None,
         "has_semihosting": "1" if board.qemu_machine else "0",
+        "speaking": sorted(name for name in SPOKEN if name in files),
         "sources": sorted(file for file in files if file.endswith(".c")),
     }
     files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt", name).render(values)
     return files | {"link.ld": link_script(board)}
+
+
+def chip_sources(board: Board) -> dict[str, str]:
+    """Renders the source that starts a board's microcontroller, and the headers beside it.
+
+    Args:
+        board: The board to build for.
+
+    Returns:
+        The text of each file, by its name.
+
+    Raises:
+        EdgeError: If there is no source for the family that the board's file names.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> sorted(chip_sources(find_board("nucleo-f446re")))
+        ['chip_stm32f4.c', 'stm32.h']
+    """
+    family = board.chip.family
+    known = {path.stem: path for path in sorted(CHIP_FOLDER.glob("*.c"))}
+    if family not in known:
+        raise EdgeError(f"{board.name}: [chip] family is {family!r}; there are {', '.join(known)}.")
+    source = known[family].read_text("utf-8")
+    headers = (CHIP_FOLDER / name for name in re.findall(r'^#include "(\w+\.h)"$', source, re.M))
+    files = {f"chip_{family}.c": source}
+    if family == "rp2040":
+        files["boot2.c"] = boot_source()
+    return files | {header.name: header.read_text("utf-8") for header in headers if header.exists()}
 
 
 def board_header(board: Board) -> str:

@@ -161,7 +161,7 @@ def _moments(blocks: np.ndarray, where: np.ndarray, symbols: dict[int, str]) -> 
     is_model = np.isin(names, sorted(MODEL_CODE))[where]
     after_model = np.concatenate(([False], is_model[:-1]))
     is_called = (entered == PUSH_ROW)[where] & ~after_model
-    # A function of main.c calls the model; when the core is there again, the model has returned.
+    # A function of measure.c calls the model; when the core is there again, the model has returned.
     callers = np.unique(names[where[np.flatnonzero(is_called) - 1]])
     position = np.arange(len(where), dtype=np.int32)
     last_call = np.maximum.accumulate(np.where(is_called, position, -1))

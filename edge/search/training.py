@@ -208,7 +208,7 @@ def _result(job: Job, study: optuna.Study, by_name: dict[str, Candidate]) -> Sea
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         # The sources are written elsewhere first, so that the folder gets all files or none.
         staging = pathlib.Path(name)
-        written = export(graph.content, job.board.id, staging, labels=data.class_names)
+        written = export(graph.content, job.board, staging, labels=data.class_names)
         contents = {f"firmware/{file}": (staging / file).read_bytes() for file in written.files}
     contents |= {"model.tflite": written.graph.content, "model.keras": keras_bytes(model)}
     write_files(job.folder, contents)

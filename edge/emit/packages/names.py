@@ -48,11 +48,12 @@ HEADERS = frozenset([*ALL_HEADERS.split(), *WINDOWS_DEVICES])
 """Headers of others, which an `#include` would no longer find."""
 
 FILE_NAMES = """
-add add_dsp add_mve conv conv_dsp conv_dsp_tiles conv_int4 conv_int4_dsp conv_int4_mve conv_mve
-conv_mve_rows conv_sparse conv_sparse_dsp conv_sparse_mve conv_tiles dense_output depthwise
-depthwise_3x3 depthwise_3x3_mve depthwise_any depthwise_any_dsp depthwise_dsp depthwise_mve dsp
-elementwise engine fully_connected fully_connected_dsp fully_connected_mve main mve pool profile
-semihosting softmax start table
+add add_dsp add_mve board chip clock conv conv_dsp conv_dsp_tiles conv_int4 conv_int4_dsp
+conv_int4_mve conv_mve conv_mve_rows conv_sparse conv_sparse_dsp conv_sparse_mve conv_tiles
+dense_output depthwise depthwise_3x3 depthwise_3x3_mve depthwise_any depthwise_any_dsp
+depthwise_dsp depthwise_mve dsp elementwise engine fault fully_connected fully_connected_dsp
+fully_connected_mve image_part inference main measure mve pool profile protocol semihosting
+serial_model softmax start stm32 table text
 """
 FILES = frozenset(FILE_NAMES.split())
 """The files of the kernels and of the firmware, with and without an ending of a model's file."""
@@ -122,7 +123,8 @@ def package_name(text: str) -> PackageName:
             "Choose one with --name, such as person_detector."
         )
     # Arduino's header and library have no underscores.
-    if {"_".join(words).lower(), "".join(words).lower()} & (HEADERS | FILES):
+    snake = "_".join(words).lower()
+    if {snake, "".join(words).lower()} & (HEADERS | FILES) or snake.startswith("chip_"):
         words = ("my", *words)
     elif words[0][0].isdigit() or words[0].lower().startswith("arduino"):
         words = ("model", *words)

@@ -109,7 +109,7 @@ def read_firmware(folder: pathlib.Path, board: Board) -> FirmwareFiles:
         Traceback (most recent call last):
         edge.errors.EdgeError: firmware holds no firmware; make it with: keras-mobilenet build ...
     """
-    again = f"keras-mobilenet build MODEL --board {board.id} --out {folder}"
+    again = f"keras-mobilenet build MODEL --board {board.argument} --out {folder}"
     elf, binary = folder / "firmware.elf", folder / "firmware.bin"
     if not elf.is_file() or not binary.is_file():
         raise EdgeError(f"{folder} holds no firmware; make it with: {again}")

@@ -6,6 +6,7 @@ import dataclasses
 import time
 
 from edge.catalog.boards import Board
+from edge.catalog.programming import NO_TOOL
 from edge.errors import EdgeError, MissingToolError
 from edge.firmware.flash.find_tool import HOW_TO_INSTALL, find_tool
 from edge.firmware.flash.session import Session
@@ -71,7 +72,7 @@ def require_ways(board: Board, tool: str | None) -> None:
     ways = board.programming.ways
     names = list(dict.fromkeys(way.tool for way in ways))
     if not ways:
-        why = board.programming.why_not or "its file names no tool in [flash_tool]"
+        why = board.programming.why_not or NO_TOOL
         raise EdgeError(f"{board.name} cannot be programmed: {why}.")
     if tool is not None and tool not in names:
         raise EdgeError(

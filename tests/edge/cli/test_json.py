@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from edge.catalog.boards import boards, find_board
+from edge.catalog.boards import Led, Port, find_board
 from edge.cli import json as cli_json
 from edge.debugger.result import Comparison, LayerError
 from edge.deploy.budget import Variant, budget
@@ -61,9 +61,9 @@ KEYS = {
         [].flash[].name [].flash[].address [].flash[].bytes
         [].ram[].name [].ram[].address [].ram[].bytes
         [].flash_method [].flash_target [].uf2_family [].boot_block[] [].qemu_machine
-        [].sources.flash [].sources.ram [].sources.clock [].sources.core [].sources.boot
-        [].sources.flash_timing [].flash_wait_states [].flash_line_bytes
-        [].flash_bytes [].ram_bytes
+        [].sources.flash [].flash_wait_states [].flash_line_bytes
+        [].flash_bytes [].ram_bytes [].is_at_full_clock [].chip [].led
+        [].uart [].uart.name [].uart.tx [].uart.rx [].uart.bridge [].uart.usb_ids[]
     """,
     "export": f"{BUDGET} runtime shape name folder files[] sha256 {CAMERA}",
     "export --runtime engine": """
@@ -166,6 +166,10 @@ def printed(tmp_path_factory, kws):
         camera_format="rgb565",
         **dict.fromkeys(("width", "height", "state_bytes", "row_bytes", "tables_bytes"), 1),
     )
+    port = Port("USART2", "PA2", "PA3", "ST-LINK", ("0483:374b",), {})
+    full = dataclasses.replace(
+        board, boot_block=(1,), port=port, led=Led("LD2", {}), sources={"flash": "a manual"}
+    )
     assert all(hasattr(Camera, name) or name in Camera.__annotations__ for name in vars(camera))
     proof = Verification(
         input_count=1,
@@ -217,7 +221,9 @@ def printed(tmp_path_factory, kws):
     )
     variant = Variant(0.5, 0.5, (4, 4, 3), 1, 1)
     values = {
-        "boards": [cli_json.board_json(each) for each in boards()],
+        "boards": [
+            cli_json.board_json(each) for each in (full, dataclasses.replace(full, port=None))
+        ],
         "export": cli_json.export_json(dataclasses.replace(exported, camera=camera)),
         "export --runtime engine": cli_json.export_json(library),
         "export too large": cli_json.budget_json(use, [variant]),

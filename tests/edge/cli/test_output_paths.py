@@ -52,7 +52,7 @@ class Output(typing.NamedTuple):
 def suffix_of(help_text):
     if "Picture" in help_text:
         return ".png"
-    found = re.search(r"\.keras|\.tflite|HTML", help_text)
+    found = re.search(r"\.keras|\.tflite|\.toml|HTML", help_text)
     return "" if found is None else found[0].replace("HTML", ".html")
 
 

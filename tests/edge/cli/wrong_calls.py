@@ -49,7 +49,10 @@ BAD_MODELS = [
     *("/dev/zero", "two\nlines.tflite", "\x1b[31mred.tflite", os.fsdecode(b"\xff\xfe.tflite")),
 ]
 BAD_KERAS = ["missing.keras", "folder.keras", "text.keras", "empty.keras", "my model.keras"]
-BAD_BOARDS = ["", "no-such-board", "плата", "../boards/arduino-zero", "[/red]", "nucleo f446re x"]
+BAD_BOARDS = [
+    *("", "no-such-board", "плата", "../boards/arduino-zero", "[/red]", "nucleo f446re x"),
+    *("missing.toml", "text.tflite/board.toml"),
+]
 BAD_DATA = [
     *("nowhere", "", "text.tflite", "folder", "one class", "bad images", "few images", "bomb"),
     *("DIGITS", "[/red]", LONG, "photos é", os.fsdecode(b"\xff")),

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.catalog.boards import CORES, boards, find_board
+from edge.catalog.board_file import CORES
+from edge.catalog.boards import boards, find_board
 from edge.deploy.build import build
 from edge.deploy.verify_engine import run_emulated, verify_engine
 from edge.engine.compile import compile_engine

@@ -36,9 +36,9 @@ def firmware(case, board, *, is_shifted=False):
     files = render_firmware(engine_of(case.graph, instruction_set(board)), board)
     assert FIRST_STATEMENT in files["start.c"]
     files["start.c"] = files["start.c"].replace(FIRST_STATEMENT, TRAP + FIRST_STATEMENT)
-    assert ROW in files["main.c"]
+    assert ROW in files["image_part.h"]
     if is_shifted:
-        files["main.c"] = files["main.c"].replace(ROW, SHIFTED_ROW)
+        files["image_part.h"] = files["image_part.h"].replace(ROW, SHIFTED_ROW)
     return files
 
 

@@ -160,13 +160,22 @@ def test_the_core_chooses_the_kernels(
     assert starts == [kernels]
     assert len(re.findall(r"R person_detector_weights", symbols)) == 1
     (tmp_path / "link.ld").write_text(link_script(board))
-    main = (BOARD_FOLDER / "main.c").read_text()
-    (tmp_path / "main.c").write_text(named(main, "person_detector"))
+    for file in ("measure.c", "image_part.h"):
+        text = (BOARD_FOLDER / file).read_text()
+        (tmp_path / file).write_text(named(text, "person_detector"))
     elf = tmp_path / "firmware.elf"
     run(
         *(*core, "-O2", "-DFIRMWARE_HAS_SEMIHOSTING=1", "--specs=nano.specs", "-nostartfiles"),
         *("-Wl,--gc-sections", "-T", tmp_path / "link.ld", "-I", package.folder / "include"),
-        *("-I", BOARD_FOLDER, tmp_path / "main.c", BOARD_FOLDER / "start.c", *objects, "-o", elf),
+        *(
+            "-I",
+            BOARD_FOLDER,
+            tmp_path / "measure.c",
+            BOARD_FOLDER / "start.c",
+            *objects,
+            "-o",
+            elf,
+        ),
     )
     inputs, outputs = (values[:2] for values in by_litert)
     emulation = emulate(elf, board.qemu_machine, inputs, outputs.shape[1])

@@ -1,0 +1,286 @@
+"""What a board's TOML file says, field by field, and the check of a file against it."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+import pathlib
+import re
+import tomllib
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from edge.catalog.programming import NO_TOOL, Programming
+from edge.errors import EdgeError, quoted, readable
+
+FPUS = {
+    "cortex-m0plus": ("none",),
+    "cortex-m3": ("none",),
+    "cortex-m4": ("none", "fpv4-sp-d16"),
+    "cortex-m7": ("none", "fpv5-sp-d16", "fpv5-d16"),
+    "cortex-m33": ("none", "fpv5-sp-d16"),
+    "cortex-m55": ("none", "auto"),
+}
+"""What `-mfpu` may name for each core; "auto" is the core's only unit."""
+
+CORES = tuple(FPUS)
+HELIUM_CORES = ("cortex-m55", "cortex-m85")
+WORD = 1 << 32
+FIGURE_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+Text = Annotated[str, Field(min_length=1)]
+Word = Annotated[int, Field(ge=0, lt=WORD)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class FiguresTable(_Table):
+    """A table whose other names become macros of `board.h`."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Any]
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """What the table says beside the fields that every board has."""
+        return dict(self.__pydantic_extra__)
+
+    @model_validator(mode="after")
+    def _check_macros(self) -> FiguresTable:
+        for name, value in self.figures.items():
+            if not FIGURE_NAME.fullmatch(name):
+                raise ValueError(f"{name} cannot be a macro: small letters, digits and _ can")
+            if type(value) is not int or not 0 <= value < WORD:
+                raise ValueError(f"{name} should be a whole number below 2**32")
+        return self
+
+
+class BankTable(_Table):
+    """One `[[flash]]` or `[[ram]]`."""
+
+    name: Text = Field(description="The name of the memory in the data sheet.")
+    address: Word = Field(description="Its first address.")
+    bytes: int = Field(gt=0, le=WORD, description="Its size in bytes.")
+
+    @model_validator(mode="after")
+    def _check_end(self) -> BankTable:
+        if self.address + self.bytes > WORD:
+            raise ValueError("it ends behind the last address of a Cortex-M, 0xffffffff")
+        return self
+
+
+class TimingTable(_Table):
+    """`[flash_timing]`."""
+
+    wait_states: int = Field(
+        ge=0, description="Cycles that the core waits for a line of the flash at full clock."
+    )
+    line_bytes: int = Field(gt=0, description="What one access to the flash reads, in bytes.")
+
+
+class ChipTable(FiguresTable):
+    """`[chip]`."""
+
+    family: str = Field(
+        "bare",
+        pattern=r"^[a-z0-9_]+$",
+        description="How the chip is started: a file of edge/firmware/chips; bare leaves it as it "
+        "comes out of reset.",
+    )
+    interrupts: int = Field(
+        0, ge=0, le=480, description="Interrupts in the vector table, without the core's own 16."
+    )
+
+
+class PortTable(FiguresTable):
+    """`[uart]`."""
+
+    name: Text = Field(description="The serial port's name in the reference manual.")
+    tx: Text = Field(description="The pin that sends.")
+    rx: Text = Field(description="The pin that receives.")
+    bridge: str = Field(
+        description="What takes the port to the computer; empty where a serial adapter must."
+    )
+    usb_ids: list[Annotated[str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$")]] = Field(
+        description='USB vendor and product ids of that bridge: ["0483:374b"].'
+    )
+
+
+class LedTable(FiguresTable):
+    """`[led]`."""
+
+    name: Text = Field(description="The light's name on the board, with its pin.")
+
+
+class QemuTable(_Table):
+    """`[qemu]`."""
+
+    machine: Text = Field(description="QEMU's name of the board.")
+
+
+class BoardTable(_Table):
+    """A whole board file."""
+
+    name: Text = Field(description="The name that is printed on the board.")
+    vendor: str = Field(description="The maker of the board.")
+    mcu: Text = Field(description="The part number of the microcontroller.")
+    core: str = Field(description=f"The core: {', '.join(CORES)}.")
+    fpu: str = Field(
+        description="The floating-point unit for -mfpu: none, fpv4-sp-d16, fpv5-sp-d16, fpv5-d16, "
+        "or auto for the core's only one."
+    )
+    dsp: bool = Field(description="Whether the core has the DSP extension.")
+    mve: bool = Field(description="Whether the core has Helium, the M-profile vector extension.")
+    clock_hz: int = Field(gt=0, lt=WORD, description="The highest core clock, in Hz.")
+    aliases: list[str] = Field([], description="Other names that people type.")
+    flash: list[BankTable] = Field(min_length=1, description="A bank of program memory.")
+    ram: list[BankTable] = Field(min_length=1, description="A bank of data memory.")
+    flash_timing: TimingTable | None = Field(
+        None, description="How fast the flash is.", examples=["5", "16"]
+    )
+    chip: ChipTable = Field(
+        ChipTable.model_validate({}),
+        description="How the chip is started.",
+        examples=['"bare"', "0"],
+    )
+    uart: PortTable | None = Field(
+        None,
+        description="The serial port of the firmware.",
+        examples=['"USART2"', '"PA2"', '"PA3"', '"ST-LINK"', '["0483:374b"]'],
+    )
+    led: LedTable | None = Field(
+        None, description="The light that the firmware blinks.", examples=['"LD2 (PA5)"']
+    )
+    flash_tool: Programming = Field(
+        Programming.model_validate({"why_not": NO_TOOL}), description="How the board is programmed."
+    )
+    qemu: QemuTable | None = Field(None, description="The emulated board, if QEMU has it.")
+    source: dict[str, Text] = Field({}, description="The document that each figure is from.")
+
+    @model_validator(mode="after")
+    def _check_core(self) -> BoardTable:
+        if self.core not in FPUS:
+            raise ValueError(f"core is {quoted(self.core)}; there are {', '.join(CORES)}")
+        units = FPUS[self.core]
+        if self.fpu not in units:
+            raise ValueError(
+                f"fpu is {quoted(self.fpu)}, but a {self.core} has {' or '.join(units)}"
+            )
+        if self.dsp and self.core in ("cortex-m0plus", "cortex-m3"):
+            raise ValueError(f"dsp is true, but no {self.core} has the DSP extension")
+        if self.mve and self.core not in HELIUM_CORES:
+            raise ValueError(f"mve is true, but no {self.core} has Helium")
+        return self
+
+    @model_validator(mode="after")
+    def _check_banks(self) -> BoardTable:
+        banks = sorted((*self.flash, *self.ram), key=lambda bank: bank.address)
+        for low, high in itertools.pairwise(banks):
+            if low.address + low.bytes > high.address:
+                raise ValueError(f"the banks {quoted(low.name)} and {quoted(high.name)} overlap")
+        return self
+
+
+def read_board_file(path: str | os.PathLike) -> BoardTable:
+    """Reads a board file and checks every field.
+
+    Args:
+        path: The path of the TOML file.
+
+    Returns:
+        The `BoardTable`.
+
+    Raises:
+        EdgeError: If the file is not there, is no TOML, or says what no board can be: which field,
+            and what it should be.
+
+    Example:
+        >>> read_board_file("my-board.toml")
+        Traceback (most recent call last):
+        edge.errors.EdgeError: There is no board file my-board.toml; `keras-mobilenet boards ...
+    """
+    shown = readable(os.fspath(path), 100)
+    try:
+        table = tomllib.loads(pathlib.Path(path).read_text("utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise EdgeError(
+            f"There is no board file {shown}; `keras-mobilenet boards --new {shown}` writes one."
+        ) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise EdgeError(f"Board file {shown} is no TOML: {error}.") from None
+    try:
+        return BoardTable.model_validate(table)
+    except ValidationError as error:
+        # The first is enough to go on with: a table that is wrong drags others along.
+        raise EdgeError(f"Board file {shown}: {_sentence(error.errors()[0])}") from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """What is wrong with a field, and what the field is."""
+    where = error["loc"]
+    table, field = _field(where)
+    name = _spelled(where)
+    if error["type"] == "missing":
+        problem = f"{name} is missing"
+    elif error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(where[-1]), table.model_fields, n=1)
+        known = near or list(table.model_fields)
+        return f"{name} is unknown; there is {', '.join(known)}."
+    elif error["type"] == "value_error":
+        problem = f"{f'{name}: ' if name else ''}{error['msg'].removeprefix('Value error, ')}"
+    else:
+        should = error["msg"].removeprefix("Input ")
+        value = readable(repr(error["input"]), 40)
+        problem = f"{name} is {value} but {should}"
+    hint = "" if field is None else f" {field}"
+    return f"{problem}.{hint}"
+
+
+def _field(where: tuple[int | str, ...]) -> tuple[type[BaseModel], str | None]:
+    """The table in which an error lies, and the description of its field if it has one."""
+    table: type[BaseModel] = BoardTable
+    description = None
+    for part in where:
+        if isinstance(part, int) or part not in table.model_fields:
+            continue
+        field = table.model_fields[part]
+        description = field.description
+        table = table_of(field.annotation) or table
+    return table, description
+
+
+def table_of(annotation: Any) -> type[BaseModel] | None:
+    """The table that a field holds: alone, in a list or as an option.
+
+    Args:
+        annotation: The type of the field.
+
+    Returns:
+        The class of the table; None if the field holds a plain value.
+
+    Example:
+        >>> table_of(BoardTable.model_fields["ram"].annotation).__name__
+        'BankTable'
+    """
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (table_of(part) for part in getattr(annotation, "__args__", ()))
+    return next((found for found in inner if found is not None), None)
+
+
+def _spelled(where: tuple[int | str, ...]) -> str:
+    """Where an error lies, as somebody finds it in the file: `[[ram]] 2 bytes`."""
+    parts = [str(part + 1) if isinstance(part, int) else readable(part, 40) for part in where]
+    if not parts:
+        return ""
+    if parts[0] in ("flash", "ram"):
+        parts[0] = f"[[{parts[0]}]]"
+    elif parts[0] in BoardTable.model_fields:
+        field = BoardTable.model_fields[parts[0]]
+        parts[0] = f"[{parts[0]}]" if table_of(field.annotation) else parts[0]
+    return " ".join(parts)

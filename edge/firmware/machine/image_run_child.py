@@ -1,0 +1,67 @@
+"""Runs a board's image on unicorn, as a child process."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import pickle
+import sys
+
+import unicorn
+
+from edge.firmware.machine.board_machine import CPUS, BoardMachine
+from edge.firmware.machine.boot import from_vectors
+from edge.firmware.machine.chips import make_chip
+from edge.firmware.machine.image_run import REQUEST_FILE, RUN_FILE, ImageRequest, ImageRun
+from edge.firmware.machine.line import Line
+from edge.firmware.machine.symbols import read_image
+from edge.firmware.machine.watch import Watch
+from edge.system.subprocesses import ERROR_FILE
+
+
+def main(folder: pathlib.Path) -> None:
+    """Runs the image that was asked for, and writes what it did.
+
+    Args:
+        folder: The folder with the request, where the run is written.
+    """
+    request: ImageRequest = pickle.loads((folder / REQUEST_FILE).read_bytes())
+    if request.board.core not in CPUS:
+        core = request.board.core
+        (folder / ERROR_FILE).write_text(f"unicorn {unicorn.__version__} has no {core}.", "utf-8")
+        sys.exit(1)
+    (folder / RUN_FILE).write_bytes(pickle.dumps(run(request)))
+
+
+def run(request: ImageRequest) -> ImageRun:
+    """Runs an image.
+
+    Args:
+        request: What is to run.
+
+    Returns:
+        What it did.
+    """
+    board, watch = request.board, Watch()
+    line = Line(watch, request.fed)
+    chip = make_chip(board, line, watch, is_dead=request.is_dead)
+    image = read_image(request.elf)
+    boot = from_vectors(board, image, watch)
+    machine = BoardMachine(board, image, chip, watch, [*board.flash, *board.ram])
+    ended = machine.run(boot, request.limit_s)
+    hz = chip.core_hz()
+    return ImageRun(
+        emulator=f"unicorn {unicorn.__version__}",
+        way=boot.way,
+        text=line.sent.decode("ascii", "replace"),
+        result=machine.word(image.symbols["firmware_result"]),
+        ended=ended,
+        core_hz=None if math.isnan(hz) else hz,
+        violations=tuple(watch.violations),
+        fault=machine.fault,
+        lamp_changes=chip.lamp.changes,
+    )
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

@@ -1,0 +1,79 @@
+"""Boards in software: their start-up as the manuals allow it, and every way to go wrong named."""
+
+import dataclasses
+
+import pytest
+from board_probe import build_probe
+
+from edge.catalog.boards import boards, find_board
+from edge.firmware.machine.image_run import BoardRunError, run_image
+
+REAL = [board.id for board in boards() if board.chip.family != "bare"]
+F446 = "nucleo-f446re"
+
+
+def found(done):
+    return [violation.what for violation in done.violations]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_board_starts_as_its_manual_allows_at_its_full_clock(run_probe, name):
+    board = find_board(name)
+    done = run_probe(name, fed=b"echo")
+    assert found(done) == []
+    assert done.fault is None
+    assert done.is_at(board.clock_hz)
+    assert done.text == f"clock {board.clock_hz}\r\necho"
+    assert done.lamp_changes == 3
+    assert done.result == 1
+    assert done.ended == "waits"
+
+
+@pytest.mark.parametrize("name", [F446])
+def test_where_no_clock_comes_up_a_board_speaks_on_that_of_reset(run_probe, name):
+    """At the right baud rate, and it says which clock that is."""
+    done = run_probe(name, is_dead=True, change=lambda text: text.replace("100000U", "500U"))
+    assert found(done) == []
+    assert done.text == f"clock {done.core_hz:.0f}\r\n"
+    assert not done.is_at(find_board(name).clock_hz)
+
+
+JUMP = '((void (*)(void))0x70000001U)(); __asm__ volatile("");'
+FAULTS = {
+    "*(volatile uint32_t *)0x60000000U = 1U;": "write to 0x60000000",
+    "(void)*(volatile uint32_t *)0x40029000U;": "read of 0x40029000",
+    "*(volatile uint32_t *)0x08000000U = 1U;": "write to the flash at 0x08000000",
+    '__asm__ volatile("udf #0");': "undefined instruction",
+    '__asm__ volatile("bkpt #1");': "breakpoint",
+}
+
+
+@pytest.mark.parametrize("code", FAULTS)
+def test_a_fault_is_named_with_its_function(run_probe, code):
+    done = run_probe(F446, misbehave=code)
+    assert (done.fault.what, done.fault.function) == (FAULTS[code], "misbehave")
+    assert done.fault.sentence().endswith(f"in misbehave, 0x{done.fault.address:08x}")
+
+
+def test_a_jump_to_nowhere_is_named_with_its_caller(run_probe):
+    done = run_probe(F446, misbehave=JUMP)
+    assert (done.fault.what, done.fault.function) == ("jump to 0x70000000", "misbehave")
+
+
+def test_an_image_in_an_endless_loop_ends(run_probe):
+    done = run_probe(F446, misbehave="for (;;) { }")
+    assert (done.ended, done.result) == ("rests", 0)
+
+
+def test_a_process_of_its_own_does_the_same(arm_compiler, unicorn, tmp_path):
+    board = find_board(F446)
+    done = run_image(build_probe(board, tmp_path), board, fed=b"!")
+    assert done.has_passed
+    assert done.text.endswith("!")
+    assert done.emulator.startswith("unicorn 2")
+
+
+def test_a_core_that_unicorn_lacks_is_named(unicorn, tmp_path):
+    board = dataclasses.replace(find_board(F446), core="cortex-m55")
+    with pytest.raises(BoardRunError, match=r"^unicorn 2[.\d]* has no cortex-m55\.$"):
+        run_image(tmp_path / "firmware.elf", board)

@@ -1,0 +1,209 @@
+"""Chips that are not ST's: their code compiles, starts where the boot loader jumps, and in order.
+
+The registers read here as a chip's do that is well, or as one whose clock never comes up.
+"""
+
+import binascii
+import subprocess
+
+import pytest
+from chip_images import Boot, compile_sources, link, write_sources
+from compilers import GCC
+from unicorn import arm_const
+
+from edge.catalog.boards import boards, find_board
+from edge.firmware.boot2 import BOOT_BYTES, PROGRAM, boot_code
+
+FAMILIES = {"nrf52", "samd21", "rp2040", "rp2350"}
+OTHERS = [board for board in boards() if board.chip.family in FAMILIES]
+ONE_A_FAMILY = {board.chip.family: board for board in OTHERS}
+NRF52 = [board.id for board in OTHERS if board.chip.family == "nrf52"]
+
+NRF_READY = {0x40000100: 1, 0x4000211C: 1, 0x4001E400: 1}
+NRF_BANKS = ((0x10000000, 0x2000),)
+APPROTECT, APPROTECT_DISABLE = 0x10001208, 0x40000558
+
+
+@pytest.mark.parametrize("compiler", [GCC, "clang"])
+@pytest.mark.parametrize("family", ONE_A_FAMILY)
+def test_chip_compiles_without_a_warning(arm_compiler, tool, tmp_path, family, compiler):
+    tool(compiler)
+    board = ONE_A_FAMILY[family]
+    sources = write_sources(board, tmp_path)
+    for option in ("-O0", "-O2", "-Os"):
+        compile_sources(board, tmp_path, sources, compiler, option)
+
+
+@pytest.mark.parametrize("name", NRF52)
+@pytest.mark.parametrize("ready", [NRF_READY, {}], ids=["well", "no crystal"])
+def test_nrf52_comes_to_main(arm_compiler, tmp_path, name, ready):
+    board = find_board(name)
+    boot = Boot(link(board, tmp_path), board, ready, NRF_BANKS)
+    assert boot.run(board.flash[0].address)
+    written = [address for address, _ in boot.writes]
+    # The crystal first, then the port, its pins before it is enabled.
+    order = [0x40000000, 0x4000250C, 0x40002514, 0x40002524, 0x40002500, 0x40002008]
+    assert [written.index(address) for address in order] == sorted(map(written.index, order))
+    assert (0x40002524, 0x01D7E000) in boot.writes
+
+
+@pytest.mark.parametrize(
+    ("revision", "before", "after", "disables"),
+    [
+        (0, 0xFFFFFFFF, 0xFFFFFFFF, False),
+        (1, 0xFFFFFFFF, 0xFFFFFF5A, True),
+        (1, 0xFFFFFF00, 0xFFFFFF00, False),
+        (2, 0xFFFFFF5A, 0xFFFFFF5A, True),
+    ],
+    ids=["early", "later, erased", "closed by its owner", "open"],
+)
+def test_debug_port_is_opened_on_later_silicon_only(
+    arm_compiler, tmp_path, revision, before, after, disables
+):
+    board = find_board("microbit-v2")
+    boot = Boot(link(board, tmp_path), board, NRF_READY, NRF_BANKS)
+    for address, value in ((0x10000130, 0x0D), (0x10000134, revision), (APPROTECT, before)):
+        boot.core.mem_write(address, value.to_bytes(4, "little"))
+    assert boot.run(0)
+    assert boot.word(APPROTECT) == after
+    assert ((APPROTECT_DISABLE, 0x5A) in boot.writes) == disables
+
+
+def order_of(boot, *registers):
+    """Where each register was first written, to compare with its sorted self."""
+    written = [address for address, _ in boot.writes]
+    return [written.index(address) for address in registers]
+
+
+@pytest.mark.parametrize("name", ["arduino-zero", "feather-m0"])
+@pytest.mark.parametrize(("flags", "baud"), [(0xDA, 63020), (0x08, 50437)])
+def test_samd21_comes_to_main(arm_compiler, tmp_path, name, flags, baud):
+    board = find_board(name)
+    boot = Boot(link(board, tmp_path), board, {0x4000080C: flags})
+    assert boot.run(0x2000)
+    # Wait states before the clock rises; the generator turns to the DFLL last.
+    order = order_of(boot, 0x41004004, 0x40000820, 0x40000C04, 0x40000814)
+    assert order == sorted(order)
+    base = 0x42000800 + 0x400 * board.port.figures["sercom"]
+    sources = [value >> 8 & 31 for address, value in boot.writes if address == 0x40000C04]
+    assert sources == ([6, 5, 7] if flags == 0xDA else [6])
+    assert (base + 0x0C, baud) in boot.writes
+    assert abs((1 - baud / 65536) * (48e6 if flags == 0xDA else 8e6) / 16 - 115200) < 150
+
+
+RP2 = [board.id for board in OTHERS if board.chip.family in ("rp2040", "rp2350")]
+RP2_BASES = {
+    # Crystal, PLL, clocks, UART, and the PLL's and the UART's bits of the resets.
+    "rp2040": (0x40024000, 0x40028000, 0x40008000, 0x40034000),
+    "rp2350": (0x40048000, 0x40050000, 0x40010000, 0x40070000),
+}
+
+
+def rp2_registers(family, stable):
+    crystal, pll, clocks, _ = RP2_BASES[family]
+    resets = {"rp2040": 0x4000C008, "rp2350": 0x40020008}[family]
+    selected = {clocks + at + 8: lambda boot, at=clocks + at: 1 << boot.last(at) for at in (48, 60)}
+    return {resets: 0xFFFFFFFF, crystal + 4: stable, pll: stable, **selected}
+
+
+@pytest.mark.parametrize("name", RP2)
+@pytest.mark.parametrize("stable", [1 << 31, 0], ids=["well", "no crystal"])
+def test_rp2_comes_to_main(arm_compiler, tmp_path, name, stable):
+    board = find_board(name)
+    family, figures = board.chip.family, board.chip.figures
+    crystal, pll, clocks, uart = RP2_BASES[family]
+    boot = Boot(link(board, tmp_path), board, rp2_registers(family, stable))
+    vectors = board.flash[0].address + (BOOT_BYTES if family == "rp2040" else 0)
+    assert boot.run(vectors)
+    assert (0xE000ED08, vectors) in boot.writes
+    if stable:
+        order = order_of(boot, crystal, clocks + 48, pll + 8, pll + 4, pll + 12, uart + 0x24)
+        assert order == sorted(order)
+        sources = [value for address, value in boot.writes if address == clocks + 60]
+        assert sources == [0, 1]
+        vco = figures["xosc_hz"] * figures["pll_multiplier"]
+        assert 750_000_000 <= vco <= 1_600_000_000
+        divider = figures["pll_first_divider"] * figures["pll_second_divider"]
+        assert vco == divider * board.clock_hz
+    # What the port's clock is divided by, in 64ths, makes 115,200 baud to half a percent.
+    hz = board.clock_hz if stable else figures["reset_hz"]
+    in_64ths = boot.last(uart + 0x24) * 64 + boot.last(uart + 0x28)
+    assert abs(hz * 4 / in_64ths / 115200 - 1) < 0.005
+
+
+def test_second_stage_is_what_its_text_says(arm_compiler, tmp_path):
+    text = "\n".join(line[9:] for line in PROGRAM.splitlines())
+    (tmp_path / "boot2.s").write_text(f".syntax unified\n.cpu cortex-m0plus\n.thumb\n{text}\n")
+    for command in ("as boot2.s -o boot2.o", "objcopy -O binary boot2.o boot2.bin"):
+        subprocess.run(f"arm-none-eabi-{command}".split(), cwd=tmp_path, check=True)
+    assert (tmp_path / "boot2.bin").read_bytes() == boot_code()
+
+
+def reversed_bits(value, width):
+    return int(f"{value:0{width}b}"[::-1], 2)
+
+
+def test_second_stage_has_the_checksum_of_the_boot_rom(arm_compiler, tmp_path):
+    board = find_board("raspberry-pi-pico")
+    boot = Boot(link(board, tmp_path), board, {})
+    block = bytes(boot.core.mem_read(0x10000000, BOOT_BYTES))
+    # The boot ROM's CRC is that of zlib with all bits the other way round.
+    crc = binascii.crc32(bytes(reversed_bits(byte, 8) for byte in block[:-4])) ^ 0xFFFFFFFF
+    assert block[-4:] == reversed_bits(crc, 32).to_bytes(4, "little")
+
+
+SSI, SRAM5 = 0x18000000, 0x20041F00
+
+
+class Flash:
+    """A flash behind the RP2040's SSI: its commands in serial mode, and its quad-enable bit."""
+
+    def __init__(self, is_quad, takes_quad):
+        self.status, self.takes_quad = 2 * is_quad, takes_quad
+        self.sent, self.received, self.busy = [], [], 3
+
+    def answer(self, boot):
+        return self.received.pop(0) if self.received else 0
+
+    def send(self, byte):
+        self.sent.append(byte)
+        command, place = self.sent[0], len(self.sent)
+        if place == 2 and command == 0x35:
+            self.received[:] = [0, self.status]
+        if place == 2 and command == 0x05:
+            self.busy -= 1
+            self.received[:] = [0, int(self.busy > 0)]
+        if place == 2 and command == 0x31 and self.takes_quad:
+            self.status = byte
+        if place == 2 or command == 0x06:
+            self.sent.clear()
+
+
+@pytest.mark.parametrize(
+    ("is_quad", "takes_quad", "frames", "control", "divider"),
+    [
+        (True, True, 0x005F0300, 0xA0002022, 2),
+        (False, True, 0x005F0300, 0xA0002022, 2),
+        (False, False, 0x001F0300, 0x03000218, 4),
+    ],
+    ids=["quad", "made quad", "serial"],
+)
+def test_image_is_entered_through_the_second_stage(
+    arm_compiler, tmp_path, is_quad, takes_quad, frames, control, divider
+):
+    """As the boot ROM does it: the first 256 bytes in RAM, entered at their start."""
+    board = find_board("raspberry-pi-pico")
+    flash = Flash(is_quad, takes_quad)
+    reads = {SSI + 0x28: 4, SSI + 0x60: flash.answer, **rp2_registers("rp2040", 1 << 31)}
+    boot = Boot(link(board, tmp_path), board, reads)
+    boot.on_write[SSI + 0x60] = flash.send
+    block = bytes(boot.core.mem_read(0x10000000, BOOT_BYTES))
+    boot.core.mem_write(SRAM5, block)
+    boot.core.reg_write(arm_const.UC_ARM_REG_SP, SRAM5)
+    assert boot.call(SRAM5, boot.symbols["main"] & ~1)
+    got = [boot.last(SSI + at) for at in (0x00, 0xF4, 0x14, 0x08)]
+    assert got == [frames, control, divider, 1]
+    assert boot.writes.index((0xE000ED08, 0x10000100)) > max(
+        n for n, (address, _) in enumerate(boot.writes) if address == SSI + 8
+    )
+    assert boot.core.reg_read(arm_const.UC_ARM_REG_SP) <= boot.symbols["stack_top"]

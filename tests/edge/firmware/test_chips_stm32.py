@@ -1,0 +1,87 @@
+"""The start-up of the STM32: it compiles as told, and goes on where no clock answers."""
+
+import re
+import subprocess
+
+import pytest
+from compilers import GCC, driver
+
+from edge.catalog.boards import boards, core_flags, find_board
+from edge.firmware.render import BOARD_FOLDER, board_header, chip_sources, link_script
+
+STM32 = [board for board in boards() if board.chip.family.startswith("stm32")]
+STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+MAIN = """#include "chip.h"
+volatile uint32_t firmware_result;
+static void say(const char *text) {
+  for (; *text != '\\0'; ++text) {
+    chip_put((uint8_t)*text);
+  }
+}
+int main(void) {
+  char digits[11] = {0};
+  uint32_t rest = chip_clock_hz();
+  for (uint32_t at = 9U; at < 10U; --at) {
+    digits[at] = (char)('0' + (rest % 10U));
+    rest /= 10U;
+  }
+  chip_led(true);
+  say("clock ");
+  say(digits);
+  say("\\r\\n");
+  for (;;) {
+    uint8_t byte;
+    if (chip_get(&byte)) {
+      chip_put(byte);
+    }
+  }
+}
+"""
+
+
+def write_sources(board, folder):
+    """The firmware of a board with a main of its own; the C files among it."""
+    files = chip_sources(board) | {"board.h": board_header(board), "link.ld": link_script(board)}
+    for name in ("start.c", "start.h", "chip.h", "fault.c"):
+        files[name] = (BOARD_FOLDER / name).read_text()
+    for name, text in (files | {"main.c": MAIN}).items():
+        (folder / name).write_text(text)
+    return [name for name in files if name.endswith(".c")]
+
+
+@pytest.fixture(scope="module")
+def f446(arm_compiler, tmp_path_factory):
+    board, folder = find_board("nucleo-f446re"), tmp_path_factory.mktemp("f446")
+    sources = [*write_sources(board, folder), "main.c"]
+    options = ["-O2", "-DFIRMWARE_HAS_SEMIHOSTING=0", "--specs=nano.specs", "-nostartfiles"]
+    command = [GCC, *core_flags(board), *options, "-T", "link.ld", *sources]
+    subprocess.run([*command, "-o", "firmware.elf"], cwd=folder, check=True)
+    return folder / "firmware.elf"
+
+
+@pytest.mark.parametrize("board", STM32, ids=lambda board: board.id)
+@pytest.mark.parametrize("compiler", [GCC, "clang"])
+def test_compiles_without_a_warning(arm_compiler, tool, tmp_path, board, compiler):
+    tool(compiler)
+    sources = write_sources(board, tmp_path)
+    for level in ("-O0", "-O2", "-Os"):
+        command = [*driver(compiler, board), *STRICT, level, "-DFIRMWARE_HAS_SEMIHOSTING=0"]
+        subprocess.run([*command, "-fsyntax-only", *sources], cwd=tmp_path, check=True)
+
+
+def test_goes_on_at_the_reset_clock_where_no_clock_answers(qemu, f446):
+    """QEMU's netduinoplus2 has the F446's map, its second serial port, and no clock control."""
+    command = ["qemu-system-arm", "-M", "netduinoplus2", "-display", "none", "-monitor", "none"]
+    command += ["-serial", "null", "-serial", "stdio", "-kernel", str(f446)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as machine:
+        try:
+            assert machine.stdout.readline() == b"clock 0016000000\r\n"
+            machine.stdin.write(b"echo\n")
+            machine.stdin.flush()
+            assert machine.stdout.readline() == b"echo\n"
+        finally:
+            machine.kill()
+
+
+def test_a_board_has_the_interrupts_of_its_chip():
+    assert re.search(r"BOARD_INTERRUPTS 97U", board_header(find_board("nucleo-f446re")))
