@@ -72,7 +72,7 @@ def table_of(rows: list[Row]) -> Table:
             table.add_row(row["board"], row["core"], "", f"[red]{row['failed']}[/]")
             continue
         done = row.get("unicorn")
-        machine = row["qemu"] if "qemu" in row else None
+        machine = row.get("qemu")
         table.add_row(
             row["board"],
             row["core"].removeprefix("cortex-"),
