@@ -45,7 +45,7 @@ def build(
     with status(f"Building {model} for {target.name}"):
         built = build(
             graph,
-            target.id,
+            target,
             out,
             name=pathlib.Path(model).stem if name is None else name,
             is_frame=frame,
