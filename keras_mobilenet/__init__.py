@@ -1,6 +1,7 @@
 """MobileNet for Keras 3: blocks, builder and training callbacks for microcontroller targets."""
 
 from keras_mobilenet import compat_tfmot, cost, paper, weights
+from keras_mobilenet.models.family import MobileNet
 from keras_mobilenet.models.imagenet import decode_predictions, preprocess_input
 from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
 from keras_mobilenet.models.mobilenet_v1 import MobileNetV1
@@ -27,6 +28,7 @@ __all__ = [
     "ConvBNReLU",
     "ConvMobileNet",
     "MagnitudePruning",
+    "MobileNet",
     "MobileNetV1",
     "PolynomialDecay",
     "Preprocessing",

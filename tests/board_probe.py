@@ -60,7 +60,7 @@ def build_probe(
     """Compiles the probe; `change` may break the chip's files, `misbehave` is C that main runs."""
     files = chip_sources(board) | {"board.h": board_header(board), "link.ld": link_script(board)}
     files |= {path.name: path.read_text("utf-8") for path in BOARD_FOLDER.glob("st*.[ch]")}
-    files["chip.h"] = (BOARD_FOLDER / "chip.h").read_text("utf-8")
+    files |= {name: (BOARD_FOLDER / name).read_text("utf-8") for name in ("chip.h", "fault.c")}
     files["main.c"] = MAIN
     if misbehave:
         files["misbehave.c"] = f"#include <stdint.h>\nvoid misbehave(void) {{ {misbehave} }}\n"

@@ -14,8 +14,16 @@ from unicorn import arm_const
 from edge.catalog.boards import Board, core_flags
 from edge.firmware.render import BOARD_FOLDER, board_header, chip_sources, link_script
 
-MAIN = "int main(void);\nint main(void) {\n  for (;;) {\n  }\n}\n"
-STARTS = ("start.c", "start.h", "chip.h")
+MAIN = """#include "chip.h"
+volatile unsigned long firmware_result;
+int main(void);
+int main(void) {
+  for (;;) {
+    (void)chip_clock_hz();
+  }
+}
+"""
+STARTS = ("start.c", "start.h", "chip.h", "fault.c")
 CORES = {
     "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
     "cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4,

@@ -13,6 +13,7 @@ from edge.emit.engine.self_test import render_self_test
 from edge.engine.compile import Engine
 from edge.errors import EdgeError
 from edge.firmware.boot2 import boot_source
+from edge.firmware.serial_model import serial_model_header
 
 BOARD_FOLDER = pathlib.Path(__file__).parent / "board"
 CHIP_FOLDER = pathlib.Path(__file__).parent / "chips"
@@ -22,7 +23,8 @@ STACK_BYTES = 2048
 MEASURING = ("measure.c", "semihosting.h")
 """What only the firmware of a board has whose emulator offers a console and files."""
 
-SPEAKING = ("clock.c", "inference.c", "inference.h", "main.c")
+SPOKEN = ("clock.c", "main.c", "protocol.c", "text.c")
+SPEAKING = (*SPOKEN, "inference.c", "inference.h", "protocol.h", "text.h")
 """What only the firmware of a board has that speaks by itself."""
 
 
@@ -68,6 +70,8 @@ def render_firmware(
     }
     files |= chip_sources(board)
     files["board.h"] = board_header(board)
+    if not board.qemu_machine:
+        files["serial_model.h"] = serial_model_header(engine.network.graph, name, camera)
     if camera is not None:
         files |= render_camera(camera, "engine", name)
     # Both mains read the image and the output from this header, with whole frames as well.
@@ -81,6 +85,7 @@ def render_firmware(
         "is_profiled": is_profiled,
         "is_camera": camera is not None,
         "has_semihosting": "1" if board.qemu_machine else "0",
+        "speaking": sorted(name for name in SPOKEN if name in files),
         "sources": sorted(file for file in files if file.endswith(".c")),
     }
     files["CMakeLists.txt"] = template("edge.firmware", "CMakeLists.txt", name).render(values)

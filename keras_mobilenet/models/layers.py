@@ -38,7 +38,9 @@ def _batch_norm(name: str, dtype: keras.DTypePolicy, axis: int = -1) -> layers.B
     return layers.BatchNormalization(axis, name=name, dtype=dtype)
 
 
-def _relu(activation: str, name: str, dtype: keras.DTypePolicy) -> layers.ReLU:
+def _relu(activation: str, name: str, dtype: keras.DTypePolicy, is_linear: bool = False):
+    if is_linear:
+        return layers.Activation("linear", name=name, dtype=dtype)
     return layers.ReLU(6.0 if activation == "relu6" else None, name=name, dtype=dtype)
 
 
@@ -54,6 +56,7 @@ class ConvBNReLU(Block):
         activation: `"relu"` or `"relu6"`.
         padding: `"same"`, or `"valid"` for that of `keras.applications.MobileNet`'s strided
             blocks: see `SeparableBlock`.
+        is_linear: Whether no activation follows, as before an addition.
         **kwargs: Keras layer arguments (`name`, `dtype`, `trainable`).
 
     Call arguments:
@@ -84,6 +87,7 @@ class ConvBNReLU(Block):
         alpha: float = 1.0,
         activation: str = "relu",
         padding: str = "same",
+        is_linear: bool = False,
         **kwargs,
     ):
         super().__init__(activation, padding, **kwargs)
@@ -96,6 +100,7 @@ class ConvBNReLU(Block):
         self.kernel_size = kernel_size
         self.strides = strides
         self.alpha = alpha
+        self.is_linear = is_linear
         self.conv = layers.Conv2D(
             scaled_filters(filters, alpha),
             kernel_size,
@@ -107,7 +112,7 @@ class ConvBNReLU(Block):
             dtype=self.dtype_policy,
         )
         self.conv_bn = _batch_norm("conv_bn", self.dtype_policy)
-        self.conv_relu = _relu(self.activation, "conv_relu", self.dtype_policy)
+        self.conv_relu = _relu(self.activation, "conv_relu", self.dtype_policy, is_linear)
 
     def fusable_stages(self) -> list[tuple[layers.Layer, ...]]:
         """The layers in call order, grouped as inference fuses them.
@@ -124,6 +129,7 @@ class ConvBNReLU(Block):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "alpha": self.alpha,
+            "is_linear": self.is_linear,
         }
 
 
@@ -147,6 +153,7 @@ class SeparableBlock(Block):
             has), or None for Keras's setting.
         dilation_rate: The distance of the depthwise kernel's taps, in pixels; 1 with strides.
         depth_multiplier: The number of depthwise kernels for each input channel.
+        is_linear: Whether no activation follows the pointwise convolution, as before an addition.
         **kwargs: Keras layer arguments (`name`, `dtype`, `trainable`).
 
     Call arguments:
@@ -180,6 +187,7 @@ class SeparableBlock(Block):
         data_format: str | None = None,
         dilation_rate: int = 1,
         depth_multiplier: int = 1,
+        is_linear: bool = False,
         **kwargs,
     ):
         super().__init__(activation, padding, **kwargs)
@@ -190,6 +198,7 @@ class SeparableBlock(Block):
         self.data_format = data_format or keras.config.image_data_format()
         self.dilation_rate = dilation_rate
         self.depth_multiplier = depth_multiplier
+        self.is_linear = is_linear
         axis = 1 if self.data_format == "channels_first" else -1
         self.depthwise = layers.DepthwiseConv2D(
             kernel_size,
@@ -214,7 +223,7 @@ class SeparableBlock(Block):
             dtype=self.dtype_policy,
         )
         self.pointwise_bn = _batch_norm("pointwise_bn", self.dtype_policy, axis)
-        self.pointwise_relu = _relu(self.activation, "pointwise_relu", self.dtype_policy)
+        self.pointwise_relu = _relu(self.activation, "pointwise_relu", self.dtype_policy, is_linear)
 
     def fusable_stages(self) -> list[tuple[layers.Layer, ...]]:
         """The layers in call order, grouped as inference fuses them.
@@ -237,4 +246,5 @@ class SeparableBlock(Block):
             "data_format": self.data_format,
             "dilation_rate": self.dilation_rate,
             "depth_multiplier": self.depth_multiplier,
+            "is_linear": self.is_linear,
         }

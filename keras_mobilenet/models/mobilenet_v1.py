@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 
 import keras
-from keras import layers
 
+from keras_mobilenet.models.ends import check_head, classifier, images, pooled, recorded
+from keras_mobilenet.models.family import stacked
 from keras_mobilenet.models.imagenet import imagenet_weights
-from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
 from keras_mobilenet.models.padding import checked_padding
 from keras_mobilenet.models.pretrained import MobileNetModel
-from keras_mobilenet.models.topology import BLOCKS, STEM_FILTERS, scaled_side
+from keras_mobilenet.models.stages import Stage, Stem
+from keras_mobilenet.models.topology import BLOCKS, SMALLEST_SIDE, STEM_FILTERS
 from keras_mobilenet.preprocessing.preprocessing import Preprocessing
-from keras_mobilenet.preprocessing.record import PreprocessingRecord
 
 
 def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
@@ -83,32 +83,30 @@ def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
 
     Source: arXiv 1704.04861, table 1 and sections 3.3, 3.4.
     """
-    _check_head(include_top, classes, pooling, dropout, classifier_activation)
+    check_head(include_top, classes, pooling, dropout, classifier_activation)
     checked_padding(padding)
-    images = _images(input_shape, rho, input_tensor)
-    _, height, width, channels = images.shape
-    x = _recorded(images, preprocessing)
-    # The stem pads "same" there too.
-    x = ConvBNReLU(STEM_FILTERS, strides=2, alpha=alpha, activation=activation, name="conv1")(x)
-    for index, (filters, strides) in enumerate(BLOCKS, start=1):
-        x = SeparableBlock(
-            filters,
-            strides=strides,
-            alpha=alpha,
-            activation=activation,
-            padding=padding,
-            depth_multiplier=depth_multiplier,
-            name=f"block_{index}",
-        )(x)
+    inputs = images(
+        input_shape, rho, input_tensor, smallest_side=SMALLEST_SIDE, channel_counts=(1, 3)
+    )
+    _, height, width, channels = inputs.shape
+    x = stacked(
+        recorded(inputs, preprocessing),
+        Stem(STEM_FILTERS),
+        [Stage(filters, strides=strides) for filters, strides in BLOCKS],
+        alpha=alpha,
+        activation=activation,
+        padding=padding,
+        depth_multiplier=depth_multiplier,
+    )
     if include_top:
         x = classifier(x, classes, dropout, classifier_activation)
     elif pooling is not None:
-        x = _pooled(x, pooling)
+        x = pooled(x, pooling)
 
     if name is None:
         name = f"mobilenet_v1_{alpha:g}_{height}x{width}".replace(".", "_")
-    inputs = keras.utils.get_source_inputs(images)
-    model = MobileNetModel(inputs[0] if len(inputs) == 1 else inputs, x, name=name)
+    sources = keras.utils.get_source_inputs(inputs)
+    model = MobileNetModel(sources[0] if len(sources) == 1 else sources, x, name=name)
     if weights == "imagenet":
         weights = imagenet_weights(
             (height, width, channels),
@@ -119,94 +117,6 @@ def MobileNetV1(  # noqa: N802 - a builder named as Keras names its applications
     if weights is not None:
         model.load_weights(_checked_weights(weights))
     return model
-
-
-def _images(input_shape, rho: float, input_tensor):
-    """The tensor that the model reads, its sides checked."""
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError(
-            "MobileNetV1 is channels_last; call "
-            "keras.config.set_image_data_format('channels_last') first."
-        )
-    if input_tensor is not None:
-        if not isinstance(input_tensor, keras.KerasTensor):
-            raise ValueError(
-                "input_tensor must be a Keras tensor, such as keras.Input((96, 96, 3)), got "
-                f"{type(input_tensor).__name__}."
-            )
-        input_shape = tuple(input_tensor.shape[1:])
-    height, width, channels = _checked_input_shape(input_shape)
-    height, width = scaled_side(height, rho), scaled_side(width, rho)
-    if input_tensor is None:
-        return keras.Input((height, width, channels), name="image")
-    if (height, width) != input_shape[:2]:
-        raise ValueError(f"rho={rho} cannot scale an input_tensor; leave it at 1.")
-    return input_tensor
-
-
-def _recorded(images, preprocessing: Preprocessing | str | None):
-    """The images with the record behind them of what they went through."""
-    is_input = isinstance(images._keras_history.operation, layers.InputLayer)
-    if preprocessing == "default":
-        # Behind layers of the caller's own, only the caller knows.
-        preprocessing = Preprocessing(*images.shape[1:]) if is_input else None
-    if preprocessing is None:
-        return images
-    return PreprocessingRecord(preprocessing, name="preprocessing")(images)
-
-
-def _pooled(x, pooling: str):
-    if pooling == "avg":
-        return layers.GlobalAveragePooling2D(name="global_average_pooling")(x)
-    return layers.GlobalMaxPooling2D(name="global_max_pooling")(x)
-
-
-def classifier(x, classes: int, dropout: float = 1e-3, activation: str | None = "softmax"):
-    """MobileNet's end: pooling, and a 1x1 convolution in place of a Dense layer.
-
-    Args:
-        x: Float tensor (batch, height, width, channels).
-        classes: Number of classes.
-        dropout: Fraction of the pooled features dropped in training.
-        activation: `"softmax"`, or None for logits.
-
-    Returns:
-        Float tensor (batch, classes).
-
-    Example:
-        >>> tuple(classifier(keras.Input((3, 3, 256)), classes=10).shape)
-        (None, 10)
-
-    Source: arXiv 1704.04861, table 1, last rows.
-    """
-    x = layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling")(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
-    x = layers.Conv2D(classes, 1, padding="same", name="conv_preds")(x)
-    x = layers.Reshape((classes,), name="reshape")(x)
-    return x if activation is None else layers.Activation(activation, name="predictions")(x)
-
-
-def _checked_input_shape(input_shape) -> tuple[int, int, int]:
-    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
-        raise ValueError(f"input_shape must be (height, width, channels), got {input_shape!r}.")
-    if input_shape[2] not in (1, 3):
-        raise ValueError(
-            f"input_shape must have 1 (gray) or 3 (RGB) channels, last, got {input_shape!r}."
-        )
-    return input_shape[0], input_shape[1], input_shape[2]
-
-
-def _check_head(include_top, classes, pooling, dropout, classifier_activation) -> None:
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"pooling must be None, 'avg' or 'max', got {pooling!r}.")
-    if include_top and (isinstance(classes, bool) or not isinstance(classes, int) or classes < 2):
-        raise ValueError(f"classes must be an integer of at least 2, got {classes!r}.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be in [0, 1), got {dropout!r}.")
-    if classifier_activation not in ("softmax", None):
-        raise ValueError(
-            f"classifier_activation must be 'softmax' or None, got {classifier_activation!r}."
-        )
 
 
 def _checked_weights(weights: str | os.PathLike) -> str:

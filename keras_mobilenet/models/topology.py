@@ -25,18 +25,19 @@ BLOCKS = (
 """(filters, strides) of the thirteen separable blocks. Source: arXiv 1704.04861, table 1."""
 
 
-def scaled_side(side: int, rho: float) -> int:
+def scaled_side(side: int, rho: float, smallest: int = SMALLEST_SIDE) -> int:
     """Input side after the resolution multiplier.
 
     Args:
         side: Base height or width, in pixels.
         rho: Resolution multiplier, 0 < rho <= 1.
+        smallest: The smallest result, in pixels; MobileNetV1's by default.
 
     Returns:
         `round(rho * side)`, in pixels.
 
     Raises:
-        ValueError: If `rho` is out of range or the result is below 32 pixels.
+        ValueError: If `rho` is out of range or the result is below `smallest`.
 
     Example:
         >>> scaled_side(224, 0.714)
@@ -52,11 +53,10 @@ def scaled_side(side: int, rho: float) -> int:
             "a microcontroller plans its memory before the first image."
         )
     scaled = round(rho * side)
-    if scaled < SMALLEST_SIDE:
+    if scaled < smallest:
         raise ValueError(
-            f"The input side is round({rho} * {side}) = {scaled} pixels; MobileNetV1 needs at "
-            f"least {SMALLEST_SIDE}. Use rho >= {SMALLEST_SIDE / max(side, 1):.3f} or a larger "
-            "input_shape."
+            f"The input side is round({rho} * {side}) = {scaled} pixels; the network needs at "
+            f"least {smallest}. Use rho >= {smallest / max(side, 1):.3f} or a larger input_shape."
         )
     return scaled
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from keras_mobilenet.models.layers import ConvBNReLU, SeparableBlock
-from keras_mobilenet.models.mobilenet_v1 import classifier
+from keras_mobilenet.models.family import MobileNet
 from keras_mobilenet.models.topology import BLOCKS, STEM_FILTERS
 
 SHALLOW_BLOCKS = BLOCKS[:6] + BLOCKS[11:]
@@ -31,11 +30,7 @@ def ConvMobileNet(  # noqa: N802 - a builder named as Keras names its applicatio
 
     Source: arXiv 1704.04861, table 4.
     """
-    blocks = [
-        ConvBNReLU(filters, strides=strides, alpha=alpha, name=f"block_{index}")
-        for index, (filters, strides) in enumerate(BLOCKS, start=1)
-    ]
-    return _model("conv_mobilenet", input_shape, alpha, classes, blocks)
+    return _network("conv_mobilenet", BLOCKS, "conv", input_shape, alpha, classes)
 
 
 def ShallowMobileNet(  # noqa: N802 - a builder named as Keras names its applications
@@ -57,17 +52,17 @@ def ShallowMobileNet(  # noqa: N802 - a builder named as Keras names its applica
 
     Source: arXiv 1704.04861, table 5.
     """
-    blocks = [
-        SeparableBlock(filters, strides=strides, alpha=alpha, name=f"block_{index}")
-        for index, (filters, strides) in enumerate(SHALLOW_BLOCKS, start=1)
-    ]
-    return _model("shallow_mobilenet", input_shape, alpha, classes, blocks)
+    return _network("shallow_mobilenet", SHALLOW_BLOCKS, "separable", input_shape, alpha, classes)
 
 
-def _model(name: str, input_shape, alpha: float, classes: int, blocks) -> keras.Model:
-    """MobileNet's stem and classifier around other blocks."""
-    inputs = keras.Input(input_shape, name="image")
-    x = ConvBNReLU(STEM_FILTERS, strides=2, alpha=alpha, name="conv1")(inputs)
-    for block in blocks:
-        x = block(x)
-    return keras.Model(inputs, classifier(x, classes), name=name)
+def _network(name: str, blocks, kind: str, input_shape, alpha: float, classes: int) -> keras.Model:
+    stages = [(filters, 3, strides, 1, kind) for filters, strides in blocks]
+    return MobileNet(
+        stages,
+        input_shape,
+        alpha,
+        stem=(STEM_FILTERS, 3, 2),
+        classes=classes,
+        preprocessing=None,
+        name=name,
+    )

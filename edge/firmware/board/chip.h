@@ -5,6 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Full clock, caches, watchdog, serial port and light: before main, once data is in place. A clock
  * that does not come up within its limit leaves the chip on the one that it had. */
 void chip_start(void);
@@ -19,5 +23,9 @@ void chip_put(uint8_t byte);
 bool chip_get(uint8_t *byte);
 
 void chip_led(bool is_on);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -2,7 +2,6 @@
 #ifndef CLOCK_H_
 #define CLOCK_H_
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #if FIRMWARE_HAS_SEMIHOSTING
@@ -23,10 +22,19 @@ static inline uint32_t clock_since(uint32_t start) { return (start - CLOCK[2]) &
 /* Starts counting the core's cycles. */
 void clock_start(void);
 
-/* The core's cycles so far; call it more often than the counter overflows. */
+/* The core's cycles so far, of which 2^32 are a round. */
 uint32_t clock_ticks(void);
 
 static inline uint32_t clock_since(uint32_t start) { return clock_ticks() - start; }
+
+/* The same as time. */
+uint32_t clock_microseconds_of(uint32_t cycles);
+
+/* The time since clock_start in microseconds, if it is asked for once a round at least. */
+uint32_t clock_microseconds(void);
+
+/* What SysTick calls at the end of a lap. */
+void clock_lap(void);
 #endif
 
 #endif

@@ -34,22 +34,22 @@ static ON_WORDS int8_t image[MODEL_ROW_BYTES];
 #define IMAGE_BYTES sizeof(image)
 #endif
 
-/* Takes what lies in `image` to the model; after the last part the output, else NULL. */
-static inline const int8_t *push_part(int8_t *output) {
+/* Takes a part to the model; after the last one the output, else NULL. */
+static inline const int8_t *push_part(const void *part, int8_t *output) {
   const uint32_t start = clock_ticks();
 #if defined(FIRMWARE_CAMERA)
   const int8_t *result = NULL;
   (void)output;
-  model_camera_push_row(&camera, image);
+  model_camera_push_row(&camera, part);
   while (model_camera_next_row(&camera, row_in)) {
     result = model_push_row(&state, row_in);
   }
 #elif defined(FIRMWARE_FRAME)
   const int8_t *result = output;
-  model_run(&state, image, output);
+  model_run(&state, part, output);
 #else
   (void)output;
-  const int8_t *result = model_push_row(&state, image);
+  const int8_t *result = model_push_row(&state, part);
 #endif
   ticks += clock_since(start);
   return result;

@@ -4,8 +4,9 @@
 
 #include "image_part.h"
 
-uint8_t *const inference_part = (uint8_t *)image;
+const uint32_t inference_parts = IMAGE_PARTS;
 const uint32_t inference_part_bytes = sizeof(image);
+uint8_t *const inference_part = (uint8_t *)image;
 
 void inference_start(void) {
 #ifdef FIRMWARE_CAMERA
@@ -15,13 +16,13 @@ void inference_start(void) {
   ticks = 0U;
 }
 
-uint32_t inference_cycles(void) { return ticks; }
-
-bool inference_push(int8_t *output) {
-  const int8_t *result = push_part(output);
+bool inference_push(const uint8_t *part, int8_t *output) {
+  const int8_t *result = push_part((const void *)part, output);
   if (result == NULL) {
     return false;
   }
   take_output(output, result);
   return true;
 }
+
+uint32_t inference_cycles(void) { return ticks; }

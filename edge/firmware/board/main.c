@@ -1,14 +1,14 @@
-/* Runs the model on a board of its own: tests itself, and tells what came of it by a line on the
- * serial port and by a light. */
+/* Runs the model on a board of its own: tests itself, tells what came of it on the serial port and
+ * by a light, and answers there from then on. */
 #include <stdbool.h>
 #include <string.h>
 
-#include "board.h"
 #include "chip.h"
 #include "clock.h"
 #include "inference.h"
 #include "model.h"
 #include "model_self_test.h"
+#include "protocol.h"
 
 #define BLINKS_A_SECOND_GOOD 1U
 #define BLINKS_A_SECOND_BAD 8U
@@ -18,12 +18,6 @@ volatile uint32_t firmware_result;
 
 /* Which model this is, for whoever looks at the image or at the board's memory. */
 const char *volatile firmware_model;
-
-static void print(const char *text) {
-  for (const char *at = text; *at != '\0'; ++at) {
-    chip_put((uint8_t)*at);
-  }
-}
 
 static uint32_t test_itself(void) {
   static const int8_t expected[MODEL_OUTPUT_BYTES] = MODEL_SELF_TEST_OUTPUT;
@@ -35,27 +29,31 @@ static uint32_t test_itself(void) {
   inference_start();
   do {
     model_self_test_fill(&random_state, (int8_t *)inference_part, inference_part_bytes);
-  } while (!inference_push(output));
+  } while (!inference_push(inference_part, output));
   return (memcmp(output, expected, sizeof(expected)) == 0) ? 1U : 2U;
 }
 
 int main(void) {
-  static const char *const results[] = {"passed", "failed", "weights damaged"};
   firmware_model = MODEL_SHA256;
   clock_start();
+  chip_led(true);
   firmware_result = test_itself();
-  print("m-[model " MODEL_SHA256 "]\r\nm-[self-test ");
-  print(results[firmware_result - 1U]);
-  print("]\r\n");
+  protocol_start(firmware_result);
   const uint32_t blinks = (firmware_result == 1U) ? BLINKS_A_SECOND_GOOD : BLINKS_A_SECOND_BAD;
   const uint32_t half = chip_clock_hz() / (2U * blinks);
-  bool is_on = true;
   uint32_t since = clock_ticks();
+  bool is_on = true;
   for (;;) {
-    if (clock_since(since) >= half) {
-      chip_led(is_on);
+    uint8_t byte;
+    if (chip_get(&byte)) {
+      protocol_take(byte);
+    } else if (clock_since(since) >= half) {
+      since = clock_ticks();
       is_on = !is_on;
-      since += half;
+      chip_led(is_on);
+      (void)clock_microseconds(); /* so that it misses no round of the counter */
+    } else {
+      /* nothing to do yet */
     }
   }
 }

@@ -65,7 +65,7 @@ static bool infer(next_t next, int32_t source, int8_t *output) {
     if (!next(source)) {
       return false;
     }
-    result = push_part(output);
+    result = push_part(image, output);
   }
   take_output(output, result);
   return true;

@@ -291,7 +291,7 @@ def test_refuses_an_alpha_out_of_range(assert_refused, cli, tmp_path, alpha):
 
 def test_refuses_a_rho_that_leaves_too_few_pixels(assert_refused, cli, tmp_path):
     done = cli("train", "--side", 48, "--rho", 0.5, "--out", tmp_path / "model.keras")
-    assert_refused(done, "= 24 pixels; MobileNetV1 needs at least 32")
+    assert_refused(done, "= 24 pixels; the network needs at least 32")
 
 
 def test_refuses_an_unknown_board_with_the_nearest_names(assert_refused, cli, vww):

@@ -4,6 +4,7 @@ The registers read here as a chip's do that is well, or as one whose clock never
 """
 
 import binascii
+import struct
 import subprocess
 
 import pytest
@@ -14,7 +15,7 @@ from unicorn import arm_const
 from edge.catalog.boards import boards, find_board
 from edge.firmware.boot2 import BOOT_BYTES, PROGRAM, boot_code
 
-FAMILIES = {"nrf52", "samd21", "rp2040", "rp2350"}
+FAMILIES = {"nrf52", "samd21", "rp2040", "rp2350", "imxrt1062"}
 OTHERS = [board for board in boards() if board.chip.family in FAMILIES]
 ONE_A_FAMILY = {board.chip.family: board for board in OTHERS}
 NRF52 = [board.id for board in OTHERS if board.chip.family == "nrf52"]
@@ -207,3 +208,81 @@ def test_image_is_entered_through_the_second_stage(
         n for n, (address, _) in enumerate(boot.writes) if address == SSI + 8
     )
     assert boot.core.reg_read(arm_const.UC_ARM_REG_SP) <= boot.symbols["stack_top"]
+
+
+TEENSYS = ["teensy-4.0", "teensy-4.1"]
+CCM, PLL, DCDC, GPR = 0x400FC000, 0x400D8000, 0x40080000, 0x400AC000
+RT_WELL = {DCDC: 1 << 31, PLL: 1 << 31}
+
+
+@pytest.mark.parametrize("name", TEENSYS)
+def test_flash_begins_with_what_the_boot_rom_reads(arm_compiler, tmp_path, name):
+    board = find_board(name)
+    elf = link(board, tmp_path)
+    boot = Boot(elf, board, {})
+    flash = [boot.word(0x60000000 + at) for at in range(0, 512, 4)]
+    assert struct.pack("<I", flash[0]) == b"FCFB"
+    assert struct.pack("<I", flash[1]) == b"\x00\x00\x01V"
+    # Sampling, pads, clock; a serial NOR; its size; page, sector and block.
+    block = struct.pack("<128I", *flash)
+    assert (block[0x0C], block[0x44], block[0x45], block[0x46]) == (1, 1, 4, 6)
+    assert flash[0x50 // 4] == board.chip.figures["flash_bytes"] >= board.flash_bytes
+    assert (flash[0x1C0 // 4], flash[0x1C4 // 4], flash[0x1D0 // 4]) == (256, 4096, 65536)
+    # Command EBh on one line, 24 bits of address, mode and four cycles on four, then data.
+    sequence = struct.unpack_from("<6H", block, 0x80)
+    assert [(code >> 10, code >> 8 & 3, code & 255) for code in sequence] == [
+        *((1, 0, 0xEB), (2, 2, 24), (7, 2, 0xFF)),
+        *((12, 2, 4), (9, 2, 4), (0, 0, 0)),
+    ]
+    header, entry, reserved, dcd, data, own, csf, also = struct.unpack(
+        "<8I", boot.core.mem_read(0x60001000, 32)
+    )
+    assert struct.pack("<I", header) == b"\xd1\x00\x20\x41"
+    assert (reserved, dcd, csf, also, own) == (0, 0, 0, 0, 0x60001000)
+    start, size, is_plugin = struct.unpack("<3I", boot.core.mem_read(data, 12))
+    subprocess.run(
+        ["arm-none-eabi-objcopy", "-O", "binary", elf, tmp_path / "firmware.bin"], check=True
+    )
+    assert (start, size, is_plugin) == (0x60000000, (tmp_path / "firmware.bin").stat().st_size, 0)
+    assert boot.word(entry) == boot.symbols["stack_top"]
+    assert boot.word(entry + 4) == boot.symbols["enter"] | 1
+
+
+@pytest.mark.parametrize(
+    ("ready", "hz"),
+    [(RT_WELL, 600_000_000), ({DCDC: 1 << 31, PLL: 0}, 24_000_000), ({DCDC: 0}, 396_000_000)],
+    ids=["well", "no lock", "no voltage"],
+)
+@pytest.mark.parametrize("name", TEENSYS)
+def test_teensy_is_entered_through_its_header(arm_compiler, tmp_path, name, ready, hz):
+    board = find_board(name)
+    boot = Boot(link(board, tmp_path), board, ready)
+    assert boot.run(boot.word(0x60001004))
+    written = [address for address, _ in boot.writes]
+    # Before there is a stack all of the FlexRAM is data memory.
+    assert boot.writes[:3] == [
+        (GPR + 0x44, 0xAAAAAAAA),
+        (GPR + 0x40, 0x00200006),
+        (GPR + 0x38, 0x00A00000),
+    ]
+    assert boot.writes[3] == (0xE000ED08, 0x60001400)
+    assert boot.last(DCDC + 0x0C) & 31 == 18
+    assert boot.last(0xE000ED14) & 3 << 16 == 3 << 16
+    # The voltage rises first; the core is on the crystal while the PLL starts, and not before.
+    sources = [value >> 25 & 1 for address, value in boot.writes if address == CCM + 0x14]
+    order = [DCDC + 0x0C, CCM + 0x14, PLL, CCM + 0x10]
+    order = order[: {600: 4, 24: 3, 396: 1}[hz // 1_000_000]]
+    assert order_of(boot, *order) == sorted(order_of(boot, *order))
+    assert sources == {600: [0, 1, 1, 0], 24: [0, 1], 396: []}[hz // 1_000_000]
+    assert CCM + 0x10 in written or hz < 600_000_000
+    assert read_clock(boot) == hz
+    rate = boot.last(0x40198010)
+    assert abs(24e6 / ((rate >> 24) + 1) / (rate & 0x1FFF) / 115200 - 1) < 0.005
+
+
+def read_clock(boot):
+    """What the chip says that it runs at, once it has come to main."""
+    core, back = boot.core, boot.symbols["main"]
+    core.reg_write(arm_const.UC_ARM_REG_LR, back)
+    assert boot.call(boot.symbols["chip_clock_hz"], back & ~1)
+    return core.reg_read(arm_const.UC_ARM_REG_R0)

@@ -42,7 +42,7 @@ int main(void) {
 def write_sources(board, folder):
     """The firmware of a board with a main of its own; the C files among it."""
     files = chip_sources(board) | {"board.h": board_header(board), "link.ld": link_script(board)}
-    for name in ("start.c", "start.h", "chip.h"):
+    for name in ("start.c", "start.h", "chip.h", "fault.c"):
         files[name] = (BOARD_FOLDER / name).read_text()
     for name, text in (files | {"main.c": MAIN}).items():
         (folder / name).write_text(text)

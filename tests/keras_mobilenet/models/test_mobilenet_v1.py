@@ -216,7 +216,7 @@ def test_takes_any_alpha(alpha):
         ({"alpha": 1.5}, "alpha must be a number in (0, 1], got 1.5"),
         ({"alpha": "wide"}, "alpha"),
         ({"rho": 0}, "rho must be a number in (0, 1]"),
-        ({"rho": 0.1}, "= 22 pixels; MobileNetV1 needs at least 32"),
+        ({"rho": 0.1}, "= 22 pixels; the network needs at least 32"),
         ({"input_shape": (31, 64, 3)}, "at least 32"),
         ({"input_shape": (64, 64, 2)}, "1 (gray) or 3 (RGB) channels"),
         ({"input_shape": (None, 64, 3)}, "fixed integer height and width"),
