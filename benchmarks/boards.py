@@ -72,12 +72,12 @@ def table_of(rows: list[Row]) -> Table:
             table.add_row(row["board"], row["core"], "", f"[red]{row['failed']}[/]")
             continue
         done = row.get("unicorn")
-        machine = row["qemu"] if "qemu" in row else None
+        machine = row.get("qemu")
         table.add_row(
             row["board"],
             row["core"].removeprefix("cortex-"),
             f"{row['flash_bytes']:,}",
-            done["way"] if done else "unicorn has no such core",
+            done["way"] if done else "not run: no model of the core or the chip",
             done["outcome"] if done else "",
             clock_of(row) if done else "",
             f"{done['text'].count(chr(10))} lines" if done else "",
