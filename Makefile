@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
 	qemu-system-arm gdb-multiarch cmake make gcc g++ libc6-dev gcc-riscv64-unknown-elf gcc-xtensa-lx106 \
-	clang lld chromium chromium-driver
+	clang lld chromium chromium-driver openocd stlink-tools bossa-cli dfu-util
 
 C_SOURCES := $(shell find edge tests benchmarks -name '*.[ch]' -o -name '*.cc' -o -name '*.cpp')
 
@@ -77,13 +77,15 @@ tools:
 		|| ! command -v riscv64-unknown-elf-gcc >/dev/null \
 		|| ! command -v xtensa-lx106-elf-gcc >/dev/null \
 		|| ! command -v clang >/dev/null || ! command -v ld.lld >/dev/null \
+		|| ! command -v openocd >/dev/null || ! command -v st-flash >/dev/null \
+		|| ! command -v bossac >/dev/null || ! command -v dfu-util >/dev/null \
 		|| ! echo '#include <stdio.h>' | gcc -fsyntax-only -x c - 2>/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && \
 			DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
 				$(DEBIAN_PACKAGES); \
 		else \
-			echo "A compiler, QEMU, CMake or Chromium is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
+			echo "A compiler, QEMU, CMake, Chromium or a tool for boards is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
 		fi; \
 	fi
 

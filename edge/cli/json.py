@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pathlib
 from collections.abc import Callable, Sequence
@@ -121,6 +122,7 @@ def build_json(built: Build) -> dict[str, Any]:
         "state_bytes": built.engine.state_bytes,
         **_fields(built, "flash_bytes ram_bytes"),
         **_fields(built.firmware, "weights_bytes code_bytes"),
+        "sections": [dataclasses.asdict(section) for section in built.firmware.sections],
         **_camera_json(built.camera),
     }
 
