@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edge.deploy.demo import DemoResult
     from edge.deploy.run import Run
     from edge.deploy.verify_engine import EngineVerification
+    from edge.firmware.machine.image_run import ImageRun
     from edge.search.candidates import Candidate
 
 
@@ -72,7 +73,22 @@ def run_table(done: Run) -> Table:
         table.add_row("ms of waiting for its flash", f"at most {cycles.flash_wait_ms:.1f}")
     table.add_row("RAM, peak of the stack included", f"{done.ram_bytes:,}")
     table.add_row("code, flash", f"{done.code_bytes:,}")
+    for image in done.images:
+        _add_image(table, image)
     return table
+
+
+def _add_image(table: Table, image: ImageRun) -> None:
+    """What the very image of the board did: the lines that it sent, and how it started."""
+    table.add_section()
+    table.add_row("the board's own image", image.emulator)
+    table.add_row("its test of itself", image.outcome)
+    if image.core_hz is not None:
+        table.add_row("its clock, from the written registers", f"{image.core_hz / 1e6:g} MHz")
+        forbidden = "\n".join(violation.sentence() for violation in image.violations)
+        table.add_row("against the manual", forbidden or "nothing")
+    if image.text:
+        table.add_row("its serial port", image.text.strip().replace("\r\n", "\n"))
 
 
 def comparison_table(comparison: Comparison) -> Table:

@@ -14,19 +14,10 @@ from edge.catalog.boards import Bank, Board
 from edge.firmware.machine.boot import Boot
 from edge.firmware.machine.chip import ChipModel
 from edge.firmware.machine.core import BFAR, CFSR, HFSR, VTOR, core_blocks
-from edge.firmware.machine.image_run import Fault
+from edge.firmware.machine.image_run import CPUS, Fault
 from edge.firmware.machine.registers import PAGE, AccessError, Bus
 from edge.firmware.machine.symbols import Image
 from edge.firmware.machine.watch import Watch
-
-CPUS = {
-    "cortex-m0plus": "UC_CPU_ARM_CORTEX_M0",
-    "cortex-m3": "UC_CPU_ARM_CORTEX_M3",
-    "cortex-m4": "UC_CPU_ARM_CORTEX_M4",
-    "cortex-m7": "UC_CPU_ARM_CORTEX_M7",
-    "cortex-m33": "UC_CPU_ARM_CORTEX_M33",
-}
-"""The cores that unicorn 2.1 has, by gcc's name: the M0+ executes what the M0 does."""
 
 NATIVE_ERRORS = {unicorn.UC_ERR_INSN_INVALID: "undefined instruction"}
 SLICE_US = 20_000
