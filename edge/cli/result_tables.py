@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Column, Table
 
 from edge.cli.tables import right
@@ -88,7 +89,9 @@ def _add_image(table: Table, image: ImageRun) -> None:
         forbidden = "\n".join(violation.sentence() for violation in image.violations)
         table.add_row("against the manual", forbidden or "nothing")
     if image.text:
-        table.add_row("its serial port", image.text.strip().replace("\r\n", "\n"))
+        counts = "" if image.core_hz is None else "; it has no time, its cycles are no figures"
+        text = escape(image.text.strip().replace("\r\n", "\n"))
+        table.add_row(f"its serial port{counts}", text)
 
 
 def comparison_table(comparison: Comparison) -> Table:
