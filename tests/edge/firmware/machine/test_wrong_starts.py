@@ -111,7 +111,7 @@ WRONG = {
     ),
     "SAMD21: the DFLL on demand": (
         "arduino-zero",
-        {"DFLL_CONTROL = ENABLE;": ""},
+        {"DFLL_CONTROL = ENABLE;": "DFLL_CONTROL = ENABLE | 0x80U;"},
         "the DFLL is set up while it runs on demand (erratum 9905)",
     ),
     "RP2040: a PLL that is not waited for": (
