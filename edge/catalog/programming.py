@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 ToolName = Literal[
     "pyocd",
@@ -97,22 +97,3 @@ class Programming(BaseModel):
         [], description="The words that the boot ROM looks for near the start of the flash."
     )
     why_not: str = Field("", description="Why nothing programs the board, if nothing does.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_one_method(cls, table: Any) -> Any:
-        """Reads a table that names one method and its target."""
-        if not isinstance(table, dict) or "method" not in table:
-            return table
-        method, target = table["method"], table.get("target", "")
-        header = {
-            "why_not": "it starts from a boot header of its maker's, which images do not have"
-        }
-        one: dict[str, Any] = {
-            "none": {"why_not": "it is emulated, and has no flash"},
-            "teensy": header,
-            "uf2": {"ways": [{"tool": "uf2"}]} if table.get("uf2_family") else header,
-            "dfu": {"ways": [{"tool": "dfu-util", "usb_ids": [target]}]},
-        }
-        rest = {name: table[name] for name in table if name not in ("method", "target")}
-        return rest | one.get(method, {"ways": [{"tool": method, "target": target}]})
