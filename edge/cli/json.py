@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge.deploy.export import Export
     from edge.deploy.latency import Latency
     from edge.deploy.run import Run
+    from edge.deploy.run_port import PortRun
     from edge.deploy.verify import Verification
     from edge.deploy.verify_engine import EngineVerification
     from edge.emit.camera.render import Camera
@@ -136,6 +137,21 @@ def run_json(done: Run) -> dict[str, Any]:
     figures = "input_count equal_count max_difference instructions ram_bytes code_bytes"
     ran_on = {"board": done.board.id, "core": done.board.core}
     return ran_on | _fields(done, figures) | {"estimated_cycles": cycles_json(done.cycles)}
+
+
+def run_port_json(done: PortRun) -> dict[str, Any]:
+    """What `run --port` prints.
+
+    Args:
+        done: A run on a connected board.
+
+    Returns:
+        The board and its port, how many inputs agree, how many have the right class, and what an
+        inference takes.
+    """
+    figures = "port input_count equal_count correct_count median_cycles milliseconds"
+    device = {"board": done.device.board, "clock_hz": done.device.clock_hz}
+    return device | _fields(done, figures)
 
 
 def verify_json(proof: Verification) -> dict[str, Any]:
