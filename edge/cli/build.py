@@ -19,7 +19,9 @@ from edge.cli.options import (
     OutOption,
     PreprocessingOption,
     RamOption,
+    SizesOption,
 )
+from edge.cli.size_tables import LARGEST, sizes_table
 
 
 def build(
@@ -33,6 +35,7 @@ def build(
     camera: CameraOption = None,
     camera_size: CameraSizeOption = None,
     preprocessing: PreprocessingOption = None,
+    sizes: SizesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write and compile a firmware that runs a model without TFLite Micro (exit 2 if too large)."""
@@ -45,7 +48,7 @@ def build(
     with status(f"Building {model} for {target.name}"):
         built = build(
             graph,
-            target.id,
+            target,
             out,
             name=pathlib.Path(model).stem if name is None else name,
             is_frame=frame,
@@ -55,5 +58,5 @@ def build(
     if as_json:
         print_json(json.build_json(built))
     else:
-        show(tables.build_table(built))
+        show(tables.build_table(built), sizes_table(built, None if sizes else LARGEST))
         say(f"Wrote sources and firmware.elf to {out}.")

@@ -48,7 +48,7 @@ def demo(
         make_repeatable()
         result = run_demo(
             data,
-            target.id,
+            target,
             out,
             alpha=alpha,
             float_epochs=float_epochs,

@@ -46,7 +46,7 @@ def export(
     """Write sources for TFLite Micro or of the engine (exit code 2 if a board is too small).
 
     The engine comes as an Arduino library, an ESP-IDF component, a Zephyr module, a PlatformIO
-    library or a CMake project.
+    library, a CMSIS-Pack or a CMake project.
     """
     from edge.deploy.export import export
 

@@ -151,12 +151,15 @@ RuntimeOption = Annotated[
     typer.Option("--runtime", help="TFLite Micro, or this project's engine in plain C11."),
 ]
 ShapeOption = Annotated[
-    Literal["cmake", "arduino", "esp-idf", "zephyr", "platformio"],
+    Literal["cmake", "arduino", "esp-idf", "zephyr", "platformio", "cmsis-pack"],
     typer.Option("--shape", help="The ecosystem that takes the sources."),
 ]
 NameOption = Annotated[
     str | None,
     typer.Option("--name", help="What all names in C begin with; the model file's if not given."),
+]
+SizesOption = Annotated[
+    bool, typer.Option("--sizes", help="Show every function and object, not only the largest.")
 ]
 OfflinePlanOption = Annotated[
     bool, typer.Option(help="Write the smallest memory plan into the model, for tflm.")
@@ -205,6 +208,13 @@ MonitorBoardOption = Annotated[
 ]
 SecondsOption = Annotated[
     float | None, typer.Option("--seconds", min=0.0, help="End after so long; else at Ctrl-C.")
+]
+FlashToolOption = Annotated[
+    str | None,
+    typer.Option("--tool", help="The tool to program with; the first that is ready if not given."),
+]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", min=0, help="Seconds after which it ends, come what may.")
 ]
 
 # A camera in front of the model.

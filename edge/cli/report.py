@@ -44,7 +44,7 @@ def report(
         images = None if data is None else images_of(graph.input.shape, data)
         done = report(
             graph,
-            target.id,
+            target,
             out,
             float_model=float_model,
             data=images,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Column, Table
 
 from edge.cli.tables import right
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from edge.deploy.run import Run
     from edge.deploy.run_port import PortRun
     from edge.deploy.verify_engine import EngineVerification
+    from edge.firmware.machine.image_run import ImageRun
     from edge.search.candidates import Candidate
 
 
@@ -73,6 +75,8 @@ def run_table(done: Run) -> Table:
         table.add_row("ms of waiting for its flash", f"at most {cycles.flash_wait_ms:.1f}")
     table.add_row("RAM, peak of the stack included", f"{done.ram_bytes:,}")
     table.add_row("code, flash", f"{done.code_bytes:,}")
+    for image in done.images:
+        _add_image(table, image)
     return table
 
 
@@ -96,6 +100,21 @@ def run_port_table(done: PortRun) -> Table:
     table.add_row("cycles of one inference, median", f"{done.median_cycles:,.0f}")
     table.add_row(f"ms at {device.clock_hz / 1e6:g} MHz, median", f"{done.milliseconds:.2f}")
     return table
+
+
+def _add_image(table: Table, image: ImageRun) -> None:
+    """What the very image of the board did: the lines that it sent, and how it started."""
+    table.add_section()
+    table.add_row("the board's own image", image.emulator)
+    table.add_row("its test of itself", image.outcome)
+    if image.core_hz is not None:
+        table.add_row("its clock, from the written registers", f"{image.core_hz / 1e6:g} MHz")
+        forbidden = "\n".join(violation.sentence() for violation in image.violations)
+        table.add_row("against the manual", forbidden or "nothing")
+    if image.text:
+        counts = "" if image.core_hz is None else "; it has no time, its cycles are no figures"
+        text = escape(image.text.strip().replace("\r\n", "\n"))
+        table.add_row(f"its serial port{counts}", text)
 
 
 def comparison_table(comparison: Comparison) -> Table:

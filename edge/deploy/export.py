@@ -15,6 +15,7 @@ from edge.deploy.budget import Budget, Item, require_fit
 from edge.emit.camera.render import CODE_BYTES, Camera, camera_for
 from edge.emit.packages.contents import engine_contents, tflm_contents
 from edge.emit.packages.names import PackageName, package_name
+from edge.emit.packages.pack import pack_file
 from edge.emit.packages.render import SHAPES, instruction_sets, render_package
 from edge.emit.tflm.render import larger_record_bytes, render
 from edge.engine.compile import Engine, compile_engines
@@ -95,7 +96,7 @@ def export(
             `"firmware"` for TFLite Micro with CMake and the package's name otherwise, if None.
         runtime: `"tflm"` for C++ that runs the model on TFLite Micro, or `"engine"` for plain C.
         shape: The ecosystem that the folder is for: `"cmake"`, `"arduino"`, `"esp-idf"`,
-            `"zephyr"` or `"platformio"`.
+            `"zephyr"`, `"platformio"` or `"cmsis-pack"`.
         name: The name that the package, its files and all names in C begin with, so that several
             models go into one program; the model's, or its file's, if None.
         representative_dataset: Typical inputs for a Keras model that is not quantization-aware, in
@@ -159,7 +160,7 @@ def _require_known(runtime: str, shape: str) -> None:
         raise EdgeError(f"Unknown runtime {runtime!r}; there are tflm and engine.")
     if shape == "stm32cube":
         raise EdgeError(
-            "STM32CubeIDE takes the package of `cmake`; the engine's README.md says how."
+            "STM32CubeIDE takes the package of `cmake`, whose README.md says how, or `cmsis-pack`."
         )
     if shape not in SHAPES:
         raise EdgeError(f"Unknown shape {shape!r}; there are {', '.join(SHAPES)}.")
@@ -219,7 +220,7 @@ def _export_engine(
     return Export(
         graph=graph,
         folder=folder,
-        files=_written(folder, texts),
+        files=_written(folder, shape, name, texts),
         runtime="engine",
         shape=shape,
         board=board,
@@ -269,7 +270,7 @@ def _export_tflm(
     return Export(
         graph=graph,
         folder=folder,
-        files=_written(folder, texts),
+        files=_written(folder, shape, name, texts),
         runtime="tflm",
         shape=shape,
         board=board,
@@ -280,13 +281,18 @@ def _export_tflm(
 
 
 def _folder(out_dir: str | os.PathLike | None, shape: str, name: PackageName) -> pathlib.Path:
-    default = name.camel if shape in ("arduino", "platformio") else name.snake
+    default = name.camel if shape in ("arduino", "platformio", "cmsis-pack") else name.snake
     return output_folder(default if out_dir is None else out_dir)
 
 
-def _written(folder: pathlib.Path, texts: dict[str, str]) -> tuple[str, ...]:
-    write_files(folder, {path: text.encode("utf-8") for path, text in texts.items()})
-    return tuple(texts)
+def _written(
+    folder: pathlib.Path, shape: str, name: PackageName, texts: dict[str, str]
+) -> tuple[str, ...]:
+    files = {path: text.encode("utf-8") for path, text in texts.items()}
+    if shape == "cmsis-pack":
+        files |= pack_file(name, files)
+    write_files(folder, files)
+    return tuple(files)
 
 
 def _camera_items(camera: Camera) -> tuple[Item, ...]:

@@ -8,6 +8,7 @@ import re
 import shutil
 
 from edge.errors import EdgeError, MissingToolError
+from edge.firmware.sizes import SectionSize, section_sizes
 from edge.system.subprocesses import run_tool
 
 TOOLS = {
@@ -31,12 +32,14 @@ class Firmware:
         flash_bytes: The flash that the image takes.
         weights_bytes: The part of it that the model's weights take.
         static_ram_bytes: The RAM that data takes beside the stack.
+        sections: What each section holds, symbol by symbol.
     """
 
     elf: pathlib.Path
     flash_bytes: int
     weights_bytes: int
     static_ram_bytes: int
+    sections: tuple[SectionSize, ...] = ()
 
     @property
     def code_bytes(self) -> int:
@@ -85,6 +88,7 @@ def build_firmware(folder: pathlib.Path) -> Firmware:
         flash_bytes=sum(size.get(name, 0) for name in in_flash),
         weights_bytes=int(weights.group(1), 16),
         static_ram_bytes=size.get(".data", 0) + size.get(".bss", 0),
+        sections=section_sizes(size, _run(["arm-none-eabi-nm", "-f", "sysv", str(elf)])),
     )
 
 

@@ -9,6 +9,7 @@ from edge.debugger.result import Comparison
 from edge.deploy.budget import BankUse
 from edge.firmware.cycles import Cycles
 from edge.firmware.profile import Profile
+from edge.firmware.sizes import SectionSize
 from edge.reporting.memory import MemoryView
 from edge.tflite.graph import Graph
 
@@ -34,6 +35,7 @@ class Runtime:
         memory: The memory over one inference.
         banks: The use of each of the board's memory banks.
         note: A sentence that says what the figures leave out; empty if nothing.
+        sections: What each section of the linked firmware holds; empty where none was linked.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Runtime:
     memory: MemoryView | Absent
     banks: tuple[BankUse, ...] | Absent
     note: str = ""
+    sections: tuple[SectionSize, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

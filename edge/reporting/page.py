@@ -13,11 +13,15 @@ from markupsafe import Markup
 from edge.deploy.budget import BankUse
 from edge.firmware.cycles import Cycles
 from edge.firmware.profile import Profile
+from edge.firmware.sizes import SectionSize
 from edge.reporting.chart import COLORS, chart, rounded, short_name
 from edge.reporting.figures import Absent, Accuracy, LayerFigures, Report, Runtime
 
 BEST_DB = 60
 """The bar of a layer's signal-to-noise ratio ends here."""
+
+LARGEST = 12
+"""The functions and objects of each section that are listed; the others are a sum."""
 
 PERCENT = str.maketrans({"%": "\u00a0%", "-": "\u2212"})
 
@@ -98,6 +102,18 @@ def _budget(runtime: Runtime) -> dict[str, Any]:
         "id": runtime.id,
         "note": runtime.note,
         "banks": [_bank(use) for use in banks],
+        "sections": [_section(section) for section in runtime.sections],
+    }
+
+
+def _section(section: SectionSize) -> dict[str, Any]:
+    others = section.symbols[LARGEST:]
+    return {
+        "name": section.name,
+        "bytes": section.bytes,
+        "symbols": section.symbols[:LARGEST],
+        "others": len(others),
+        "others_bytes": sum(symbol.bytes for symbol in others),
     }
 
 

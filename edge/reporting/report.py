@@ -201,8 +201,14 @@ def _engine_runtime(engine: Engine | Absent, board: Board) -> Runtime:
     except MissingToolError as error:
         note = f"Not counted: the code of the kernels. {error}"
     banks = tuple(engine_bank_uses(engine, board, firmware))
-    memory = engine_memory(engine)
-    return Runtime(id="engine", name=name, memory=memory, banks=banks, note=note)
+    return Runtime(
+        id="engine",
+        name=name,
+        memory=engine_memory(engine),
+        banks=banks,
+        note=note,
+        sections=() if firmware is None else firmware.sections,
+    )
 
 
 def _layers(

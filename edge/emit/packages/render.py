@@ -8,6 +8,8 @@ from edge.emit.packages.contents import Contents
 from edge.emit.packages.names import PackageName
 
 VERSION = "1.0.0"
+VENDOR = "keras_mobilenet"
+"""Who made a CMSIS-Pack, where its user has put no name of their own."""
 
 TEMPLATES = {
     "arduino": {
@@ -40,6 +42,10 @@ TEMPLATES = {
     "cmake": {
         "CMakeLists.txt": "cmake/CMakeLists.txt",
         "example/main.c": "main.c",
+    },
+    "cmsis-pack": {
+        "{vendor}.{camel}.pdsc": "cmsis-pack/package.pdsc",
+        "example/{main}": "{main}",
     },
 }
 """The templates of each shape, by the path of what they make."""
@@ -102,6 +108,7 @@ def render_package(shape: str, name: PackageName, contents: Contents) -> dict[st
         "arduino_header": name.arduino_header,
         "snake": name.snake,
         "version": VERSION,
+        "vendor": VENDOR,
         "example": example,
         "main": main,
         "headers": contents.public_headers,
@@ -112,11 +119,13 @@ def render_package(shape: str, name: PackageName, contents: Contents) -> dict[st
             else "for TensorFlow Lite Micro."
         ),
         "sources": sorted(path for path in files if path.endswith((".c", ".cc", ".cpp"))),
+        "own_headers": sorted(path for path in files if path.startswith("src/") and ".h" in path),
     }
     layout = {"README.md": "README.md"} | TEMPLATES[shape]
     layout |= RUNTIME_TEMPLATES.get((runtime, shape), {})
     words = {
         "camel": name.camel,
+        "vendor": VENDOR,
         "arduino_header": name.arduino_header,
         "runtime": runtime,
         "example": example,

@@ -26,6 +26,7 @@ from edge.engine.compile import compile_engine
 from edge.firmware.build import Firmware
 from edge.firmware.cycles import Cost, Cycles
 from edge.firmware.serial_link import Device
+from edge.firmware.sizes import SectionSize, SymbolSize
 from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
 from edge.tflite.reader import read_graph
@@ -80,6 +81,7 @@ KEYS = {
     """,
     "build": f"""
         board folder flash_bytes weights_bytes code_bytes state_bytes ram_bytes sha256 {CAMERA}
+        sections[].name sections[].bytes sections[].symbols[].name sections[].symbols[].bytes
     """,
     "run": f"""
         board core input_count equal_count max_difference instructions ram_bytes code_bytes
@@ -193,7 +195,13 @@ def printed(tmp_path_factory, kws):
         is_random=False,
         reference="float model 'net'",
     )
-    firmware = Firmware(folder / "firmware.elf", 3000, 1408, 600)
+    firmware = Firmware(
+        elf=folder / "firmware.elf",
+        flash_bytes=3000,
+        weights_bytes=1408,
+        static_ram_bytes=600,
+        sections=(SectionSize(".text", 3000, (SymbolSize("main", 3000),)),),
+    )
     built = Build(
         graph=graph,
         board=board,

@@ -106,7 +106,7 @@ def test_says_what_it_is(packaged, kind):
 def test_claims_no_license_for_the_model(packaged, kind):
     package = packaged(kind)
     for path in package.files:
-        if path.endswith((".properties", ".json", ".yml", ".yaml")):
+        if path.endswith((".properties", ".json", ".yml", ".yaml", ".pdsc")):
             assert "license" not in (package.folder / path).read_text().lower()
     assert "nothing here states one" in (package.folder / "README.md").read_text()
 
