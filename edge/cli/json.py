@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge.cli.json_boards import board_json as board_json
 from edge.cli.json_boards import fields as _fields
+from edge.cli.json_boards import run_port_json as run_port_json
 from edge.cli.json_costs import cycles_json, latency_json, profile_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from edge.deploy.export import Export
     from edge.deploy.latency import Latency
     from edge.deploy.run import Run
-    from edge.deploy.run_port import PortRun
     from edge.deploy.verify import Verification
     from edge.deploy.verify_engine import EngineVerification
     from edge.emit.camera.render import Camera
@@ -156,21 +156,6 @@ def image_json(image: ImageRun) -> dict[str, Any]:
     """
     forbidden = [violation.sentence() for violation in image.violations]
     return _fields(image, "emulator way text outcome core_hz") | {"violations": forbidden}
-
-
-def run_port_json(done: PortRun) -> dict[str, Any]:
-    """What `run --port` prints.
-
-    Args:
-        done: A run on a connected board.
-
-    Returns:
-        The board and its port, how many inputs agree, how many have the right class, and what an
-        inference takes.
-    """
-    figures = "port input_count equal_count correct_count median_cycles milliseconds"
-    device = {"board": done.device.board, "clock_hz": done.device.clock_hz}
-    return device | _fields(done, figures)
 
 
 def verify_json(proof: Verification) -> dict[str, Any]:
