@@ -76,6 +76,15 @@ class SpokenBoard:
         os.close(self._master)
         os.close(self._slave)
 
+    def say_later(self, line, seconds):
+        """Says a line again and again, for who comes to listen."""
+
+        def say():
+            while not self._ends.wait(seconds):
+                self._say(line)
+
+        threading.Thread(target=say, daemon=True).start()
+
     def _say(self, *lines):
         for line in lines:
             if (said := self._change(line)) is not None:
