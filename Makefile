@@ -2,8 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
-	qemu-system-arm cmake make gcc g++ libc6-dev gcc-riscv64-unknown-elf gcc-xtensa-lx106 \
-	clang lld chromium chromium-driver
+	qemu-system-arm gdb-multiarch cmake make gcc g++ libc6-dev gcc-riscv64-unknown-elf gcc-xtensa-lx106 \
+	clang lld chromium chromium-driver openocd stlink-tools bossa-cli dfu-util
 
 C_SOURCES := $(shell find edge tests benchmarks -name '*.[ch]' -o -name '*.cc' -o -name '*.cpp')
 
@@ -72,18 +72,20 @@ bench-engine: .venv/installed tools ## The engine beside TFLite Micro and bakenn
 # The demo says so and goes on without the Arm compiler; tests that need a tool skip, in CI they fail.
 tools:
 	@if ! echo '#include <cstdint>' | arm-none-eabi-g++ -x c++ -fsyntax-only - 2>/dev/null \
-		|| ! command -v qemu-system-arm >/dev/null || ! command -v cmake >/dev/null \
+		|| ! command -v gdb-multiarch >/dev/null || ! command -v qemu-system-arm >/dev/null || ! command -v cmake >/dev/null \
 		|| ! command -v chromedriver >/dev/null || ! command -v g++ >/dev/null \
 		|| ! command -v riscv64-unknown-elf-gcc >/dev/null \
 		|| ! command -v xtensa-lx106-elf-gcc >/dev/null \
 		|| ! command -v clang >/dev/null || ! command -v ld.lld >/dev/null \
+		|| ! command -v openocd >/dev/null || ! command -v st-flash >/dev/null \
+		|| ! command -v bossac >/dev/null || ! command -v dfu-util >/dev/null \
 		|| ! echo '#include <stdio.h>' | gcc -fsyntax-only -x c - 2>/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && \
 			DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
 				$(DEBIAN_PACKAGES); \
 		else \
-			echo "A compiler, QEMU, CMake or Chromium is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
+			echo "A compiler, QEMU, CMake, Chromium or a tool for boards is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
 		fi; \
 	fi
 

@@ -25,7 +25,7 @@ from drawings import DRAWINGS  # noqa: E402
 import edge  # noqa: E402
 from edge.catalog.boards import Board, boards  # noqa: E402
 
-FLASH_TOOLS = {"uf2": "drive (UF2)", "teensy": "its maker's SDK", "none": "emulated only"}
+FLASH_TOOLS = {"uf2": "drive (UF2)", "daplink": "drive", "none": "emulated only"}
 
 PACKAGES = ("keras_mobilenet", "edge")
 

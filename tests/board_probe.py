@@ -11,6 +11,7 @@ from compilers import GCC
 from edge.catalog.boards import Board, core_flags
 from edge.firmware.render import BOARD_FOLDER, board_header, chip_sources, link_script
 
+STARTS = ("start.c", "start.h", "fault.c", "chip.h")
 NOT_THE_CHIP = ("board.h", "chip.h", "start.h")
 MAIN = """
 #include "chip.h"
@@ -59,8 +60,7 @@ def build_probe(
 ) -> pathlib.Path:
     """Compiles the probe; `change` may break the chip's files, `misbehave` is C that main runs."""
     files = chip_sources(board) | {"board.h": board_header(board), "link.ld": link_script(board)}
-    files |= {path.name: path.read_text("utf-8") for path in BOARD_FOLDER.glob("st*.[ch]")}
-    files |= {name: (BOARD_FOLDER / name).read_text("utf-8") for name in ("chip.h", "fault.c")}
+    files |= {name: (BOARD_FOLDER / name).read_text("utf-8") for name in STARTS}
     files["main.c"] = MAIN
     if misbehave:
         files["misbehave.c"] = f"#include <stdint.h>\nvoid misbehave(void) {{ {misbehave} }}\n"
@@ -72,7 +72,13 @@ def build_probe(
     subprocess.run(
         [
             *(GCC, *core_flags(board), "-O2", "-g", "-std=c11"),
-            *("-DFIRMWARE_HAS_SEMIHOSTING=0", "-Wall", "-Wextra", "-ffunction-sections"),
+            *(
+                "-DFIRMWARE_HAS_SEMIHOSTING=0",
+                "--specs=nano.specs",
+                "-Wall",
+                "-Wextra",
+                "-ffunction-sections",
+            ),
             *("-nostartfiles", "-Wl,--gc-sections", f"-T{folder / 'link.ld'}"),
             *(str(folder / name) for name in files if name.endswith(".c")),
             *("-o", str(elf)),

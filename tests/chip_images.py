@@ -15,15 +15,17 @@ from edge.catalog.boards import Board, core_flags
 from edge.firmware.render import BOARD_FOLDER, board_header, chip_sources, link_script
 
 MAIN = """#include "chip.h"
-volatile unsigned long firmware_result;
+#include "start.h"
+volatile uint32_t firmware_result;
 int main(void);
 int main(void) {
   for (;;) {
     (void)chip_clock_hz();
+    chip_put('m');
   }
 }
 """
-STARTS = ("start.c", "start.h", "chip.h", "fault.c")
+STARTS = ("start.c", "start.h", "fault.c", "text.c", "text.h", "chip.h")
 CORES = {
     "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
     "cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4,

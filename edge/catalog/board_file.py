@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from edge.catalog.programming import NO_TOOL, Programming
 from edge.errors import EdgeError, quoted, readable
 
 FPUS = {
@@ -22,6 +23,7 @@ FPUS = {
     "cortex-m7": ("none", "fpv5-sp-d16", "fpv5-d16"),
     "cortex-m33": ("none", "fpv5-sp-d16"),
     "cortex-m55": ("none", "auto"),
+    "cortex-m85": ("none", "auto"),
 }
 """What `-mfpu` may name for each core; "auto" is the core's only unit."""
 
@@ -116,20 +118,6 @@ class LedTable(FiguresTable):
     name: Text = Field(description="The light's name on the board, with its pin.")
 
 
-class FlashToolTable(_Table):
-    """`[flash_tool]`."""
-
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
-    method: Text = Field(
-        "none", description="The tool that programs the board; none if nothing does."
-    )
-    target: str = Field("", description="The tool's name of the board or the chip.")
-    uf2_family: Word | None = Field(None, description="The number of the chip in UF2 files.")
-    boot_block: list[Word] = Field(
-        [], description="The words that the boot ROM looks for near the start of the flash."
-    )
-
-
 class QemuTable(_Table):
     """`[qemu]`."""
 
@@ -169,9 +157,8 @@ class BoardTable(_Table):
     led: LedTable | None = Field(
         None, description="The light that the firmware blinks.", examples=['"LD2 (PA5)"']
     )
-    flash_tool: FlashToolTable = Field(
-        FlashToolTable.model_validate({}),
-        description="How the board is programmed.",
+    flash_tool: Programming = Field(
+        Programming.model_validate({"why_not": NO_TOOL}), description="How the board is programmed."
     )
     qemu: QemuTable | None = Field(None, description="The emulated board, if QEMU has it.")
     source: dict[str, Text] = Field({}, description="The document that each figure is from.")

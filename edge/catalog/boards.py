@@ -9,7 +9,11 @@ import pathlib
 import re
 
 from edge.catalog.board_file import LedTable, PortTable, read_board_file
+from edge.catalog.programming import Programming
 from edge.errors import EdgeError, readable
+
+BUILT_CORES = {"cortex-m85": "cortex-m55"}
+"""Another core with the instructions of one that compilers and emulators do not know by name."""
 
 BOARD_FOLDER = pathlib.Path(__file__).parent
 SUFFIX = ".toml"
@@ -107,8 +111,7 @@ class Board:
         aliases: Other names that people type.
         flash: The banks of program memory.
         ram: The banks of data memory, the one for stack and arena first.
-        flash_method: The tool that programs the board, or how else it is programmed.
-        flash_target: The tool's name of the board; may be empty.
+        programming: The tools that program the board.
         uf2_family: The number of the board's family in UF2 files; None where it takes no UF2.
         boot_block: The words that the boot ROM looks for near the start of the flash; may be empty.
         qemu_machine: QEMU's name of the board; None where QEMU does not emulate it.
@@ -133,8 +136,7 @@ class Board:
     aliases: tuple[str, ...]
     flash: tuple[Bank, ...]
     ram: tuple[Bank, ...]
-    flash_method: str
-    flash_target: str
+    programming: Programming
     uf2_family: int | None
     boot_block: tuple[int, ...]
     qemu_machine: str | None
@@ -153,6 +155,18 @@ class Board:
     def is_at_full_clock(self) -> bool:
         """Whether the firmware runs at `clock_hz`, and not at the clock that reset leaves."""
         return self.chip.family != "bare" or self.qemu_machine is not None
+
+    @property
+    def flash_method(self) -> str:
+        """The first tool that programs the board; "none" where there is none."""
+        ways = self.programming.ways
+        return ways[0].tool if ways else "none"
+
+    @property
+    def flash_target(self) -> str:
+        """The first tool's name of the board; may be empty."""
+        ways = self.programming.ways
+        return ways[0].target if ways else ""
 
     @property
     def flash_bytes(self) -> int:
@@ -219,6 +233,22 @@ def find_board(name: str | os.PathLike | Board) -> Board:
     )
 
 
+def built_core(board: Board) -> str:
+    """Names the core that a board's programs are compiled and emulated for.
+
+    Args:
+        board: The board.
+
+    Returns:
+        The core itself, or one with the same instructions that gcc 12, clang 14 and QEMU 7 know.
+
+    Example:
+        >>> built_core(find_board("ek-ra8d1"))
+        'cortex-m55'
+    """
+    return BUILT_CORES.get(board.core, board.core)
+
+
 def core_flags(board: Board) -> list[str]:
     """Returns the options of gcc and clang that choose a board's core.
 
@@ -232,7 +262,7 @@ def core_flags(board: Board) -> list[str]:
         >>> core_flags(find_board("nucleo-f446re"))
         ['-mcpu=cortex-m4', '-mthumb', '-mfloat-abi=hard', '-mfpu=fpv4-sp-d16']
     """
-    flags = [f"-mcpu={board.core}", "-mthumb"]
+    flags = [f"-mcpu={built_core(board)}", "-mthumb"]
     if board.fpu == "none":
         return [*flags, "-mfloat-abi=soft"]
     flags.append("-mfloat-abi=hard")
@@ -292,8 +322,7 @@ def _read(path: pathlib.Path) -> Board:
         aliases=tuple(table.aliases),
         flash=tuple(Bank(bank.name, bank.address, bank.bytes) for bank in table.flash),
         ram=tuple(Bank(bank.name, bank.address, bank.bytes) for bank in table.ram),
-        flash_method=tool.method,
-        flash_target=tool.target,
+        programming=tool,
         uf2_family=tool.uf2_family,
         boot_block=tuple(tool.boot_block),
         qemu_machine=None if table.qemu is None else table.qemu.machine,

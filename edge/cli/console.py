@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -74,6 +74,31 @@ def status(what: str) -> Iterator[None]:
     # A name may hold what rich takes for markup.
     with stderr.status(Text(f"{what} ...")):
         yield
+
+
+@contextlib.contextmanager
+def telling(what: str) -> Iterator[Callable[[str], None]]:
+    """Shows a spinner with what happens just now; where there is no terminal, one line for each.
+
+    Args:
+        what: The work as a participle: `"Programming"`.
+
+    Yields:
+        The function that takes what happens, in a few words.
+    """
+    told = ""
+    with stderr.status(Text(f"{what} ...")) as spinner:
+
+        def tell(text: str) -> None:
+            nonlocal told
+            spinner.update(Text(f"{what}: {text}"))
+            stage = text.partition(",")[0]
+            # A log needs no line for each percent.
+            if stage != told and not stderr.is_terminal:
+                stderr.print(Text(f"{what}: {stage}"))
+            told = stage
+
+        yield tell
 
 
 def print_error(message: str) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edge.deploy.verify_engine import EngineVerification
     from edge.emit.camera.render import Camera
     from edge.engine.compile import Engine
+    from edge.firmware.machine.image_run import ImageRun
     from edge.memory.offline_plan import PlannedModel
     from edge.memory.timeline import Timeline
     from edge.reporting.figures import Absent, Report
@@ -133,11 +134,27 @@ def run_json(done: Run) -> dict[str, Any]:
         done: A run on an emulated board.
 
     Returns:
-        How many outputs are LiteRT's, instructions, estimated cycles, RAM and code.
+        How many outputs are LiteRT's, instructions, estimated cycles, RAM and code, and what the
+        board's own image did.
     """
     figures = "input_count equal_count max_difference instructions ram_bytes code_bytes"
     ran_on = {"board": done.board.id, "core": done.board.core}
-    return ran_on | _fields(done, figures) | {"estimated_cycles": cycles_json(done.cycles)}
+    own = {"estimated_cycles": cycles_json(done.cycles), "images": [*map(image_json, done.images)]}
+    return ran_on | _fields(done, figures) | own
+
+
+def image_json(image: ImageRun) -> dict[str, Any]:
+    """What the very image of a board did.
+
+    Args:
+        image: Its run on an emulator.
+
+    Returns:
+        The emulator, the way into the image, its text, its result, its clock and what a manual
+        forbids.
+    """
+    forbidden = [violation.sentence() for violation in image.violations]
+    return _fields(image, "emulator way text outcome core_hz") | {"violations": forbidden}
 
 
 def verify_json(proof: Verification) -> dict[str, Any]:

@@ -192,6 +192,14 @@ DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print what would be done, do nothing.")
 ]
 
+FlashToolOption = Annotated[
+    str | None,
+    typer.Option("--tool", help="The tool to program with; the first that is ready if not given."),
+]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", min=0, help="Seconds after which it ends, come what may.")
+]
+
 # A camera in front of the model.
 
 CameraOption = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Column, Table
 
 from edge.cli.tables import right
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from edge.deploy.demo import DemoResult
     from edge.deploy.run import Run
     from edge.deploy.verify_engine import EngineVerification
+    from edge.firmware.machine.image_run import ImageRun
     from edge.search.candidates import Candidate
 
 
@@ -72,7 +74,24 @@ def run_table(done: Run) -> Table:
         table.add_row("ms of waiting for its flash", f"at most {cycles.flash_wait_ms:.1f}")
     table.add_row("RAM, peak of the stack included", f"{done.ram_bytes:,}")
     table.add_row("code, flash", f"{done.code_bytes:,}")
+    for image in done.images:
+        _add_image(table, image)
     return table
+
+
+def _add_image(table: Table, image: ImageRun) -> None:
+    """What the very image of the board did: the lines that it sent, and how it started."""
+    table.add_section()
+    table.add_row("the board's own image", image.emulator)
+    table.add_row("its test of itself", image.outcome)
+    if image.core_hz is not None:
+        table.add_row("its clock, from the written registers", f"{image.core_hz / 1e6:g} MHz")
+        forbidden = "\n".join(violation.sentence() for violation in image.violations)
+        table.add_row("against the manual", forbidden or "nothing")
+    if image.text:
+        counts = "" if image.core_hz is None else "; it has no time, its cycles are no figures"
+        text = escape(image.text.strip().replace("\r\n", "\n"))
+        table.add_row(f"its serial port{counts}", text)
 
 
 def comparison_table(comparison: Comparison) -> Table:

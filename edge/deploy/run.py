@@ -9,12 +9,14 @@ import numpy as np
 
 from edge.catalog.boards import Board, find_board
 from edge.converter.model_source import read_model
+from edge.deploy.run_image import run_everywhere
 from edge.deploy.verify import random_inputs
 from edge.deploy.verify_engine import emulate_firmware, linked
 from edge.engine.compile import compile_engine
 from edge.engine.packing import instruction_set
 from edge.firmware.cycles import Cycles, estimate_cycles
 from edge.firmware.emulate import emulated_board
+from edge.firmware.machine.image_run import ImageRun
 from edge.runtimes.interpreters import run_litert
 
 
@@ -30,6 +32,8 @@ class Run:
         ram_bytes: State, image buffer, output and the peak of the stack.
         code_bytes: Flash beside the weights.
         cycles: The estimated cycles of one inference, at the clock of the board that was asked for.
+        images: What the very image of the board that was asked for did, on each emulator that has
+            its memory map; empty where there is none, or where QEMU emulates the board itself.
     """
 
     board: Board
@@ -39,6 +43,7 @@ class Run:
     ram_bytes: int
     code_bytes: int
     cycles: Cycles
+    images: tuple[ImageRun, ...] = ()
 
     @property
     def input_count(self) -> int:
@@ -71,7 +76,7 @@ def run(
     is_frame: bool = False,
     representative_dataset: Any = None,
 ) -> Run:
-    """Builds a model's firmware and runs it on QEMU.
+    """Builds a model's firmware and runs it on QEMU, and a real board's own image beside it.
 
     Args:
         model: A Keras model, a path to a `.keras` or int8 `.tflite` file, a .tflite's bytes, or a
@@ -97,6 +102,8 @@ def run(
         >>> done = run("model.tflite", "nucleo-f446re", count=2)
         >>> done.board.id, done.is_equal
         ('mps2-an386', True)
+        >>> [image.outcome for image in done.images]
+        ['passed', 'passed']
     """
     asked = find_board(board)
     target = emulated_board(asked)
@@ -110,6 +117,11 @@ def run(
         # The trace follows a firmware that takes rows.
         elf = None if is_frame else firmware.elf
         cycles = estimate_cycles(engine, asked, seed=seed, elf=elf)
+    images: tuple[ImageRun, ...] = ()
+    if target != asked:
+        own = compile_engine(graph, instruction_set(asked))
+        with linked(own, asked, is_frame=is_frame) as firmware_of_board:
+            images = run_everywhere(firmware_of_board.elf, asked)
     return Run(
         board=target,
         outputs=emulation.outputs,
@@ -118,4 +130,5 @@ def run(
         ram_bytes=emulation.ram_bytes,
         code_bytes=firmware.code_bytes,
         cycles=cycles,
+        images=images,
     )

@@ -17,15 +17,17 @@ import contextlib
 import errno
 import os
 import pathlib
+import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from edge.errors import EdgeError
 from edge.system.signals import uninterrupted
 from edge.system.temporary import LockedFolder, each_stale, remove_stale
 
 PROBE_BYTES = 1 << 16
+DRIVE_BYTES = 1 << 16
 STAGING_PREFIX = ".keras-mobilenet-"
 """The first letters of the folder in which files are made before they take their places."""
 
@@ -155,7 +157,12 @@ def write_files(folder: pathlib.Path, contents: Mapping[str, bytes]) -> None:
                     path.rmdir()
 
 
-def write_to_drive(folder: pathlib.Path, name: str, content: bytes) -> None:
+def write_to_drive(
+    folder: pathlib.Path,
+    name: str,
+    content: bytes,
+    tell: Callable[[float], None] = lambda fraction: None,
+) -> None:
     """Writes a file to the drive of a boot loader, which knows no folders and no renaming.
 
     What is refused is refused before anything is written; what cannot be written to its end is
@@ -165,6 +172,7 @@ def write_to_drive(folder: pathlib.Path, name: str, content: bytes) -> None:
         folder: The drive.
         name: The name of the file.
         content: Its bytes.
+        tell: The function that is told which fraction is written.
 
     Raises:
         EdgeError: If the drive cannot be written or is too small, or the name leads to what is no
@@ -182,9 +190,16 @@ def write_to_drive(folder: pathlib.Path, name: str, content: bytes) -> None:
         _require_room(folder, len(content))
         made = not _is_there(path)
         # Not through a link that has come in between, and not waiting for who reads a pipe.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        for name_of_flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+            flags |= getattr(os, name_of_flag, 0)
         with open(os.open(path, flags, 0o666), "wb") as file:
-            file.write(content)
+            for start in range(0, len(content), DRIVE_BYTES):
+                file.write(content[start : start + DRIVE_BYTES])
+                file.flush()
+                # Until it is on the drive, and not in the system's memory alone.
+                os.fsync(file.fileno())
+                tell(min(1.0, (start + DRIVE_BYTES) / len(content)))
     except OSError as error:
         if made:
             with contextlib.suppress(OSError):
@@ -282,8 +297,7 @@ def _require_places(folder: pathlib.Path, names: Iterable[str]) -> None:
 
 
 def _require_room(folder: pathlib.Path, byte_count: int) -> None:
-    free = os.statvfs(folder)
-    if byte_count > free.f_bavail * free.f_frsize:
+    if byte_count > shutil.disk_usage(folder).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

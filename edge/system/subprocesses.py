@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
+import selectors
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from edge.errors import EdgeError
@@ -17,6 +19,7 @@ from edge.system import supervisor
 from edge.system.signals import uninterrupted
 
 ERROR_FILE = "error.txt"
+PIPE_BYTES = 1 << 16
 SUPERVISOR = (sys.executable, "-I", "-S", supervisor.__file__)
 
 
@@ -29,20 +32,23 @@ def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProc
 
     Args:
         command: The program and its arguments.
-        options: Options of `subprocess.Popen`, and `input`, the text or bytes that the program
-            reads from its standard input.
+        options: Options of `subprocess.Popen`; `input`, the text or bytes that the program reads
+            from its standard input; `timeout`, the seconds after which it is killed; `watch`, a
+            function that is given each piece of text as soon as the program prints it.
 
     Returns:
         The exit code and the output of the program.
 
     Raises:
         OSError: If the program cannot be started.
+        subprocess.TimeoutExpired: If it was killed because its time was over.
 
     Example:
         >>> run_tool(["echo", "42 bytes"], text=True).stdout.strip()
         '42 bytes'
     """
-    sent = options.pop("input", None)
+    sent, seconds = options.pop("input", None), options.pop("timeout", None)
+    watch = options.pop("watch", None)
     options.setdefault("stdin", subprocess.DEVNULL if sent is None else subprocess.PIPE)
     process = None
     ours, theirs = socket.socketpair()
@@ -61,7 +67,10 @@ def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProc
                     **options,
                 )
                 theirs.close()
-            stdout, stderr = process.communicate(sent)
+            if watch is None:
+                stdout, stderr = process.communicate(sent, timeout=seconds)
+            else:
+                stdout, stderr = _watched(process, watch, seconds)
         except BaseException:
             with uninterrupted():
                 # The supervisor kills the program and its children, and ends.
@@ -72,6 +81,33 @@ def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProc
         if process.returncode == supervisor.NOT_STARTED and (number := ours.recv(16)):
             raise OSError(int(number), os.strerror(int(number)), os.fspath(command[0]))
     return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def _watched(
+    process: subprocess.Popen, watch: Callable[[str], None], seconds: float | None
+) -> tuple[bytes, bytes]:
+    """Collects what a program prints, and passes on each piece as it comes."""
+    end = None if seconds is None else time.monotonic() + seconds
+    assert process.stdout is not None
+    assert process.stderr is not None
+    parts: dict[int, list[bytes]] = {process.stdout.fileno(): [], process.stderr.fileno(): []}
+    with process.stdout, process.stderr, selectors.DefaultSelector() as open_pipes:
+        for pipe in parts:
+            open_pipes.register(pipe, selectors.EVENT_READ)
+        while open_pipes.get_map():
+            left = None if end is None else max(0.0, end - time.monotonic())
+            ready = open_pipes.select(left)
+            if left is not None and (left <= 0 or not ready):
+                raise subprocess.TimeoutExpired(process.args, seconds or 0.0)
+            for key, _ in ready:
+                if part := os.read(key.fd, PIPE_BYTES):
+                    parts[key.fd].append(part)
+                    watch(part.decode("utf-8", "replace"))
+                else:
+                    open_pipes.unregister(key.fd)
+    process.wait(None if end is None else max(0.0, end - time.monotonic()))
+    stdout, stderr = (b"".join(each) for each in parts.values())
+    return stdout, stderr
 
 
 def run_child(module: str, folder: pathlib.Path, failure: type[EdgeError], what: str) -> str:

@@ -14,19 +14,10 @@ from edge.catalog.boards import Bank, Board
 from edge.firmware.machine.boot import Boot
 from edge.firmware.machine.chip import ChipModel
 from edge.firmware.machine.core import BFAR, CFSR, HFSR, VTOR, core_blocks
-from edge.firmware.machine.image_run import Fault
+from edge.firmware.machine.image_run import CPUS, Fault
 from edge.firmware.machine.registers import PAGE, AccessError, Bus
 from edge.firmware.machine.symbols import Image
 from edge.firmware.machine.watch import Watch
-
-CPUS = {
-    "cortex-m0plus": "UC_CPU_ARM_CORTEX_M0",
-    "cortex-m3": "UC_CPU_ARM_CORTEX_M3",
-    "cortex-m4": "UC_CPU_ARM_CORTEX_M4",
-    "cortex-m7": "UC_CPU_ARM_CORTEX_M7",
-    "cortex-m33": "UC_CPU_ARM_CORTEX_M33",
-}
-"""The cores that unicorn 2.1 has, by gcc's name: the M0+ executes what the M0 does."""
 
 NATIVE_ERRORS = {unicorn.UC_ERR_INSN_INVALID: "undefined instruction"}
 SLICE_US = 20_000
@@ -53,6 +44,8 @@ class BoardMachine:
         self, board: Board, image: Image, chip: ChipModel, watch: Watch, banks: list[Bank]
     ):
         self._image = image
+        # Whoever has no port waits for nothing, and blinks for ever.
+        self._is_mute = not chip.blocks
         self._chip = chip
         self._uc = uc = unicorn.Uc(
             unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
@@ -102,6 +95,11 @@ class BoardMachine:
         """
         return int(struct.unpack("<I", self._uc.mem_read(address, 4))[0])
 
+    @property
+    def result(self) -> int:
+        """What the image says of its test of itself; 0 until then."""
+        return self.word(self._image.symbols["firmware_result"])
+
     def run(self, boot: Boot, limit_s: float) -> str:
         """Enters the image and lets it run.
 
@@ -132,6 +130,8 @@ class BoardMachine:
                 self._pending = None
             elif self._chip.line.is_waited_on:
                 return "waits"
+            elif self._is_mute and self.result:
+                return "rests"
             counter = self._uc.reg_read(PC)
             state = (counter, self._accesses, *map(self._uc.reg_read, REGISTERS))
             if state == last:

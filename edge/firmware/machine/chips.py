@@ -7,15 +7,41 @@ from collections.abc import Callable
 
 from edge.catalog.boards import Board
 from edge.firmware.machine.chip import ChipModel
+from edge.firmware.machine.imxrt import make_imxrt
 from edge.firmware.machine.line import Lamp, Line
-from edge.firmware.machine.stm32f4 import make_stm32f4
+from edge.firmware.machine.nordic import make_nordic
+from edge.firmware.machine.rp2 import make_rp2
+from edge.firmware.machine.samd21 import make_samd21
+from edge.firmware.machine.stm32f4 import LIMITS, make_stm32f4
 from edge.firmware.machine.watch import Watch
 
 MODELS: dict[str, Callable[..., ChipModel]] = {
-    "STM32F4": make_stm32f4,
-    "STM32F7": make_stm32f4,
+    **dict.fromkeys(LIMITS, make_stm32f4),
+    "NRF51": make_nordic,
+    "NRF52": make_nordic,
+    "ATSAMD21": make_samd21,
+    "RP2": make_rp2,
+    "MIMXRT1062": make_imxrt,
 }
 """What makes the model, by the beginning of the part number."""
+
+
+def has_model(board: Board) -> bool:
+    """Tells whether a board's microcontroller is modelled.
+
+    Args:
+        board: The board.
+
+    Returns:
+        Whether it is; not if it runs as it comes out of reset.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> has_model(find_board("nucleo-f446re"))
+        True
+    """
+    is_known = board.mcu.upper().startswith(tuple(MODELS))
+    return is_known and board.chip.family != "bare"
 
 
 def make_chip(board: Board, line: Line, watch: Watch, *, is_dead: bool = False) -> ChipModel:
@@ -35,8 +61,7 @@ def make_chip(board: Board, line: Line, watch: Watch, *, is_dead: bool = False) 
         >>> make_chip(find_board("mps2-an386"), Line(Watch()), Watch()).blocks
         []
     """
-    if board.chip.family != "bare":
-        for part, make in MODELS.items():
-            if board.mcu.upper().startswith(part):
-                return make(board, line, watch, is_dead=is_dead)
+    if has_model(board):
+        part = next(part for part in MODELS if board.mcu.upper().startswith(part))
+        return MODELS[part](board, line, watch, is_dead=is_dead)
     return ChipModel([], lambda: math.nan, line, Lamp())

@@ -10,6 +10,7 @@ import tempfile
 
 from edge.catalog.boards import Board
 from edge.errors import EdgeError, MissingToolError
+from edge.firmware.machine.chips import has_model
 from edge.firmware.machine.watch import Violation
 from edge.system.subprocesses import run_child
 
@@ -17,7 +18,15 @@ REQUEST_FILE, RUN_FILE = "request.pickle", "run.pickle"
 CHILD = "edge.firmware.machine.image_run_child"
 LIMIT_S = 120.0
 CLOCK_TOLERANCE = 0.001
-RESULTS = {0: "none", 1: "passed", 2: "failed", 3: "weights damaged", 4: "fault"}
+CPUS = {
+    "cortex-m0plus": "UC_CPU_ARM_CORTEX_M0",
+    "cortex-m3": "UC_CPU_ARM_CORTEX_M3",
+    "cortex-m4": "UC_CPU_ARM_CORTEX_M4",
+    "cortex-m7": "UC_CPU_ARM_CORTEX_M7",
+    "cortex-m33": "UC_CPU_ARM_CORTEX_M33",
+}
+"""The cores that unicorn 2.1 has, by gcc's name: the M0+ executes what the M0 does."""
+RESULTS = {0: "not ended", 1: "passed", 2: "failed", 3: "weights damaged", 4: "fault"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +107,11 @@ class ImageRun:
         """Whether the self-test passed, and nothing was done that a manual forbids."""
         return self.result == 1 and self.fault is None and not self.violations
 
+    @property
+    def outcome(self) -> str:
+        """How its test of itself came out, in words; a fault is named with its function."""
+        return RESULTS[self.result] if self.fault is None else self.fault.sentence()
+
     def is_at(self, clock_hz: int) -> bool:
         """Tells whether the clock came up.
 
@@ -114,6 +128,29 @@ class ImageRun:
             True
         """
         return self.core_hz is not None and abs(self.core_hz / clock_hz - 1) <= CLOCK_TOLERANCE
+
+
+def can_run_image(board: Board) -> bool:
+    """Tells whether this machine can run a board's image on unicorn.
+
+    Args:
+        board: The board.
+
+    Returns:
+        Whether unicorn is installed and has the board's core, and the chip is modelled, or runs as
+        it comes out of reset.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> can_run_image(find_board("mps3-an547"))
+        False
+    """
+    is_known = has_model(board) or board.chip.family == "bare"
+    return board.core in CPUS and is_known and _has_unicorn()
+
+
+def _has_unicorn() -> bool:
+    return all(importlib.util.find_spec(package) for package in ("unicorn", "elftools"))
 
 
 class BoardRunError(EdgeError):
@@ -151,12 +188,11 @@ def run_image(
         >>> run_image(elf, find_board("nucleo-f446re")).has_passed
         True
     """
-    for package in ("unicorn", "elftools"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingToolError(
-                "unicorn, which runs a board's image, is not installed: "
-                "pip install 'keras-mobilenet[emulator]'"
-            )
+    if not _has_unicorn():
+        raise MissingToolError(
+            "unicorn, which runs a board's image, is not installed: "
+            "pip install 'keras-mobilenet[emulator]'"
+        )
     request = ImageRequest(elf.absolute(), board, fed, limit_s, is_dead)
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = pathlib.Path(name)

@@ -9,10 +9,10 @@ import sys
 
 import unicorn
 
-from edge.firmware.machine.board_machine import CPUS, BoardMachine
-from edge.firmware.machine.boot import from_vectors
+from edge.firmware.machine.board_machine import BoardMachine
+from edge.firmware.machine.boot import find_boot
 from edge.firmware.machine.chips import make_chip
-from edge.firmware.machine.image_run import REQUEST_FILE, RUN_FILE, ImageRequest, ImageRun
+from edge.firmware.machine.image_run import CPUS, REQUEST_FILE, RUN_FILE, ImageRequest, ImageRun
 from edge.firmware.machine.line import Line
 from edge.firmware.machine.symbols import read_image
 from edge.firmware.machine.watch import Watch
@@ -46,7 +46,7 @@ def run(request: ImageRequest) -> ImageRun:
     line = Line(watch, request.fed)
     chip = make_chip(board, line, watch, is_dead=request.is_dead)
     image = read_image(request.elf)
-    boot = from_vectors(board, image, watch)
+    boot = find_boot(board, image, watch)
     machine = BoardMachine(board, image, chip, watch, [*board.flash, *board.ram])
     ended = machine.run(boot, request.limit_s)
     hz = chip.core_hz()
@@ -54,7 +54,7 @@ def run(request: ImageRequest) -> ImageRun:
         emulator=f"unicorn {unicorn.__version__}",
         way=boot.way,
         text=line.sent.decode("ascii", "replace"),
-        result=machine.word(image.symbols["firmware_result"]),
+        result=machine.result,
         ended=ended,
         core_hz=None if math.isnan(hz) else hz,
         violations=tuple(watch.violations),

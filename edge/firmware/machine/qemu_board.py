@@ -11,6 +11,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 
 from edge.catalog.boards import Board
 from edge.firmware.build import require_tool
@@ -141,7 +142,10 @@ def run_image_on_qemu(
         thread = threading.Thread(target=lambda: said.append(_run_in(folder, command)), daemon=True)
         thread.start()
         try:
-            with _connected(folder / "monitor") as talk, _connected(folder / "port") as line:
+            with (
+                _connected(folder / "monitor", thread) as talk,
+                _connected(folder / "port", thread) as line,
+            ):
                 session = _Session(talk, line, image)
                 ended = session.follow(fed, limit_s)
                 fault = session.fault()
@@ -221,16 +225,16 @@ class _Session:
 
 
 @contextlib.contextmanager
-def _connected(path: pathlib.Path, patience_s: float = 20.0):  # type: ignore[no-untyped-def]
+def _connected(path: pathlib.Path, qemu: threading.Thread) -> Iterator[socket.socket]:
     """A connection to a socket that QEMU is about to make."""
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + ANSWER_S
     with socket.socket(socket.AF_UNIX) as one:
         while True:
             try:
                 one.connect(str(path))
                 break
             except OSError:
-                if time.monotonic() > end:
+                if time.monotonic() > end or not qemu.is_alive():
                     raise
                 time.sleep(0.02)
         yield one

@@ -44,13 +44,14 @@ def test_board_has_every_figure_and_its_source(board):
     assert set(board.sources) >= figures
     assert (board.flash_wait_states is None) == (board.flash_line_bytes is None)
     assert all(board.sources.values())
-    assert 16_000_000 <= board.clock_hz <= 1_000_000_000
+    # A chip that is left as it comes out of reset runs slowly.
+    assert (16_000_000 if board.port else 8_000_000) <= board.clock_hz <= 1_000_000_000
     for bank in (*board.flash, *board.ram):
         assert bank.bytes % 1024 == 0
         assert bank.bytes > 0
         assert bank.address % 1024 == 0
     assert board.dsp == (board.core not in ("cortex-m0plus", "cortex-m3"))
-    assert board.mve == (board.core == "cortex-m55")
+    assert board.mve == (board.core in ("cortex-m55", "cortex-m85"))
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.id)

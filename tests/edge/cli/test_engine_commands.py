@@ -39,7 +39,7 @@ def test_builds_runs_and_says_how_to_flash(arm_compiler, qemu, host_compiler, cl
     assert printed["instructions"] < estimated["low"] < estimated["high"]
     assert estimated["low_ms"] == pytest.approx(estimated["low"] / 180e3)
     flash = cli("flash", folder, "--board", "nucleo-f446re", "--dry-run")
-    assert flash.stdout.startswith("pyocd flash --target stm32f446retx ")
+    assert flash.stdout.startswith("pyocd flash --no-wait --target stm32f446retx ")
 
 
 def test_runs_on_a_core_without_a_board_of_its_own_in_qemu(assert_refused, cli, kws):

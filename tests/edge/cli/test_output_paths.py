@@ -369,7 +369,7 @@ def test_what_stands_in_the_place_of_one_of_many_files_stays(tmp_path, call, kin
 
 # A board's drive
 
-PICO = "raspberry-pi-pico-2"
+PICO, INFO = "raspberry-pi-pico-2", b"Board-ID: RP2350\n"
 
 
 def firmware_and_drive(folder):
@@ -384,11 +384,11 @@ def test_flash_replaces_nothing_on_a_drive(tmp_path, kind):
     if kind in ROOTS and not is_root():
         pytest.skip("root alone can make this")
     firmware, drive = firmware_and_drive(tmp_path)
-    (drive / "INFO_UF2.TXT").touch()
+    (drive / "INFO_UF2.TXT").write_bytes(INFO)
     THINGS[kind](drive / "firmware.uf2")
     before = tree(tmp_path)
     with pytest.raises(EdgeError, match=r"firmware\.uf2 is a .*Is it the drive of the board\?"):
-        flash(firmware, PICO, drives=tmp_path / "drives")
+        flash(firmware, PICO, tool="uf2", drives=tmp_path / "drives")
     assert tree(tmp_path) == before
 
 
@@ -399,7 +399,7 @@ def test_flash_on_a_drive_that_takes_nothing(tmp_path, options, is_earlier):
     if not can_mount(drive, "size=8k"):
         pytest.skip("root alone can mount")
     try:
-        (drive / "INFO_UF2.TXT").write_bytes(bytes(4096) if options != "ro" else b"")
+        (drive / "INFO_UF2.TXT").write_bytes(INFO.ljust(4096) if options != "ro" else INFO)
         if is_earlier:
             (drive / "firmware.uf2").write_bytes(b"earlier")
         elif options != "ro":
@@ -409,7 +409,7 @@ def test_flash_on_a_drive_that_takes_nothing(tmp_path, options, is_earlier):
         before = tree(tmp_path)
         word = os.strerror(errno.EROFS if options == "ro" else errno.ENOSPC)
         with pytest.raises(EdgeError, match=word):
-            flash(firmware, PICO, drives=tmp_path / "drives")
+            flash(firmware, PICO, tool="uf2", drives=tmp_path / "drives")
         assert tree(tmp_path) == before
     finally:
         subprocess.run(["umount", "-l", drive], check=True)
@@ -418,7 +418,7 @@ def test_flash_on_a_drive_that_takes_nothing(tmp_path, options, is_earlier):
 def test_flash_refuses_no_name_of_drives(tmp_path):
     firmware, _ = firmware_and_drive(tmp_path)
     with pytest.raises(EdgeError, match="is empty"):
-        flash(firmware, PICO, drives="")
+        flash(firmware, PICO, tool="uf2", drives="")
 
 
 def test_a_path_with_a_null_character_is_refused(tmp_path):

@@ -1,0 +1,1 @@
+"""The programs and drives that write to boards, one module each."""

@@ -1,0 +1,123 @@
+"""Nordic's nRF51 and nRF52: crystal, serial port, pins, and the lock of the debug port."""
+
+from __future__ import annotations
+
+from edge.catalog.boards import Board
+from edge.firmware.machine.chip import ChipModel
+from edge.firmware.machine.line import Lamp, Line
+from edge.firmware.machine.registers import Registers
+from edge.firmware.machine.watch import Watch
+
+START, STARTED, OPENED = 0x000, 0x100, 0x558
+START_RX, START_TX, RECEIVED, SENT = 0x000, 0x008, 0x108, 0x11C
+ENABLE, TX_PIN, RX_PIN, RXD, TXD, BAUD = 0x500, 0x50C, 0x514, 0x518, 0x51C, 0x524
+UART_ON, OPEN = 4, 0x5A
+OUT, OUT_SET, OUT_CLEAR, DIR, DIR_SET, PINS = 0x00, 0x04, 0x08, 0x10, 0x14, 0x1FC
+NVMC_READY, NVMC_CONFIG, APPROTECT, REVISION_OF, REVISION = 0x400, 0x504, 0x208, 0x130, 0x134
+
+
+def make_nordic(board: Board, line: Line, watch: Watch, *, is_dead: bool = False) -> ChipModel:
+    """Makes an nRF51 or nRF52.
+
+    Args:
+        board: The board.
+        line: The serial line behind its port.
+        watch: Where violations are noted.
+        is_dead: Whether the crystal does not come up; the core runs at full speed without it.
+
+    Returns:
+        The model.
+
+    Source:
+        Nordic nRF52840 Product Specification v1.7: CLOCK, UART, GPIO, NVMC, UICR; nRF51 Series
+        Reference Manual v3.0.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> make_nordic(find_board("microbit-v2"), Line(Watch()), Watch()).core_hz()
+        64000000
+    """
+    is_nrf51 = board.mcu.upper().startswith("NRF51")
+    clock = Registers("CLOCK", 0x40000000, 0x1000)
+    clock.make_ready(STARTED, {0: lambda: bool(clock[START]) and not is_dead})
+    ports = [_port("P0", 0x50000504), _port("P1", 0x50000804)]
+    blocks = [clock, *ports[: 1 if is_nrf51 else 2]]
+    is_open = [is_nrf51]
+    if not is_nrf51:
+        blocks += _memories(board, clock, watch, is_open)
+    if board.port is not None:
+        blocks.append(_uart(board, line, watch, clock, is_open))
+    return ChipModel(
+        blocks, lambda: 16_000_000 if is_nrf51 else 64_000_000, line, _lamp(board, ports)
+    )
+
+
+def _port(name: str, base: int) -> Registers:
+    port = Registers(name, base, 0x27C)
+    port.writes[OUT_SET] = lambda old, new: _put(port, OUT, port[OUT] | new)
+    port.writes[OUT_CLEAR] = lambda old, new: _put(port, OUT, port[OUT] & ~new)
+    port.writes[DIR_SET] = lambda old, new: _put(port, DIR, port[DIR] | new)
+    return port
+
+
+def _put(port: Registers, offset: int, value: int) -> int:
+    port.write(offset, value)
+    return 0
+
+
+def _lamp(board: Board, ports: list[Registers]) -> Lamp:
+    lamp = Lamp()
+    if board.led is not None:
+        pin, level = board.led.figures["pin"], board.led.figures["level"]
+        port = ports[pin // 32]
+
+        def follow(old: int, new: int) -> int:
+            if port[DIR] >> pin % 32 & 1:
+                lamp.set((new >> pin % 32 & 1) == level)
+            return new
+
+        port.writes[OUT] = follow
+    return lamp
+
+
+def _memories(board: Board, clock: Registers, watch: Watch, is_open: list[bool]) -> list[Registers]:
+    """The flash's control, and the pages of facts and of settings beside the flash."""
+    control = Registers("NVMC", 0x4001E000, 0x1000, reset={NVMC_READY: 1})
+    figures = board.chip.figures
+    facts = {REVISION_OF: figures["revision_of"], REVISION: figures["hardened_from"]}
+    settings = Registers("UICR", 0x10001000, 0x1000, reset={APPROTECT: 0xFFFFFFFF})
+
+    def keep(old: int, new: int) -> int:
+        watch.expect(control[NVMC_CONFIG] == 1, "UICR is written while writing is not enabled")
+        return old & new
+
+    def open_port(old: int, new: int) -> int:
+        is_open[0] = new == OPEN and settings[APPROTECT] & 0xFF == OPEN
+        return new
+
+    settings.writes[APPROTECT] = keep
+    clock.writes[OPENED] = open_port
+    return [control, Registers("FICR", 0x10000000, 0x1000, reset=facts), settings]
+
+
+def _uart(
+    board: Board, line: Line, watch: Watch, clock: Registers, is_open: list[bool]
+) -> Registers:
+    assert board.port is not None, "the caller has a serial port"
+    figures = board.port.figures
+    uart = Registers("UART0", 0x40002000, 0x1000)
+
+    def send(old: int, new: int) -> int:
+        if uart[ENABLE] == UART_ON and uart[START_TX]:
+            watch.expect(bool(clock[STARTED] & 1), "the port sends before the crystal runs")
+            watch.expect(is_open[0], "the debug port of hardened silicon is left closed")
+            for name, offset, pin in (("TX", TX_PIN, "tx_pin"), ("RX", RX_PIN, "rx_pin")):
+                watch.expect(uart[offset] == figures[pin], f"{name} is on another pin")
+            line.put(new, uart[BAUD] * 16_000_000 / 2**32)
+            uart[SENT] = 1
+        return 0
+
+    uart.reads[RECEIVED] = lambda: int(bool(uart[START_RX]) and line.has_byte())
+    uart.reads[RXD] = line.take
+    uart.writes[TXD] = send
+    return uart
