@@ -31,6 +31,8 @@ def test_catalog_holds_the_well_known_boards():
         "mps2-an386",
         "mps2-an500",
     }
+    assert len(BOARDS) >= 42
+    assert {board.core for board in BOARDS} == set(CORES)
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.id)
