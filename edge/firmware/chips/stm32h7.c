@@ -43,6 +43,7 @@
 #define SWITCHED (7U << 3)
 #define SWITCHED_TO_PLL (3U << 3)
 #define SUPPLY 7U
+#define LDO_SUPPLY (1U << 1)
 #define VOLTAGE_READY (1U << 13)
 #define SCALE (3U << 14)
 #define SYSCFG_CLOCK (1U << 1)
@@ -50,15 +51,16 @@
 #define LATENCY 0xFU
 #define WRITE_DELAY (3U << 4)
 
-#define PLL_HZ ((CHIP_PLL_INPUT_HZ / CHIP_PLL_P) * CHIP_PLL_N)
+#define PLL_HZ(n) ((CHIP_PLL_INPUT_HZ / CHIP_PLL_P) * (n))
 #define PORT_DIVIDER (CHIP_AHB_DIVIDER * CHIP_APB_DIVIDER)
 
-_Static_assert(PLL_HZ <= BOARD_CLOCK_HZ, "the PLL's clock");
+_Static_assert(PLL_HZ(CHIP_PLL_N) == BOARD_CLOCK_HZ, "the PLL's clock");
 _Static_assert((CHIP_PLL_INPUT_HZ >= 4000000U) && (CHIP_PLL_INPUT_HZ < 8000000U), "its range");
 _Static_assert((HSI_HZ % CHIP_PLL_INPUT_HZ) == 0U, "the PLL's input from the chip's oscillator");
 _Static_assert((CHIP_HSE_HZ % CHIP_PLL_INPUT_HZ) == 0U, "the PLL's input from the board's clock");
 
 static uint32_t clock_hz = HSI_HZ;
+static uint32_t pll_n = CHIP_PLL_N;
 
 /* A boot loader may have left the PLL in use, which can only be set up while it is not. */
 static bool return_to_hsi(void) {
@@ -88,12 +90,16 @@ static bool raise_voltage(void) {
   if (!stm32_wait(PWR_D3CR, VOLTAGE_READY, VOLTAGE_READY)) {
     return false;
   }
-  if (CHIP_HAS_OVER_DRIVE != 0U) {
-    stm32_set(RCC_APB4ENR, SYSCFG_CLOCK);
-    stm32_set(SYSCFG_PWRCR, OVER_DRIVE);
-    return stm32_wait(PWR_D3CR, VOLTAGE_READY, VOLTAGE_READY);
+  if (CHIP_HAS_OVER_DRIVE == 0U) {
+    return true;
   }
-  return true;
+  if ((*stm32_at(PWR_CR3) & LDO_SUPPLY) == 0U) {
+    pll_n = CHIP_PLL_N_WITHOUT_LDO;
+    return true;
+  }
+  stm32_set(RCC_APB4ENR, SYSCFG_CLOCK);
+  stm32_set(SYSCFG_PWRCR, OVER_DRIVE);
+  return stm32_wait(PWR_D3CR, VOLTAGE_READY, VOLTAGE_READY);
 }
 
 static bool start_hse(void) {
@@ -115,7 +121,7 @@ static bool start_pll(void) {
   const uint32_t m = (is_on_hse ? CHIP_HSE_HZ : HSI_HZ) / CHIP_PLL_INPUT_HZ;
   stm32_change(RCC_PLLCKSELR, PLL_SOURCE_AND_M, (is_on_hse ? PLL_ON_HSE : 0U) | (m << 4));
   stm32_change(RCC_PLLCFGR, PLL_OUTPUTS_AND_RANGE, PLL_4_TO_8_MHZ | PLL_WIDE_WITH_P);
-  stm32_change(RCC_PLL1DIVR, 0xFFFFU, (CHIP_PLL_N - 1U) | ((CHIP_PLL_P - 1U) << 9));
+  stm32_change(RCC_PLL1DIVR, 0xFFFFU, (pll_n - 1U) | ((CHIP_PLL_P - 1U) << 9));
   stm32_set(RCC_CR, PLL_ON);
   return stm32_wait(RCC_CR, PLL_READY, PLL_READY);
 }
@@ -149,10 +155,10 @@ static bool start_clock(void) {
 
 void chip_start(void) {
   const bool is_fast = start_clock();
-  clock_hz = is_fast ? PLL_HZ : HSI_HZ;
+  clock_hz = is_fast ? PLL_HZ(pll_n) : HSI_HZ;
   stm32_set(RCC_AHB2ENR, CHIP_SRAM_CLOCKS);
   cortex_m7_start_caches();
-  stm32_start_io(is_fast ? (PLL_HZ / PORT_DIVIDER) : HSI_HZ);
+  stm32_start_io(is_fast ? (clock_hz / PORT_DIVIDER) : HSI_HZ);
 }
 
 uint32_t chip_clock_hz(void) { return clock_hz; }

@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from chip_images import Boot, link
 from compilers import GCC, driver
 
 from edge.catalog.boards import boards, core_flags, find_board
@@ -11,6 +12,54 @@ from edge.firmware.render import BOARD_FOLDER, board_header, chip_sources, link_
 STM32 = [board for board in boards() if board.chip.family.startswith("stm32")]
 ONE_A_FAMILY = {board.chip.family: board for board in STM32}
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+
+
+def ready(register, *pairs):
+    """A register whose flags follow the bits that ask for them."""
+
+    def read(boot):
+        value = boot.last(register)
+        for asked, shift, mask in pairs:
+            value = (value & ~(mask << shift)) | (((value >> asked) & mask) << shift)
+        return value
+
+    return {register: read}
+
+
+HSE_AND_PLL = ((16, 17, 1), (24, 25, 1))
+H7 = (
+    ready(0x58024400, (0, 2, 1), *HSE_AND_PLL)
+    | ready(0x58024410, (0, 3, 7))
+    | {0x58024804: 1 << 13, 0x58024818: 0xE000}
+)
+CHIPS = {
+    "stm32f7": (
+        ready(0x40023800, *HSE_AND_PLL)
+        | ready(0x40023808, (0, 2, 3))
+        | {0x40007004: (7 << 14) | (1 << 17)},
+        (0x40007000, 0x40023804, 0x40023C00, 0x40023808),
+    ),
+    "stm32h7": (H7, (0x58024818, 0x58024430, 0x52002000, 0x58024410)),
+    "stm32l4": (
+        ready(0x40021000, (8, 10, 1), (24, 25, 1)) | ready(0x40021008, (0, 2, 3)),
+        (0x40007000, 0x4002100C, 0x40022000, 0x40021008),
+    ),
+    "stm32u5": (
+        ready(0x46020C00, (8, 10, 1), (24, 25, 1))
+        | ready(0x46020C1C, (0, 2, 3))
+        | ready(0x4602080C, (16, 15, 1), (18, 14, 1)),
+        (0x46020C28, 0x4602080C, 0x40022000, 0x46020C1C),
+    ),
+    "stm32g0": (
+        ready(0x40021000, (8, 10, 1), (24, 25, 1)) | ready(0x40021008, (0, 3, 7)),
+        (0x40007000, 0x4002100C, 0x40022000, 0x40021008),
+    ),
+}
+"""Of a family: how its registers answer, and voltage, PLL, wait states and switch, in the order in
+which they must be written."""
+BUS_HZ = {"stm32f7": 4, "stm32h7": 4, "stm32l4": 1, "stm32u5": 1, "stm32g0": 1}
+"""The core's clock over that of the serial port."""
+
 MAIN = """#include "chip.h"
 volatile uint32_t firmware_result;
 static void say(const char *text) {
@@ -96,3 +145,28 @@ def test_a_boards_figures_fit_its_chip(arm_compiler, tmp_path, board):
     lit = board.led.figures
     assert board.led.name.endswith(f", P{chr(ord('A') + lit['port'])}{lit['pin']}")
     assert 31 <= board.chip.interrupts <= 155
+
+
+@pytest.mark.parametrize("name", [b.id for b in STM32 if b.chip.family in CHIPS])
+@pytest.mark.parametrize("is_well", [True, False], ids=["well", "no clock"])
+def test_comes_to_main_at_full_clock_or_at_that_of_reset(arm_compiler, tmp_path, name, is_well):
+    board = find_board(name)
+    reads, order = CHIPS[board.chip.family]
+    boot = Boot(link(board, tmp_path), board, reads if is_well else {})
+    assert boot.run(board.flash[0].address)
+    hz = boot.word(boot.symbols["clock_hz"])
+    assert (hz == board.clock_hz) == is_well
+    if not is_well:
+        return
+    # The last time: each register is made ready for it before the clock is switched.
+    switch = next(n for n, (at, new) in enumerate(boot.writes) if at == order[-1] and new & 3)
+    written = [at for at, _ in boot.writes[: switch + 1]]
+    assert [written.index(at) for at in order[:3]] == sorted(map(written.index, order[:3]))
+    assert order[2] in written
+    figures = board.port.figures
+    divider = hz // BUS_HZ[board.chip.family] if board.clock_hz != 216_000_000 else 0
+    expected = {
+        1: 216_000_000 // (4 if figures.get("bus") == 1 else 2) if not divider else divider
+    }[1]
+    scale = 256 if figures.get("is_low_power") else 1
+    assert abs(boot.last(figures["base"] + 0xC) - expected * scale / 115200) <= 1
