@@ -135,7 +135,14 @@ def run_image_on_qemu(
     with tempfile.TemporaryDirectory(prefix="km-") as name:
         folder = pathlib.Path(name)
         port = 0 if board.port is None else machine.ports.index(board.port.name)
-        command = ["qemu-system-arm", "-M", machine.name, "-nographic", "-kernel", str(elf)]
+        command = [
+            "qemu-system-arm",
+            "-M",
+            machine.name,
+            "-nographic",
+            "-kernel",
+            str(elf.absolute()),
+        ]
         command += ["-monitor", "unix:monitor,server=on"] + ["-serial", "null"] * port
         command += ["-serial", "unix:port,server=on"]
         said: list[str] = []
@@ -185,7 +192,10 @@ class _Session:
         self._line.settimeout(POLL_S)
         while (now := time.monotonic()) < end:
             try:
-                self.text += self._line.recv(1 << 16)
+                said = self._line.recv(1 << 16)
+                if not said:
+                    raise ConnectionError("it ended")
+                self.text += said
                 quiet_since = now
             except TimeoutError:
                 self.result = self._word(self._image.symbols["firmware_result"])

@@ -30,14 +30,14 @@ HSE_AND_PLL = ((16, 17, 1), (24, 25, 1))
 H7 = (
     ready(0x58024400, (0, 2, 1), *HSE_AND_PLL)
     | ready(0x58024410, (0, 3, 7))
-    | {0x58024804: 1 << 13, 0x58024818: 0xE000}
+    | {0x58024804: 1 << 13, 0x58024818: 0xE000, 0x5802480C: lambda boot: boot.last(0x5802480C) or 6}
 )
 CHIPS = {
     "stm32f7": (
         ready(0x40023800, *HSE_AND_PLL)
         | ready(0x40023808, (0, 2, 3))
         | {0x40007004: (7 << 14) | (1 << 17)},
-        (0x40007000, 0x40023804, 0x40023C00, 0x40023808),
+        (0x40023804, 0x40007000, 0x40023C00, 0x40023808),
     ),
     "stm32h7": (H7, (0x58024818, 0x58024430, 0x52002000, 0x58024410)),
     "stm32l4": (
@@ -55,10 +55,22 @@ CHIPS = {
         (0x40007000, 0x4002100C, 0x40022000, 0x40021008),
     ),
 }
-"""Of a family: how its registers answer, and voltage, PLL, wait states and switch, in the order in
-which they must be written."""
-BUS_HZ = {"stm32f7": 4, "stm32h7": 4, "stm32l4": 1, "stm32u5": 1, "stm32g0": 1}
-"""The core's clock over that of the serial port."""
+"""Of a family: how its registers answer, and voltage, PLL, wait states and switch, in the order of
+its source."""
+
+
+def str_of(value):
+    """What a test's name says of a board, or of whether its clocks come up."""
+    return getattr(value, "id", "well" if value else "no clock")
+
+
+def port_divider(board):
+    """The core's clock over that of the serial port."""
+    chip = board.chip.figures
+    if "bus" in board.port.figures:
+        return chip[f"apb{board.port.figures['bus']}_divider"]
+    return chip.get("ahb_divider", 1) * chip.get("apb_divider", 1)
+
 
 MAIN = """#include "chip.h"
 volatile uint32_t firmware_result;
@@ -147,10 +159,12 @@ def test_a_boards_figures_fit_its_chip(arm_compiler, tmp_path, board):
     assert 31 <= board.chip.interrupts <= 155
 
 
-@pytest.mark.parametrize("name", [b.id for b in STM32 if b.chip.family in CHIPS])
-@pytest.mark.parametrize("is_well", [True, False], ids=["well", "no clock"])
-def test_comes_to_main_at_full_clock_or_at_that_of_reset(arm_compiler, tmp_path, name, is_well):
-    board = find_board(name)
+WELL = [(board, True) for board in STM32 if board.chip.family in CHIPS]
+DEAD = [(board, False) for family, board in ONE_A_FAMILY.items() if family in CHIPS]
+
+
+@pytest.mark.parametrize(("board", "is_well"), WELL + DEAD, ids=str_of)
+def test_comes_to_main_at_full_clock_or_at_that_of_reset(arm_compiler, tmp_path, board, is_well):
     reads, order = CHIPS[board.chip.family]
     boot = Boot(link(board, tmp_path), board, reads if is_well else {})
     assert boot.run(board.flash[0].address)
@@ -158,15 +172,21 @@ def test_comes_to_main_at_full_clock_or_at_that_of_reset(arm_compiler, tmp_path,
     assert (hz == board.clock_hz) == is_well
     if not is_well:
         return
-    # The last time: each register is made ready for it before the clock is switched.
     switch = next(n for n, (at, new) in enumerate(boot.writes) if at == order[-1] and new & 3)
     written = [at for at, _ in boot.writes[: switch + 1]]
     assert [written.index(at) for at in order[:3]] == sorted(map(written.index, order[:3]))
     assert order[2] in written
     figures = board.port.figures
-    divider = hz // BUS_HZ[board.chip.family] if board.clock_hz != 216_000_000 else 0
-    expected = {
-        1: 216_000_000 // (4 if figures.get("bus") == 1 else 2) if not divider else divider
-    }[1]
+    port_hz = hz // port_divider(board)
     scale = 256 if figures.get("is_low_power") else 1
-    assert abs(boot.last(figures["base"] + 0xC) - expected * scale / 115200) <= 1
+    assert abs(boot.last(figures["base"] + 0xC) - port_hz * scale / 115200) <= 1
+
+
+def test_an_arduino_without_the_ldo_stays_where_its_supply_can(arm_compiler, tmp_path):
+    """The boot loader chose the supply, and no firmware may choose another."""
+    board = find_board("portenta-h7")
+    boot = Boot(link(board, tmp_path), board, H7 | {0x5802480C: 4})
+    assert boot.run(board.flash[0].address)
+    assert boot.word(boot.symbols["clock_hz"]) == 400_000_000
+    assert 0x5802480C not in [at for at, _ in boot.writes]
+    assert 0x5800042C not in [at for at, _ in boot.writes]
