@@ -21,10 +21,10 @@ COMMAND_BYTES = 79
 """The longest command that a firmware takes."""
 
 HEX_BYTES = (COMMAND_BYTES - len("db ")) // 2
-LINE_LIMIT_S = 20.0
+LINE_LIMIT_S = 25.0
 """How long a firmware may say nothing; a whole inference may lie in between."""
 
-RAW_PAUSE_S = 5.5
+RAW_PAUSE_S = 10.5
 """After this pause a firmware gives up waiting for the bytes of an image."""
 
 POLL_S = 0.05

@@ -70,7 +70,7 @@ int main(int count, char **arguments) {
   protocol_start((count == 2) ? 3U : 1U);
   for (int byte = getchar(); byte != EOF; byte = getchar()) {
     if (byte == 0xFF) {
-      now += 6000000U; /* six seconds of silence */
+      now += 11000000U; /* eleven seconds of silence */
     }
     protocol_take((uint8_t)byte);
   }
