@@ -19,7 +19,7 @@ def test_says_what_the_smallest_schedule_takes(assert_refused, cli, kws):
     assert_refused(cli("stream", kws, "--ram", "1000"), "the smallest takes")
 
 
-def test_builds_runs_and_flashes_no_other_board(arm_compiler, qemu, host_compiler, cli, kws, tmp_path):
+def test_builds_runs_and_flashes_no_other(arm_compiler, qemu, host_compiler, cli, kws, tmp_path):
     folder = tmp_path / "with space"
     done = cli("build", kws, "--board", "mps2-an386", "--out", folder)
     assert done.returncode == 0, done.stderr
