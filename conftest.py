@@ -4,7 +4,9 @@ Each has an empty folder of its own. It may name, without making them:
 
 - `graph`, a small int8 network, and its file `model.tflite`;
 - `model`, the float Keras model of the same weights, and its file `model.keras`;
-- `images`, eight inputs of that model.
+- `images`, eight inputs of that model;
+- `port`, a serial port with a board behind it that answers as its firmware does, `link`, which is
+  open to it, and `device`, what it told of itself.
 
 An example that needs a tool which is not installed is skipped; in CI it fails.
 """
@@ -77,7 +79,32 @@ def _images():
     return np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 3)).astype("float32")
 
 
-VALUES = {"graph": _graph, "model": _model, "images": _images}
+OPEN = contextlib.ExitStack()
+"""What stays open until the process ends."""
+
+
+@functools.cache
+def _port():
+    from serial_boards import SpokenBoard
+
+    return SpokenBoard(_graph()).port
+
+
+@functools.cache
+def _link():
+    from edge.firmware.serial_link import open_link
+
+    return OPEN.enter_context(open_link(_port()))
+
+
+VALUES = {
+    "graph": _graph,
+    "model": _model,
+    "images": _images,
+    "port": _port,
+    "link": _link,
+    "device": lambda: _link().about(),
+}
 FILES = {"model.tflite": lambda: _graph().content, "model.keras": _model_file}
 
 

@@ -77,7 +77,7 @@ def table_of(rows: list[Row]) -> Table:
             row["board"],
             row["core"].removeprefix("cortex-"),
             f"{row['flash_bytes']:,}",
-            done["way"] if done else "unicorn has no such core",
+            done["way"] if done else "not run: no model of the core or the chip",
             done["outcome"] if done else "",
             clock_of(row) if done else "",
             f"{done['text'].count(chr(10))} lines" if done else "",

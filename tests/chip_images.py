@@ -21,6 +21,7 @@ int main(void);
 int main(void) {
   for (;;) {
     (void)chip_clock_hz();
+    chip_put('m');
   }
 }
 """

@@ -23,6 +23,7 @@ FPUS = {
     "cortex-m7": ("none", "fpv5-sp-d16", "fpv5-d16"),
     "cortex-m33": ("none", "fpv5-sp-d16"),
     "cortex-m55": ("none", "auto"),
+    "cortex-m85": ("none", "auto"),
 }
 """What `-mfpu` may name for each core; "auto" is the core's only unit."""
 

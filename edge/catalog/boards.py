@@ -12,6 +12,9 @@ from edge.catalog.board_file import LedTable, PortTable, read_board_file
 from edge.catalog.programming import Programming
 from edge.errors import EdgeError, readable
 
+BUILT_CORES = {"cortex-m85": "cortex-m55"}
+"""Another core with the instructions of one that compilers and emulators do not know by name."""
+
 BOARD_FOLDER = pathlib.Path(__file__).parent
 SUFFIX = ".toml"
 OWN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -230,6 +233,22 @@ def find_board(name: str | os.PathLike | Board) -> Board:
     )
 
 
+def built_core(board: Board) -> str:
+    """Names the core that a board's programs are compiled and emulated for.
+
+    Args:
+        board: The board.
+
+    Returns:
+        The core itself, or one with the same instructions that gcc 12, clang 14 and QEMU 7 know.
+
+    Example:
+        >>> built_core(find_board("ek-ra8d1"))
+        'cortex-m55'
+    """
+    return BUILT_CORES.get(board.core, board.core)
+
+
 def core_flags(board: Board) -> list[str]:
     """Returns the options of gcc and clang that choose a board's core.
 
@@ -243,7 +262,7 @@ def core_flags(board: Board) -> list[str]:
         >>> core_flags(find_board("nucleo-f446re"))
         ['-mcpu=cortex-m4', '-mthumb', '-mfloat-abi=hard', '-mfpu=fpv4-sp-d16']
     """
-    flags = [f"-mcpu={board.core}", "-mthumb"]
+    flags = [f"-mcpu={built_core(board)}", "-mthumb"]
     if board.fpu == "none":
         return [*flags, "-mfloat-abi=soft"]
     flags.append("-mfloat-abi=hard")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge.cli.json_boards import board_json as board_json
 from edge.cli.json_boards import fields as _fields
+from edge.cli.json_boards import run_port_json as run_port_json
 from edge.cli.json_costs import cycles_json, latency_json, profile_json
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge.catalog.boards import Board
+    from edge.deploy.run_port import PortRun
 
 
 def fields(of: object, names: str) -> dict[str, Any]:
@@ -43,3 +44,18 @@ def board_json(board: Board) -> dict[str, Any]:
     port = board.port and fields(board.port, "name tx rx bridge usb_ids")
     parts = {"chip": board.chip.family, "uart": port, "led": board.led and board.led.name}
     return fields(board, f"{names} flash_bytes ram_bytes is_at_full_clock") | parts | banks
+
+
+def run_port_json(done: PortRun) -> dict[str, Any]:
+    """What `run --port` prints.
+
+    Args:
+        done: A run on a connected board.
+
+    Returns:
+        The board and its port, how many inputs agree, how many have the right class, and what an
+        inference takes.
+    """
+    figures = "port input_count equal_count correct_count median_cycles milliseconds"
+    device = {"board": done.device.board, "clock_hz": done.device.clock_hz}
+    return device | fields(done, figures)

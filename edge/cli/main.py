@@ -21,6 +21,7 @@ from edge.cli.export import export
 from edge.cli.fit import fit
 from edge.cli.flash import flash
 from edge.cli.inspect import inspect
+from edge.cli.monitor import monitor
 from edge.cli.plan import plan
 from edge.cli.report import report
 from edge.cli.run import run
@@ -48,6 +49,7 @@ for command, example in (
     (build, "build model.tflite --board arduino-zero --out firmware"),
     (run, "run model.tflite --board nucleo-f446re"),
     (flash, "flash firmware --board nucleo-f446re --dry-run"),
+    (monitor, "monitor --board nucleo-f446re"),
     (verify, "verify model.tflite --inputs 1000"),
     (compare, "compare faces.keras faces.tflite --data faces --plot sqnr.png"),
     (inspect, "inspect model.tflite --plot memory.png"),

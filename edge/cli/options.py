@@ -192,6 +192,23 @@ DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print what would be done, do nothing.")
 ]
 
+PortOption = Annotated[
+    str | None,
+    typer.Option(
+        "--port",
+        help="Run on a board itself, over its serial port: /dev/ttyACM0, COM3, or auto to find it "
+        "by its USB ids.",
+    ),
+]
+MonitorPortOption = Annotated[
+    str, typer.Option("--port", help="The serial port; auto finds a board's by its USB ids.")
+]
+MonitorBoardOption = Annotated[
+    str | None, typer.Option("--board", "-b", help="The board to look for; any if not given.")
+]
+SecondsOption = Annotated[
+    float | None, typer.Option("--seconds", min=0.0, help="End after so long; else at Ctrl-C.")
+]
 FlashToolOption = Annotated[
     str | None,
     typer.Option("--tool", help="The tool to program with; the first that is ready if not given."),

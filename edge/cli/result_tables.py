@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Column, Table
 
 from edge.cli.tables import right
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from edge.debugger.result import Comparison
     from edge.deploy.demo import DemoResult
     from edge.deploy.run import Run
+    from edge.deploy.run_port import PortRun
     from edge.deploy.verify_engine import EngineVerification
     from edge.firmware.machine.image_run import ImageRun
     from edge.search.candidates import Candidate
@@ -78,6 +80,28 @@ def run_table(done: Run) -> Table:
     return table
 
 
+def run_port_table(done: PortRun) -> Table:
+    """What a connected board computed, and how fast.
+
+    Args:
+        done: A run on a board.
+
+    Returns:
+        A table.
+    """
+    device, color = done.device, "green" if done.is_equal else "red"
+    table = Table(f"engine on {done.port}", right("measured"), title=device.board)
+    equal = f"[{color}]{done.equal_count} of {done.input_count}[/]"
+    table.add_row("equal to LiteRT's reference kernels", equal)
+    if done.correct_count is not None:
+        share = done.correct_count / done.input_count
+        correct = f"{done.correct_count} of {done.input_count}, {share:.1%}"
+        table.add_row("right class, on the board", correct)
+    table.add_row("cycles of one inference, median", f"{done.median_cycles:,.0f}")
+    table.add_row(f"ms at {device.clock_hz / 1e6:g} MHz, median", f"{done.milliseconds:.2f}")
+    return table
+
+
 def _add_image(table: Table, image: ImageRun) -> None:
     """What the very image of the board did: the lines that it sent, and how it started."""
     table.add_section()
@@ -88,7 +112,9 @@ def _add_image(table: Table, image: ImageRun) -> None:
         forbidden = "\n".join(violation.sentence() for violation in image.violations)
         table.add_row("against the manual", forbidden or "nothing")
     if image.text:
-        table.add_row("its serial port", image.text.strip().replace("\r\n", "\n"))
+        counts = "" if image.core_hz is None else "; it has no time, its cycles are no figures"
+        text = escape(image.text.strip().replace("\r\n", "\n"))
+        table.add_row(f"its serial port{counts}", text)
 
 
 def comparison_table(comparison: Comparison) -> Table:

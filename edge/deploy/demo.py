@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edge.catalog.boards import find_board
+from edge.catalog.boards import Board, find_board
 from edge.converter.convert import convert
 from edge.converter.keras_files import keras_bytes
 from edge.deploy.export import Export, export
@@ -48,7 +48,7 @@ class DemoResult:
 
 def run_demo(
     source: str,
-    board: str,
+    board: str | Board,
     folder: pathlib.Path,
     *,
     alpha: float = 0.25,
@@ -63,7 +63,7 @@ def run_demo(
 
     Args:
         source: The images, as `keras_mobilenet.training.data.load_images` names them.
-        board: The name of the board.
+        board: The name of a board, or a `Board`.
         folder: The folder that gets `model.keras`, `model.tflite` and the sources.
         alpha: The width multiplier.
         float_epochs: The number of float epochs.
@@ -108,7 +108,7 @@ def run_demo(
     announce(f"Running {len(data.test_labels)} held-out images on LiteRT and on TFLite Micro.")
     proof = verify(graph, quantize_inputs(graph, data.test_inputs()))
     int8_accuracy = float(np.mean(proof.outputs.argmax(axis=1) == data.test_labels))
-    announce(f"Writing firmware sources for {board}.")
+    announce(f"Writing firmware sources for {find_board(board).id}.")
     compiled = None
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         # Elsewhere first: the folder gets all of it or nothing.

@@ -31,7 +31,7 @@ class PortRun:
         outputs: The outputs of the board, int8 array, (count, output elements).
         expected: The outputs of LiteRT's reference kernels, int8 array of the same shape.
         cycles: The core's cycles of each inference, inside the model.
-        labels: The class of each input; None where it is not known.
+        labels: The class of each input, (count,); None where it is not known.
     """
 
     port: str
@@ -95,7 +95,7 @@ def run_port(
         inputs: int8 array, (count, *input shape without the batch); for a firmware with a camera
             the camera's frames, uint8, (count, bytes of a frame). Random bytes if None.
         board: The board to look for, and to expect; any if None.
-        labels: The class of each input.
+        labels: The class of each input, an integer array of shape (count,).
         camera: The camera that the firmware was built for, whose frames go over the port: what its
             preprocessing makes of them on the board must be what Python makes of them.
         count: How many random inputs to draw.
@@ -131,7 +131,14 @@ def run_port(
             if progress is not None:
                 progress(number)
     outputs = np.stack(made)
-    return PortRun(name, device, outputs, expected, np.array(cycles), labels)
+    return PortRun(
+        port=name,
+        device=device,
+        outputs=outputs,
+        expected=expected,
+        cycles=np.array(cycles),
+        labels=labels,
+    )
 
 
 def _random(graph: Graph, camera: Camera | None, count: int, seed: int) -> np.ndarray:
@@ -156,10 +163,10 @@ def _require(
             f"The firmware on {port} is that of the {device.board}, not of the {board.id}: "
             f"build and flash with --board {board.id}, or name --board {device.board}."
         )
-    if device.sha256 != graph.sha256:
+    if device.sha256 != graph.file_sha256:
         raise EdgeError(
             f"The board on {port} runs another model ({device.sha256[:SHOWN_DIGITS]}..., this is "
-            f"{graph.sha256[:SHOWN_DIGITS]}...): build and flash this one first."
+            f"{graph.file_sha256[:SHOWN_DIGITS]}...): build and flash this one first."
         )
     if device.self_test != "passed":
         raise EdgeError(

@@ -9,7 +9,7 @@ import tempfile
 
 import numpy as np
 
-from edge.catalog.boards import Board, boards
+from edge.catalog.boards import Board, boards, built_core
 from edge.errors import EdgeError
 from edge.firmware.build import require_tool
 from edge.system.subprocesses import run_tool
@@ -59,7 +59,8 @@ def emulated_board(board: Board) -> Board:
         board: Any board.
 
     Returns:
-        The board itself if QEMU emulates it, otherwise another one with the same core.
+        The board itself if QEMU emulates it, otherwise another one with the same core, or with the
+        same instructions where QEMU has no such core.
 
     Raises:
         EdgeError: If QEMU emulates no board with that core.
@@ -72,7 +73,7 @@ def emulated_board(board: Board) -> Board:
     if board.qemu_machine:
         return board
     for other in boards():
-        if other.core == board.core and other.qemu_machine:
+        if other.core == built_core(board) and other.qemu_machine:
             return other
     raise EdgeError(
         f"QEMU emulates no board with a {board.core}; emulate on one of "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import re
 import time
 from collections.abc import Iterator
@@ -20,10 +21,10 @@ COMMAND_BYTES = 79
 """The longest command that a firmware takes."""
 
 HEX_BYTES = (COMMAND_BYTES - len("db ")) // 2
-LINE_LIMIT_S = 10.0
+LINE_LIMIT_S = 20.0
 """How long a firmware may say nothing; a whole inference may lie in between."""
 
-RAW_PAUSE_S = 2.5
+RAW_PAUSE_S = 5.5
 """After this pause a firmware gives up waiting for the bytes of an image."""
 
 POLL_S = 0.05
@@ -62,23 +63,21 @@ class SerialLink:
     """A serial port with a firmware behind it.
 
     Every wait ends: after `LINE_LIMIT_S` without a line there is an error.
+
+    Args:
+        port: An open port of pyserial, with a short timeout.
+        name: What a message calls it.
     """
 
     def __init__(self, port: Any, name: str):
-        """Takes an open port.
-
-        Args:
-            port: An open port of pyserial, with a short timeout.
-            name: What a message calls it.
-        """
         self._port, self._name = port, name
         self._waiting = bytearray()
 
-    def synchronize(self, limit_s: float = LINE_LIMIT_S) -> None:
+    def synchronize(self, limit_s: float | None = None) -> None:
         """Ends what the firmware may be in the middle of, and waits until it is ready.
 
         Args:
-            limit_s: The seconds to wait.
+            limit_s: The seconds to wait; `LINE_LIMIT_S` if None.
 
         Raises:
             LinkError: If nothing answers as this firmware does.
@@ -86,14 +85,15 @@ class SerialLink:
         Example:
             >>> link.synchronize()
         """
+        limit_s = LINE_LIMIT_S if limit_s is None else limit_s
         end = time.monotonic() + limit_s
-        while (left := end - time.monotonic()) > 0:
-            self._write(END.encode())
-            if self._is_ready(min(left, RAW_PAUSE_S)):
-                # Opening a port may reset its board, which is ready once more.
-                while self._is_ready(2 * POLL_S):
-                    pass
-                self._waiting.clear()
+        for turn in itertools.count():
+            if (left := end - time.monotonic()) <= 0:
+                break
+            # A command of this turn's own, which no firmware knows: what came before is not taken
+            # for its answer.
+            self._write(f"{END}turn{turn}{END}".encode())
+            if self._hears(f"e-[Unknown command: turn{turn}]", READY, min(left, RAW_PAUSE_S)):
                 return
         raise LinkError(
             f"Nothing on {self._name} answers within {limit_s:g} s: is it the board's port, and "
@@ -205,6 +205,7 @@ class SerialLink:
             LinkError: If the firmware cannot, or no times are in its answer.
 
         Example:
+            >>> link.load(bytes(device.image_bytes), device)
             >>> link.infer() > 0
             True
         """
@@ -224,8 +225,10 @@ class SerialLink:
             LinkError: If there is none, or the answer is garbled.
 
         Example:
-            >>> link.outputs()[0].tolist()
-            [113, -113]
+            >>> link.load(bytes(device.image_bytes), device)
+            >>> microseconds = link.infer()
+            >>> link.outputs()[0].shape
+            (2,)
         """
         said = dict(_figures(self.command("outputs")))
         try:
@@ -267,12 +270,13 @@ class SerialLink:
             raise LinkError(f"The firmware on {self._name} answers {asked!r} with {errors[0]}")
         return lines
 
-    def _is_ready(self, limit_s: float) -> bool:
-        end = time.monotonic() + limit_s
-        while (left := end - time.monotonic()) > 0:
-            if self._line(left) == READY:
-                return True
-        return False
+    def _hears(self, first: str, then: str, limit_s: float) -> bool:
+        """Whether both lines come, one after the other, and whatever before them."""
+        end, waited = time.monotonic() + limit_s, [then, first]
+        while waited and (left := end - time.monotonic()) > 0:
+            if self._line(left) == waited[-1]:
+                waited.pop()
+        return not waited
 
     def _line(self, limit_s: float) -> str | None:
         end = time.monotonic() + limit_s

@@ -21,7 +21,7 @@
 #define IMAGE_BYTES (inference_parts * inference_part_bytes)
 
 /* A sender that stopped in the middle of `put` is given up. */
-#define PATIENCE_MICROSECONDS 2000000U
+#define PATIENCE_MICROSECONDS 5000000U
 
 /* RAM beyond data and stack. */
 extern uint8_t free_start[], free_end[];

@@ -68,8 +68,28 @@ static void guard_stack(void) {
 }
 #endif
 
+#ifdef START_IS_ON_CHIP
+/* A boot loader can leave an interrupt on, or one waiting, that nobody here has asked for. */
+static void silence(void) {
+  volatile uint32_t *const off = (volatile uint32_t *)0xE000E180U;
+  volatile uint32_t *const forget = (volatile uint32_t *)0xE000E280U;
+  *(volatile uint32_t *)0xE000E010U = 0U;       /* SysTick */
+  *(volatile uint32_t *)0xE000ED04U = 1U << 25; /* and its interrupt that waits */
+  for (uint32_t word = 0U; word < ((INTERRUPTS + 31U) / 32U); ++word) {
+    off[word] = 0xFFFFFFFFU;
+    forget[word] = 0xFFFFFFFFU;
+  }
+}
+#endif
+
 __attribute__((noreturn)) void reset(void) {
+#ifdef START_IS_ON_CHIP
+  __asm__ volatile("cpsid i" ::: "memory");
+#endif
   *(volatile uint32_t *)0xE000ED08U = (uint32_t)(uintptr_t)vectors; /* VTOR */
+#ifdef START_IS_ON_CHIP
+  silence();
+#endif
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
   *(volatile uint32_t *)0xE000ED88U |= 0xFU << 20; /* CPACR */
   __asm__ volatile("dsb\n\tisb" ::: "memory");
@@ -89,6 +109,7 @@ __attribute__((noreturn)) void reset(void) {
 #ifdef START_IS_ON_CHIP
   guard_stack();
   chip_start();
+  __asm__ volatile("cpsie i" ::: "memory");
 #endif
   (void)main();
   for (;;) {

@@ -3,7 +3,7 @@
 #include "chip.h"
 
 #define FLOAT_BITS 24U
-#define LARGEST 4294967295U
+#define LARGEST 4294967295000ULL /* whole numbers have 32 bits */
 
 void text_put(const char *text) {
   for (const char *at = text; *at != '\0'; ++at) {
@@ -51,19 +51,19 @@ void text_thousandths(int32_t steps, uint32_t mantissa, int32_t exponent) {
   }
   product = rounded(product, excess);
   const int32_t shift = exponent + (int32_t)excess;
-  /* 24 bits times 1000 are 34: beyond 2^29 nobody looks at thousandths. */
   uint64_t thousandths = product * 1000U;
   if (shift >= 0) {
-    thousandths = (shift > 29) ? (LARGEST * 1000ULL) : (thousandths << (uint32_t)shift);
+    thousandths = (shift > 29) ? LARGEST : (thousandths << (uint32_t)shift);
   } else {
     thousandths = rounded(thousandths, (uint32_t)-shift);
   }
+  thousandths = (thousandths > LARGEST) ? LARGEST : thousandths;
   uint32_t whole = 0U;
   /* By subtraction: a division of 64 bits would take half a KiB. */
   for (uint32_t bit = 32U; bit-- > 0U;) {
     if (thousandths >= (1000ULL << bit)) {
       thousandths -= 1000ULL << bit;
-      whole |= 1UL << bit;
+      whole |= (uint32_t)1U << bit;
     }
   }
   const uint32_t part = (uint32_t)thousandths;

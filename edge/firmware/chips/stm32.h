@@ -38,6 +38,14 @@
 #define STM32_USART_RXNE (1U << 5)
 #define STM32_USART_TXE (1U << 7)
 
+/* The port of low power divides a clock of 256 times its baud rate. */
+#if BOARD_HAS_UART && defined(UART_IS_LOW_POWER)
+#define STM32_BAUD_DIVIDER(hz) \
+  ((((hz) / STM32_BAUD) * 256U) + ((((hz) % STM32_BAUD) * 256U) / STM32_BAUD))
+#else
+#define STM32_BAUD_DIVIDER(hz) (((hz) + (STM32_BAUD / 2U)) / STM32_BAUD)
+#endif
+
 #define STM32_MODER 0x00U
 #define STM32_BSRR 0x18U
 #define STM32_AFRL 0x20U
@@ -64,6 +72,15 @@ static inline bool stm32_wait(uint32_t address, uint32_t mask, uint32_t value) {
     }
   }
   return false;
+}
+
+/* 1, 2, 4, 8, 16 as the prescaler of a bus is written. */
+static inline uint32_t stm32_prescaler(uint32_t divider) {
+  uint32_t code = 0U;
+  for (uint32_t rest = divider; rest > 1U; rest /= 2U) {
+    code = (code == 0U) ? 4U : (code + 1U);
+  }
+  return code;
 }
 
 static inline uint32_t stm32_port(uint32_t port) { return STM32_GPIO + (0x400U * port); }
@@ -94,7 +111,7 @@ static inline void stm32_start_io(uint32_t port_hz) {
 #endif
 #if BOARD_HAS_UART
   stm32_set(STM32_RCC + UART_CLOCKS, 1U << UART_CLOCK_BIT);
-  *stm32_at(UART_BASE + STM32_USART_BRR) = (port_hz + (STM32_BAUD / 2U)) / STM32_BAUD;
+  *stm32_at(UART_BASE + STM32_USART_BRR) = STM32_BAUD_DIVIDER(port_hz);
   *stm32_at(UART_BASE + STM32_USART_CR1) = STM32_USART_ON;
   stm32_pin(UART_TX_PORT, UART_TX_PIN, STM32_ALTERNATE, UART_TX_FUNCTION);
   stm32_pin(UART_RX_PORT, UART_RX_PIN, STM32_ALTERNATE, UART_RX_FUNCTION);

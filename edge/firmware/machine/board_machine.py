@@ -44,6 +44,8 @@ class BoardMachine:
         self, board: Board, image: Image, chip: ChipModel, watch: Watch, banks: list[Bank]
     ):
         self._image = image
+        # Whoever has no port waits for nothing, and blinks for ever.
+        self._is_mute = not chip.blocks
         self._chip = chip
         self._uc = uc = unicorn.Uc(
             unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
@@ -93,6 +95,11 @@ class BoardMachine:
         """
         return int(struct.unpack("<I", self._uc.mem_read(address, 4))[0])
 
+    @property
+    def result(self) -> int:
+        """What the image says of its test of itself; 0 until then."""
+        return self.word(self._image.symbols["firmware_result"])
+
     def run(self, boot: Boot, limit_s: float) -> str:
         """Enters the image and lets it run.
 
@@ -123,6 +130,8 @@ class BoardMachine:
                 self._pending = None
             elif self._chip.line.is_waited_on:
                 return "waits"
+            elif self._is_mute and self.result:
+                return "rests"
             counter = self._uc.reg_read(PC)
             state = (counter, self._accesses, *map(self._uc.reg_read, REGISTERS))
             if state == last:

@@ -11,6 +11,8 @@ from edge.firmware.machine.symbols import Image
 from edge.firmware.machine.watch import Watch
 
 RP2040_FLASH, RP2040_VECTORS, RP2040_BOOT2, BOOT2_BYTES = 0x10000000, 0x10000100, 0x20041F00, 256
+ALIGNED_MEMORY = 1 << 20
+"""A flash begins at a multiple of this; an image that does not has something before it."""
 IMXRT_FLASH, IMXRT_IVT = 0x60000000, 0x60001000
 
 
@@ -76,10 +78,9 @@ def from_vectors(board: Board, image: Image, watch: Watch) -> Boot:
         'the vector table at 0x08000000'
     """
     vectors = min(address for address, _ in image.segments)
-    bank = max(board.flash, key=lambda bank: bank.bytes)
     way = f"the vector table at 0x{vectors:08x}"
-    if vectors != bank.address:
-        way += f", 0x{vectors - bank.address:x} behind the start of {bank.name}"
+    if vectors % ALIGNED_MEMORY:
+        way += ", behind a bootloader"
     stack, counter = struct.unpack("<2I", memory_of(image)(vectors, 8))
     watch.expect(vectors % 128 == 0, f"{way} is not aligned")
     watch.expect(

@@ -12,12 +12,13 @@ from edge.firmware.machine.line import Lamp, Line
 from edge.firmware.machine.nordic import make_nordic
 from edge.firmware.machine.rp2 import make_rp2
 from edge.firmware.machine.samd21 import make_samd21
-from edge.firmware.machine.stm32f4 import make_stm32f4
+from edge.firmware.machine.stm32_pll import FAMILIES, make_stm32_pll
+from edge.firmware.machine.stm32f4 import LIMITS, make_stm32f4
 from edge.firmware.machine.watch import Watch
 
 MODELS: dict[str, Callable[..., ChipModel]] = {
-    "STM32F4": make_stm32f4,
-    "STM32F7": make_stm32f4,
+    **dict.fromkeys(LIMITS, make_stm32f4),
+    **dict.fromkeys(FAMILIES, make_stm32_pll),
     "NRF51": make_nordic,
     "NRF52": make_nordic,
     "ATSAMD21": make_samd21,

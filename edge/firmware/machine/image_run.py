@@ -10,6 +10,7 @@ import tempfile
 
 from edge.catalog.boards import Board
 from edge.errors import EdgeError, MissingToolError
+from edge.firmware.machine.chips import has_model
 from edge.firmware.machine.watch import Violation
 from edge.system.subprocesses import run_child
 
@@ -136,14 +137,16 @@ def can_run_image(board: Board) -> bool:
         board: The board.
 
     Returns:
-        Whether unicorn is installed and has the board's core.
+        Whether unicorn is installed and has the board's core, and the chip is modelled, or runs as
+        it comes out of reset.
 
     Example:
         >>> from edge.catalog.boards import find_board
         >>> can_run_image(find_board("mps3-an547"))
         False
     """
-    return board.core in CPUS and _has_unicorn()
+    is_known = has_model(board) or board.chip.family == "bare"
+    return board.core in CPUS and is_known and _has_unicorn()
 
 
 def _has_unicorn() -> bool:

@@ -54,7 +54,7 @@ def run(request: ImageRequest) -> ImageRun:
         emulator=f"unicorn {unicorn.__version__}",
         way=boot.way,
         text=line.sent.decode("ascii", "replace"),
-        result=machine.word(image.symbols["firmware_result"]),
+        result=machine.result,
         ended=ended,
         core_hz=None if math.isnan(hz) else hz,
         violations=tuple(watch.violations),

@@ -11,6 +11,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 
 from edge.catalog.boards import Board
 from edge.firmware.build import require_tool
@@ -134,14 +135,24 @@ def run_image_on_qemu(
     with tempfile.TemporaryDirectory(prefix="km-") as name:
         folder = pathlib.Path(name)
         port = 0 if board.port is None else machine.ports.index(board.port.name)
-        command = ["qemu-system-arm", "-M", machine.name, "-nographic", "-kernel", str(elf)]
+        command = [
+            "qemu-system-arm",
+            "-M",
+            machine.name,
+            "-nographic",
+            "-kernel",
+            str(elf.absolute()),
+        ]
         command += ["-monitor", "unix:monitor,server=on"] + ["-serial", "null"] * port
         command += ["-serial", "unix:port,server=on"]
         said: list[str] = []
         thread = threading.Thread(target=lambda: said.append(_run_in(folder, command)), daemon=True)
         thread.start()
         try:
-            with _connected(folder / "monitor") as talk, _connected(folder / "port") as line:
+            with (
+                _connected(folder / "monitor", thread) as talk,
+                _connected(folder / "port", thread) as line,
+            ):
                 session = _Session(talk, line, image)
                 ended = session.follow(fed, limit_s)
                 fault = session.fault()
@@ -181,7 +192,10 @@ class _Session:
         self._line.settimeout(POLL_S)
         while (now := time.monotonic()) < end:
             try:
-                self.text += self._line.recv(1 << 16)
+                said = self._line.recv(1 << 16)
+                if not said:
+                    raise ConnectionError("it ended")
+                self.text += said
                 quiet_since = now
             except TimeoutError:
                 self.result = self._word(self._image.symbols["firmware_result"])
@@ -221,16 +235,16 @@ class _Session:
 
 
 @contextlib.contextmanager
-def _connected(path: pathlib.Path, patience_s: float = 20.0):  # type: ignore[no-untyped-def]
+def _connected(path: pathlib.Path, qemu: threading.Thread) -> Iterator[socket.socket]:
     """A connection to a socket that QEMU is about to make."""
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + ANSWER_S
     with socket.socket(socket.AF_UNIX) as one:
         while True:
             try:
                 one.connect(str(path))
                 break
             except OSError:
-                if time.monotonic() > end:
+                if time.monotonic() > end or not qemu.is_alive():
                     raise
                 time.sleep(0.02)
         yield one

@@ -11,7 +11,7 @@ import pytest
 
 COMMANDS = [
     *("boards", "train", "search", "demo", "export", "build", "run", "flash"),
-    *("verify", "compare", "report", "inspect", "fit", "plan", "stream"),
+    *("verify", "compare", "report", "inspect", "fit", "plan", "stream", "monitor"),
 ]
 
 

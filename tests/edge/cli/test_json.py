@@ -17,6 +17,7 @@ from edge.deploy.build import Build
 from edge.deploy.export import export
 from edge.deploy.latency import Latency
 from edge.deploy.run import Run
+from edge.deploy.run_port import PortRun
 from edge.deploy.verify import Verification
 from edge.deploy.verify_engine import EngineVerification, Runner
 from edge.emit.camera.render import Camera
@@ -24,6 +25,7 @@ from edge.emit.packages.names import package_name
 from edge.engine.compile import compile_engine
 from edge.firmware.build import Firmware
 from edge.firmware.cycles import Cost, Cycles
+from edge.firmware.serial_link import Device
 from edge.firmware.sizes import SectionSize, SymbolSize
 from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
@@ -84,6 +86,9 @@ KEYS = {
     "run": f"""
         board core input_count equal_count max_difference instructions ram_bytes code_bytes
         {below("estimated_cycles", CYCLES)}
+    """,
+    "run --port": """
+        board clock_hz port input_count equal_count correct_count median_cycles milliseconds
     """,
     "verify": "input_count equal_count max_difference",
     "verify --engine": """
@@ -216,6 +221,24 @@ def printed(tmp_path_factory, kws):
         code_bytes=1,
         cycles=Cycles(board, (), Cost(1, 1, 2, 1)),
     )
+    device = Device(
+        sha256="",
+        board=board.id,
+        clock_hz=1,
+        image_bytes=192,
+        part_bytes=24,
+        input_flip=0,
+        keeps_image=True,
+        self_test="passed",
+    )
+    on_port = PortRun(
+        port="port",
+        device=device,
+        outputs=outputs,
+        expected=outputs,
+        cycles=np.ones(1),
+        labels=np.zeros(1),
+    )
     exported = export(graph, board.id, tmp_path / "tflm")
     library = export(graph, None, tmp_path / "net", runtime="engine", shape="zephyr", name="net")
     outcome = types.SimpleNamespace(
@@ -237,6 +260,7 @@ def printed(tmp_path_factory, kws):
         "export too large": cli_json.budget_json(use, [variant]),
         "build": cli_json.build_json(built),
         "run": cli_json.run_json(ran),
+        "run --port": cli_json.run_port_json(on_port),
         "verify": cli_json.verify_json(proof),
         "verify --engine": cli_json.verify_engine_json(
             EngineVerification(1, (Runner("engine", 1, 0),))

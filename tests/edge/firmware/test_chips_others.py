@@ -15,7 +15,7 @@ from unicorn import arm_const
 from edge.catalog.boards import boards, find_board
 from edge.firmware.boot2 import BOOT_BYTES, PROGRAM, boot_code
 
-FAMILIES = {"nrf52", "samd21", "rp2040", "rp2350", "imxrt1062"}
+FAMILIES = {"nrf52", "nrf53", "samd21", "rp2040", "rp2350", "imxrt1062"}
 OTHERS = [board for board in boards() if board.chip.family in FAMILIES]
 ONE_A_FAMILY = {board.chip.family: board for board in OTHERS}
 NRF52 = [board.id for board in OTHERS if board.chip.family == "nrf52"]
@@ -30,7 +30,8 @@ APPROTECT, APPROTECT_DISABLE = 0x10001208, 0x40000558
 def test_chip_compiles_without_a_warning(arm_compiler, tool, tmp_path, family, compiler):
     tool(compiler)
     board = ONE_A_FAMILY[family]
-    sources = write_sources(board, tmp_path)
+    written = write_sources(board, tmp_path)
+    sources = [name for name in written if name.startswith(("chip_", "boot"))]
     for option in ("-O0", "-O2", "-Os"):
         compile_sources(board, tmp_path, sources, compiler, option)
 
@@ -69,6 +70,26 @@ def test_debug_port_is_opened_on_later_silicon_only(
     assert boot.run(0)
     assert boot.word(APPROTECT) == after
     assert ((APPROTECT_DISABLE, 0x5A) in boot.writes) == disables
+
+
+@pytest.mark.parametrize(("started", "hz"), [(1, 128_000_000), (0, 64_000_000)])
+def test_nrf53_comes_to_main(arm_compiler, tmp_path, started, hz):
+    board = find_board("nrf5340-dk")
+    ready = {0x50005100: started, 0x50008120: 1}
+    boot = Boot(link(board, tmp_path), board, ready, [(0x00FF0000, 0x9000)])
+    # Two trims of the factory's, and what ends their list.
+    words = (0x50005F00, 7, 0x50005F04, 9, 0xFFFFFFFF, 0)
+    boot.core.mem_write(0x00FF0300, struct.pack("<6I", *words))
+    assert boot.run(0)
+    order = order_of(boot, 0x50005F00, 0x50005F04, 0x50001500, 0x50005000, 0x50008524, 0x50008500)
+    assert order == sorted(order)
+    assert ((0x50005558, 0) in boot.writes) == bool(started)
+    assert read_clock(boot) == hz
+    sends = boot.last(0x50008544)
+    boot.core.reg_write(arm_const.UC_ARM_REG_R0, ord("m"))
+    boot.core.reg_write(arm_const.UC_ARM_REG_LR, boot.symbols["main"])
+    assert boot.call(boot.symbols["chip_put"], boot.symbols["main"] & ~1)
+    assert (boot.core.mem_read(sends, 1), boot.writes[-1]) == (b"m", (0x50008008, 1))
 
 
 def order_of(boot, *registers):
@@ -295,3 +316,13 @@ def read_clock(boot):
     core.reg_write(arm_const.UC_ARM_REG_LR, back)
     assert boot.call(boot.symbols["chip_clock_hz"], back & ~1)
     return core.reg_read(arm_const.UC_ARM_REG_R0)
+
+
+def test_what_a_boot_loader_left_on_is_silenced_before_the_chip_starts(arm_compiler, tmp_path):
+    board = find_board("feather-nrf52840")
+    boot = Boot(link(board, tmp_path), board, NRF_READY, NRF_BANKS)
+    boot.core.reg_write(arm_const.UC_ARM_REG_PRIMASK, 1)
+    assert boot.run(board.flash[0].address)
+    order = [0xE000E010, 0xE000ED04, 0xE000E180, 0xE000E280, 0xE000E184, 0xE000E284, 0x40000000]
+    assert order_of(boot, *order) == sorted(order_of(boot, *order))
+    assert boot.core.reg_read(arm_const.UC_ARM_REG_PRIMASK) == 0

@@ -78,7 +78,7 @@ def said_by(board, statement, folder):
             machine.kill()
 
 
-BOARDS = ("qemu-m0plus", "mps2-an385", "mps2-an500", "mps2-an505")
+BOARDS = ("qemu-m0plus", "mps2-an386", "mps2-an505")
 CASES = [(board_id, kind) for board_id in BOARDS for kind in FAULTS]
 CASES.remove(("qemu-m0plus", "nowhere"))  # QEMU's board takes a write anywhere
 

@@ -320,3 +320,15 @@ def test_failure_leaves_the_earlier_report(network, cli, assert_refused, tmp_pat
         "Cannot write to /proc/x",
     )
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_page_says_what_takes_the_firmwares_bytes(arm_compiler, kws):
+    found = collect(kws, BOARD)
+    engine = found.runtimes[-1]
+    flash, _ = engine.banks
+    sections = {section.name: section for section in engine.sections}
+    assert sections[".text"].bytes + sections[".data"].bytes == flash.bytes
+    page = render_page(found)
+    largest = sections[".text"].symbols[0]
+    assert f'<td>{largest.name}</td><td class="n">{largest.bytes:,}</td>' in page
+    assert f"<b>{sections['.bss'].bytes:,}</b>" in page

@@ -17,14 +17,19 @@ def found(done):
     return [violation.what for violation in done.violations]
 
 
+SWITCHED_SUPPLY_HZ = dict.fromkeys(("giga-r1", "nicla-vision", "portenta-h7"), 400_000_000)
+"""The STM32H747 on its own step-down converter has no scale 0, which 480 MHz need."""
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_a_board_starts_as_its_manual_allows_at_its_full_clock(run_probe, name):
     board = find_board(name)
     done = run_probe(name, fed=b"echo")
     assert found(done) == []
     assert done.fault is None
-    assert done.is_at(board.clock_hz)
-    assert done.text == f"clock {board.clock_hz}\r\necho"
+    hz = SWITCHED_SUPPLY_HZ.get(name, board.clock_hz)
+    assert done.is_at(hz)
+    assert done.text == f"clock {hz}\r\necho"
     assert done.lamp_changes == 3
     assert done.result == 1
     assert done.ended == "waits"

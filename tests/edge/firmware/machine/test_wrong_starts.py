@@ -61,6 +61,74 @@ WRONG = {
         {"UART_TX_FUNCTION": "8U"},
         "TX (PA2) is not in alternate function 7",
     ),
+    "STM32F7: no over-drive": (
+        "nucleo-f746zg",
+        {" || !start_over_drive()": ""},
+        "the core runs at 216 MHz, where voltage scale 1 allows 180",
+    ),
+    "STM32L4: no wait states": (
+        "nucleo-l476rg",
+        {" || !set_wait_states()": ""},
+        "the core runs at 40 MHz with 0 wait states, which needs 2",
+    ),
+    "STM32L4+: no boost": (
+        "nucleo-l4r5zi",
+        {"PWR_CR5, NO_BOOST, 0U": "PWR_CR5, NO_BOOST, NO_BOOST"},
+        "the core runs at 120 MHz, where the voltage allows 80",
+    ),
+    "STM32G0: no wait states": (
+        "nucleo-g0b1re",
+        {" || !set_wait_states()": ""},
+        "the core runs at 64 MHz with 0 wait states, which needs 2",
+    ),
+    "STM32U5: no booster": (
+        "nucleo-u575zi-q",
+        {
+            "stm32_set(PWR_VOSR, BOOST);": "",
+            "return stm32_wait(PWR_VOSR, BOOST_READY, BOOST_READY);": "return true;",
+        },
+        "the core runs at 160 MHz, where the voltage allows 55",
+    ),
+    "STM32H7: no higher voltage": (
+        "nucleo-h743zi2",
+        {"PWR_D3CR, SCALE, SCALE": "PWR_D3CR, SCALE, 1U << 14"},
+        "the core runs at 480 MHz, where the voltage allows 200",
+    ),
+    "nRF52: no crystal": (
+        "microbit-v2",
+        {"CLOCK_START = 1U;": ""},
+        "the port sends before the crystal runs",
+    ),
+    "nRF52: a closed debug port": (
+        "nrf52840-dk",
+        {"APPROTECT_DISABLE = OPEN;": ""},
+        "the debug port of hardened silicon is left closed",
+    ),
+    "SAMD21: no wait state": (
+        "arduino-zero",
+        {"NVM_MANUAL_WRITE | NVM_WAIT_STATES": "NVM_MANUAL_WRITE"},
+        "the core runs at 48.005 MHz with 0 wait states, which needs 1",
+    ),
+    "SAMD21: the DFLL on demand": (
+        "arduino-zero",
+        {"DFLL_CONTROL = ENABLE;": "DFLL_CONTROL = ENABLE | 0x80U;"},
+        "the DFLL is set up while it runs on demand (erratum 9905)",
+    ),
+    "RP2040: a PLL that is not waited for": (
+        "raspberry-pi-pico",
+        {"RP2_PLL_POWER = RP2_PLL_ALL_ON;": ""},
+        "the core is switched to a clock that is not ready",
+    ),
+    "RP2350: a PLL too fast": (
+        "raspberry-pi-pico-2",
+        {"= CHIP_PLL_MULTIPLIER;": "= 133U;"},
+        "the core runs at 159.6 MHz, 150 are allowed",
+    ),
+    "i.MX RT: no higher voltage": (
+        "teensy-4.1",
+        {"| DCDC_1250_MILLIVOLTS": "| 0x0EU"},
+        "the core runs at 600 MHz on 1150 mV, which needs 1250",
+    ),
 }
 
 
