@@ -153,7 +153,7 @@ def _through_boot2(image: Image, watch: Watch) -> Boot:
     watch.expect(is_right, f"boot2's checksum 0x{checksum:08x} is not that of its bytes")
     way = f"boot2, checksum 0x{checksum:08x}, then the vector table at 0x{RP2040_VECTORS:08x}"
     copied = ((RP2040_BOOT2, stage),)
-    return Boot(way, RP2040_FLASH, RP2040_BOOT2, RP2040_BOOT2, copied)
+    return Boot(way, RP2040_FLASH, RP2040_BOOT2, RP2040_BOOT2, copied=copied)
 
 
 def _check_block(image: Image, watch: Watch) -> None:

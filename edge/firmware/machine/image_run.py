@@ -193,7 +193,7 @@ def run_image(
             "unicorn, which runs a board's image, is not installed: "
             "pip install 'keras-mobilenet[emulator]'"
         )
-    request = ImageRequest(elf.absolute(), board, fed, limit_s, is_dead)
+    request = ImageRequest(elf.absolute(), board, fed, limit_s=limit_s, is_dead=is_dead)
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = pathlib.Path(name)
         (folder / REQUEST_FILE).write_bytes(pickle.dumps(request))

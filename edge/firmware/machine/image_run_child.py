@@ -47,7 +47,7 @@ def run(request: ImageRequest) -> ImageRun:
     chip = make_chip(board, line, watch, is_dead=request.is_dead)
     image = read_image(request.elf)
     boot = find_boot(board, image, watch)
-    machine = BoardMachine(board, image, chip, watch, [*board.flash, *board.ram])
+    machine = BoardMachine(board, image, chip, watch, banks=[*board.flash, *board.ram])
     ended = machine.run(boot, request.limit_s)
     hz = chip.core_hz()
     return ImageRun(
