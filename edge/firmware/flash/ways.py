@@ -167,7 +167,7 @@ def first_ready(sessions: list[Session], drop: dict[str, str]) -> Session:
             if not missing[name]:
                 return session
         if not has_told:
-            first.tell(f"waiting for {first.board.name}: {' '.join(hints) or 'plug it in.'}")
+            first.tell(f"waiting for it. {' '.join(hints)}".rstrip())
             has_told = True
         if deadline.left() < LOOK_AGAIN_SECONDS:
             told = "; ".join(f"{tool}: {what}" for tool, what in (missing | drop).items())

@@ -47,6 +47,12 @@ def test_plan_lists_all_ways_in_their_order(nucleo, bench, scripts):
     assert f"program {nucleo}/firmware.elf verify reset exit" in plan[1].sentence()
 
 
+def test_command_prints_the_plan_and_counts_its_seconds(cli, assert_refused, nucleo):
+    planned = cli("flash", nucleo, "--tool", "st-flash", "--dry-run")
+    assert planned.stdout.startswith(f"st-flash --reset write {nucleo}/firmware.bin 0x08000000")
+    assert_refused(cli("flash", nucleo, "--tool", "bossac"), "bossac does not program")
+
+
 def test_tool_whose_probe_is_there_is_taken(nucleo, bench, scripts):
     bench.put("pyocd", code="print(json.dumps({'targets': [{'name': TARGET}], 'boards': []}))",
               target=PYOCD_TARGET)  # fmt: skip
@@ -87,7 +93,7 @@ def test_board_that_is_plugged_in_late_is_found(nucleo, bench, scripts):
     told = []
     threading.Timer(1, flag.touch).start()
     assert flash(nucleo, NUCLEO, tool="openocd", tell=told.append).is_chip_known
-    assert told[0] == "waiting for Nucleo-F446RE: Plug in its USB connector with the ST-LINK."
+    assert told[0] == "waiting for it. Plug in its USB connector with the ST-LINK."
 
 
 # Tools that fail
