@@ -1,4 +1,5 @@
-/* Nordic's nRF5340, application core: trims, cache, 128 MHz from the crystal, a UARTE, a light. */
+/* Nordic's nRF5340, application core: trims, open debug port, cache, 128 MHz from the crystal, a
+ * UARTE, a light. */
 #include "board.h"
 #include "chip.h"
 
@@ -15,6 +16,15 @@
 #define TRIM_VALUE(number) AT(0x00FF0304UL + (8UL * (number)))
 #define TRIMS 32U
 #define NO_TRIM 0xFFFFFFFFU
+
+#define NVMC_READY AT(0x50039400UL)
+#define NVMC_CONFIG AT(0x50039504UL)
+#define UICR_APPROTECT AT(0x00FF8000UL)
+#define UICR_SECURE_APPROTECT AT(0x00FF801CUL)
+#define APPROTECT_DISABLE AT(0x50006544UL)
+#define SECURE_APPROTECT_DISABLE AT(0x5000654CUL)
+#define ERASED 0xFFFFFFFFU
+#define OPEN 0x50FA50FAU
 
 #define CACHE_ENABLE AT(0x50001500UL)
 #define CLOCK_START AT(0x50005000UL)
@@ -43,7 +53,7 @@
 #define NO_PIN 0xFFFFFFFFU
 #define BAUD_115200 0x01D60000U
 
-/* The crystal takes up to some milliseconds; a byte 87 microseconds. */
+/* The crystal takes up to some milliseconds; a byte 87 microseconds; a word of UICR 41. */
 #define CRYSTAL_TURNS 400000U
 #define BYTE_TURNS 40000U
 
@@ -71,6 +81,24 @@ static void trim(void) {
     }
     AT(address) = TRIM_VALUE(number);
   }
+}
+
+static void open_setting(volatile uint32_t *setting) {
+  if (*setting == ERASED) {
+    NVMC_CONFIG = 1U; /* write */
+    *setting = OPEN;
+    (void)wait_for(&NVMC_READY, CRYSTAL_TURNS);
+    NVMC_CONFIG = 0U; /* read only */
+  }
+}
+
+/* The debug port and that of the secure state are closed at each reset, unless the setting and this
+ * register hold the same word; what an owner closed stays so. */
+static void open_debug_port(void) {
+  open_setting(&UICR_APPROTECT);
+  open_setting(&UICR_SECURE_APPROTECT);
+  APPROTECT_DISABLE = UICR_APPROTECT;
+  SECURE_APPROTECT_DISABLE = UICR_SECURE_APPROTECT;
 }
 
 static void start_clock(void) {
@@ -103,6 +131,7 @@ static void start_uart(void) {
 
 void chip_start(void) {
   trim();
+  open_debug_port();
   CACHE_ENABLE = 1U;
   start_clock();
   start_uart();

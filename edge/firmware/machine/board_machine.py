@@ -66,6 +66,8 @@ class BoardMachine:
             uc.mmio_map(base, count * PAGE, self._read, base, self._write, base)
         uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._note_invalid)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._note_exception)
+        chip.memory.read = lambda address, count: bytes(uc.mem_read(address, count))
+        chip.memory.write = uc.mem_write
         watch.where = self.where
         self.fault: Fault | None = None
         self._pending: tuple[str, int] | None = None

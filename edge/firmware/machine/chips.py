@@ -9,7 +9,7 @@ from edge.catalog.boards import Board
 from edge.firmware.machine.chip import ChipModel
 from edge.firmware.machine.imxrt import make_imxrt
 from edge.firmware.machine.line import Lamp, Line
-from edge.firmware.machine.nordic import make_nordic
+from edge.firmware.machine.nordic import make_nordic, make_nrf53
 from edge.firmware.machine.rp2 import make_rp2
 from edge.firmware.machine.samd21 import make_samd21
 from edge.firmware.machine.stm32_pll import FAMILIES, make_stm32_pll
@@ -21,6 +21,7 @@ MODELS: dict[str, Callable[..., ChipModel]] = {
     **dict.fromkeys(FAMILIES, make_stm32_pll),
     "NRF51": make_nordic,
     "NRF52": make_nordic,
+    "NRF53": make_nrf53,
     "ATSAMD21": make_samd21,
     "RP2": make_rp2,
     "MIMXRT1062": make_imxrt,

@@ -92,6 +92,24 @@ def test_nrf53_comes_to_main(arm_compiler, tmp_path, started, hz):
     assert (boot.core.mem_read(sends, 1), boot.writes[-1]) == (b"m", (0x50008008, 1))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(0xFFFFFFFF, 0x50FA50FA), (0, 0)], ids=["erased", "closed by its owner"]
+)
+def test_nrf53_opens_the_debug_ports_that_nobody_closed(arm_compiler, tmp_path, before, after):
+    boot = Boot(
+        link(find_board("nrf5340-dk"), tmp_path),
+        find_board("nrf5340-dk"),
+        {0x50005100: 1, 0x50039400: 1},
+        [(0x00FF0000, 0x9000)],
+    )
+    settings, registers = (0x00FF8000, 0x00FF801C), (0x50006544, 0x5000654C)
+    for address in settings:
+        boot.core.mem_write(address, before.to_bytes(4, "little"))
+    assert boot.run(0)
+    assert [boot.word(address) for address in settings] == [after, after]
+    assert [boot.last(address) for address in registers] == [after, after]
+
+
 def order_of(boot, *registers):
     """Where each register was first written, to compare with its sorted self."""
     written = [address for address, _ in boot.writes]

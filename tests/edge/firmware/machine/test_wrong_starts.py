@@ -104,6 +104,26 @@ WRONG = {
         {"APPROTECT_DISABLE = OPEN;": ""},
         "the debug port of hardened silicon is left closed",
     ),
+    "nRF53: the clock before the trims": (
+        "nrf5340-dk",
+        {"  trim();\n": "", "  start_uart();\n": "  trim();\n  start_uart();\n"},
+        "the core's clock rises before the factory's trims are written",
+    ),
+    "nRF53: no crystal": (
+        "nrf5340-dk",
+        {"CLOCK_START = 1U;": ""},
+        "the port sends before the crystal runs",
+    ),
+    "nRF53: a closed debug port": (
+        "nrf5340-dk",
+        {"SECURE_APPROTECT_DISABLE = UICR_SECURE_APPROTECT;": ""},
+        "the secure debug port is left closed",
+    ),
+    "nRF53: a byte from the flash": (
+        "nrf5340-dk",
+        {"(uint32_t)(uintptr_t)&sent": "0x100U"},
+        "the port is given 0x00000100, which it cannot reach",
+    ),
     "SAMD21: no wait state": (
         "arduino-zero",
         {"NVM_MANUAL_WRITE | NVM_WAIT_STATES": "NVM_MANUAL_WRITE"},
