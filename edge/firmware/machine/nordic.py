@@ -182,11 +182,11 @@ def make_nrf53(board: Board, line: Line, watch: Watch, *, is_dead: bool = False)
 
         blocks.append(_uarte(board, line, watch, memory, check))
     return ChipModel(
-        blocks,
-        lambda: 128_000_000 >> clock.field(DIVIDER, 0, 2),
-        line,
-        _lamp(board, ports),
-        memory,
+        blocks=blocks,
+        core_hz=lambda: 128_000_000 >> clock.field(DIVIDER, 0, 2),
+        line=line,
+        lamp=_lamp(board, ports),
+        memory=memory,
     )
 
 
