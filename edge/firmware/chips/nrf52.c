@@ -82,6 +82,9 @@ static void start_clock(void) {
 }
 
 static void start_uart(void) {
+  if (UART_ENABLE != 0U) { /* left on by other firmware: pins are chosen while it is off */
+    UART_ENABLE = 0U;
+  }
   REGISTER(GPIO(UART_TX_PIN) + OUT_SET) = PIN(UART_TX_PIN);
   REGISTER(GPIO(UART_TX_PIN) + DIR_SET) = PIN(UART_TX_PIN);
   PIN_CONFIG(UART_RX_PIN) = 3U << 2; /* input, pulled up */

@@ -35,9 +35,12 @@
 
 #define UART(offset) AT(0x50008000UL + (offset))
 #define UART_START_RX UART(0x000UL)
+#define UART_STOP_RX UART(0x004UL)
 #define UART_START_TX UART(0x008UL)
+#define UART_STOP_TX UART(0x00CUL)
 #define UART_RX_END UART(0x110UL)
 #define UART_TX_END UART(0x120UL)
+#define UART_RX_STOPPED UART(0x144UL)
 #define UART_ENABLE UART(0x500UL)
 #define UART_SELECT_RTS UART(0x508UL)
 #define UART_SELECT_TX UART(0x50CUL)
@@ -110,7 +113,19 @@ static void start_clock(void) {
   }
 }
 
+/* Pins are chosen while the port is off; other firmware may have left it receiving. */
+static void stop_uart(void) {
+  if (UART_ENABLE != 0U) {
+    UART_RX_STOPPED = 0U;
+    UART_STOP_TX = 1U;
+    UART_STOP_RX = 1U;
+    (void)wait_for(&UART_RX_STOPPED, BYTE_TURNS);
+    UART_ENABLE = 0U;
+  }
+}
+
 static void start_uart(void) {
+  stop_uart();
   AT(PORT(UART_TX_PIN) + OUT_SET) = BIT(UART_TX_PIN);
   AT(PORT(UART_TX_PIN) + DIR_SET) = BIT(UART_TX_PIN);
   PIN_CONFIG(UART_RX_PIN) = PIN_PULLED_UP;

@@ -14,11 +14,13 @@ from edge.firmware.machine.rp2 import make_rp2
 from edge.firmware.machine.samd21 import make_samd21
 from edge.firmware.machine.stm32_pll import FAMILIES, make_stm32_pll
 from edge.firmware.machine.stm32f4 import LIMITS, make_stm32f4
+from edge.firmware.machine.stm32l4 import L4_LIMITS, make_stm32l4
 from edge.firmware.machine.watch import Watch
 
 MODELS: dict[str, Callable[..., ChipModel]] = {
     **dict.fromkeys(LIMITS, make_stm32f4),
     **dict.fromkeys(FAMILIES, make_stm32_pll),
+    **dict.fromkeys(L4_LIMITS, make_stm32l4),
     "NRF51": make_nordic,
     "NRF52": make_nordic,
     "NRF53": make_nrf53,

@@ -13,6 +13,7 @@ from edge.firmware.machine.watch import Watch
 START, STARTED, OPENED = 0x000, 0x100, 0x558
 START_RX, START_TX, RECEIVED, SENT = 0x000, 0x008, 0x108, 0x11C
 ENABLE, TX_PIN, RX_PIN, RXD, TXD, BAUD = 0x500, 0x50C, 0x514, 0x518, 0x51C, 0x524
+PINS_OF_UART = range(0x508, 0x518, 4)
 UART_ON, OPEN = 4, 0x5A
 OUT, OUT_SET, OUT_CLEAR, DIR, DIR_SET, PINS = 0x00, 0x04, 0x08, 0x10, 0x14, 0x1FC
 NVMC_READY, NVMC_CONFIG, APPROTECT, REVISION_OF, REVISION = 0x400, 0x504, 0x208, 0x130, 0x134
@@ -23,7 +24,7 @@ CLOCK, DIVIDER, TRIMS, TRIM_PLACE = 0x50005000, 0x558, 0x300, 0xF00
 LOCKS = {"": (0x000, 0x544), "secure ": (0x01C, 0x54C)}
 """Which settings and which bits of the control access port open its debug ports."""
 OPEN_WORD = 0x50FA50FA
-RX_ENDED, TX_ENDED, PINS_OF_UARTE = 0x110, 0x120, range(0x508, 0x518, 4)
+STOP_RX, RX_ENDED, TX_ENDED, RX_STOPPED = 0x004, 0x110, 0x120, 0x144
 RX_PLACE, RX_BYTES, TX_PLACE, TX_BYTES, UARTE_ON = 0x534, 0x538, 0x544, 0x548, 8
 
 
@@ -131,6 +132,7 @@ def _uart(
     uart.reads[RECEIVED] = lambda: int(bool(uart[START_RX]) and line.has_byte())
     uart.reads[RXD] = line.take
     uart.writes[TXD] = send
+    _watch_pins(uart, watch)
     return uart
 
 
@@ -243,10 +245,23 @@ def _uarte(
             uarte[START_RX], uarte[RX_ENDED] = 0, 1
         return uarte[RX_ENDED]
 
-    def choose(old: int, new: int) -> int:
-        watch.expect(not uarte[ENABLE], "a pin is chosen while the port is on")
+    def stop(old: int, new: int) -> int:
+        uarte[START_RX], uarte[RX_STOPPED] = 0, 1
+        return 0
+
+    def enable(old: int, new: int) -> int:
+        watch.expect(not uarte[START_RX], "the port is switched while it receives")
         return new
 
     uarte.reads[RX_ENDED] = has_received
-    uarte.writes |= {START_TX: send, START_RX: receive, **dict.fromkeys(PINS_OF_UARTE, choose)}
+    uarte.writes |= {START_TX: send, START_RX: receive, STOP_RX: stop, ENABLE: enable}
+    _watch_pins(uarte, watch)
     return uarte
+
+
+def _watch_pins(uart: Registers, watch: Watch) -> None:
+    def choose(old: int, new: int) -> int:
+        watch.expect(not uart[ENABLE], "a pin is chosen while the port is on")
+        return new
+
+    uart.writes |= dict.fromkeys(PINS_OF_UART, choose)

@@ -10,6 +10,7 @@ from edge.firmware.machine.chips import has_model
 from edge.firmware.machine.image_run import BoardRunError, run_image
 
 REAL = [board.id for board in boards() if has_model(board)]
+ONE_A_FAMILY = {find_board(name).chip.family: name for name in REAL}
 F446 = "nucleo-f446re"
 
 
@@ -35,7 +36,16 @@ def test_a_board_starts_as_its_manual_allows_at_its_full_clock(run_probe, name):
     assert done.ended == "waits"
 
 
-@pytest.mark.parametrize("name", [F446])
+@pytest.mark.parametrize("name", ONE_A_FAMILY.values())
+def test_a_board_starts_as_well_where_another_firmware_ran(run_probe, name):
+    """Its clocks are in use and its port is on: a second start finds what a first one left."""
+    done = run_probe(name, fed=b"!", misbehave="void chip_start(void); chip_start();")
+    assert found(done) == []
+    assert done.text.endswith("\r\n!")
+    assert done.is_at(SWITCHED_SUPPLY_HZ.get(name, find_board(name).clock_hz))
+
+
+@pytest.mark.parametrize("name", [F446, "nucleo-l476rg", "nucleo-l4r5zi", "nucleo-g0b1re"])
 def test_where_no_clock_comes_up_a_board_speaks_on_that_of_reset(run_probe, name):
     """At the right baud rate, and it says which clock that is."""
     done = run_probe(name, is_dead=True, change=lambda text: text.replace("100000U", "500U"))

@@ -3,6 +3,10 @@
 import pytest
 
 F4 = "nucleo-f446re"
+AFTER_THE_SWITCH = {
+    " || !set_wait_states()": "",
+    "= start_clock() ?": "= start_clock() && set_wait_states() ?",
+}
 WRONG = {
     # The board; what is put in the place of what, in the chip's own files; what is reported.
     "wait states after the switch": (
@@ -80,6 +84,59 @@ WRONG = {
         "nucleo-g0b1re",
         {" || !set_wait_states()": ""},
         "the core runs at 64 MHz with 0 wait states, which needs 2",
+    ),
+    "STM32L4: wait states after the switch": (
+        "nucleo-l476rg",
+        AFTER_THE_SWITCH,
+        "the core runs at 80 MHz with 0 wait states, which needs 4",
+    ),
+    "STM32L4: the second range of the voltage": (
+        "b-l475e-iot01a",
+        {"RANGE, FIRST_RANGE": "RANGE, 2U << 9"},
+        "the core runs at 80 MHz, where the voltage allows 26",
+    ),
+    "STM32L4: a PLL out of its range": (
+        "nucleo-l476rg",
+        {"(CHIP_PLL_N << 8)": "(50U << 8)"},
+        "the PLL's oscillator runs at 400 MHz, not 64 to 344",
+    ),
+    "STM32L4: a PLL without its source": (
+        "nucleo-l476rg",
+        {
+            "stm32_set(RCC_CR, HSI_ON);": "",
+            "!stm32_wait(RCC_CR, HSI_READY, HSI_READY)": "false",
+        },
+        "the PLL is started before its source",
+    ),
+    "STM32L4+: wait states after the switch": (
+        "nucleo-l4r5zi",
+        AFTER_THE_SWITCH,
+        "the core runs at 60 MHz with 0 wait states, which needs 2",
+    ),
+    "STM32L4+: above 80 MHz in one step": (
+        "nucleo-l4r5zi",
+        {"PRESCALERS, HALF_SPEED": "PRESCALERS, 0U"},
+        "the core is switched above 80 MHz in one step",
+    ),
+    "STM32L4+: port G without its supply": (
+        "nucleo-l4r5zi",
+        {"stm32_set(PWR_CR2, PORT_G_POWER);": ""},
+        "port G is used before its supply is let in",
+    ),
+    "STM32G0: wait states after the switch": (
+        "nucleo-g0b1re",
+        AFTER_THE_SWITCH,
+        "the core runs at 64 MHz with 0 wait states, which needs 2",
+    ),
+    "STM32G0: the second range of the voltage": (
+        "nucleo-g0b1re",
+        {"RANGE, FIRST_RANGE": "RANGE, 2U << 9"},
+        "the core runs at 64 MHz, where the voltage allows 16",
+    ),
+    "STM32G0: an output of the PLL that is off": (
+        "nucleo-g0b1re",
+        {" | PLL_HAS_OUTPUT_R |": " |"},
+        "the core is switched to an output of the PLL that is off",
     ),
     "STM32U5: no booster": (
         "nucleo-u575zi-q",
