@@ -21,6 +21,8 @@ from edge.firmware.machine.watch import Watch
 
 NATIVE_ERRORS = {unicorn.UC_ERR_INSN_INVALID: "undefined instruction"}
 SLICE_US = 20_000
+SILENT_SLICES = 10
+"""After a fault, so long without a byte sent is the end of its report."""
 EVERYWHERE = 0xFFFF_FFFF
 HARD_FAULT = 3
 RETURN_TO_THREAD = 0xFFFF_FFF9
@@ -119,6 +121,7 @@ class BoardMachine:
         counter = boot.counter
         end = time.monotonic() + limit_s
         last: Any = None
+        silent, sent = 0, 0
         while time.monotonic() < end:
             try:
                 self._uc.emu_start(counter | 1, EVERYWHERE, timeout=SLICE_US)
@@ -132,8 +135,10 @@ class BoardMachine:
                 self._pending = None
             elif self._chip.line.is_waited_on:
                 return "waits"
-            elif self._is_mute and self.result:
+            elif (self._is_mute and self.result) or silent >= SILENT_SLICES:
                 return "rests"
+            is_silent = self.fault is not None and len(self._chip.line.sent) == sent
+            silent, sent = silent + 1 if is_silent else 0, len(self._chip.line.sent)
             counter = self._uc.reg_read(PC)
             state = (counter, self._accesses, *map(self._uc.reg_read, REGISTERS))
             if state == last:

@@ -1,6 +1,7 @@
 """Boards in software: their start-up as the manuals allow it, and every way to go wrong named."""
 
 import dataclasses
+import re
 
 import pytest
 from board_probe import build_probe
@@ -69,6 +70,8 @@ def test_a_fault_is_named_with_its_function(run_probe, code):
     done = run_probe(F446, misbehave=code)
     assert (done.fault.what, done.fault.function) == (FAULTS[code], "misbehave")
     assert done.fault.sentence().endswith(f"in misbehave, 0x{done.fault.address:08x}")
+    assert (done.result, done.ended) == (4, "rests")
+    assert re.search(r"\r\nfault \w+ pc 0x[0-9a-f]{8} lr 0x[0-9a-f]{8} .*\r\n$", done.text)
 
 
 def test_a_jump_to_nowhere_is_named_with_its_caller(run_probe):
