@@ -153,16 +153,14 @@ static bool is_runnable(void) {
 static void db_load(void) {
   const char *const word = next_word();
   if (word == NULL) {
-    line("e-[Command 'db load' requires the # of bytes]");
+    line("e-[db load: how many bytes?]");
     return;
   }
   const uint32_t count = number_of(word);
   if (count == 0U) {
-    line("e-[Command 'db load' must be >0 bytes]");
+    line("e-[db load: at least one byte]");
   } else if (count > IMAGE_BYTES) {
-    text_put("Supplied buffer size ");
-    text_number(count);
-    figure(" exceeds maximum of ", IMAGE_BYTES, "");
+    figure("e-[db load: at most ", IMAGE_BYTES, " bytes]");
   } else if (is_runnable()) {
     expected = count;
     received = 0U;
@@ -189,7 +187,7 @@ static void db_print(void) {
 
 static void db_bytes(const char *digits) {
   if (!is_even(digits)) {
-    line("e-[Insufficent number of hex digits]");
+    line("e-[db: two digits a byte]");
     return;
   }
   for (const char *at = digits; *at != '\0'; at += 2) {
@@ -197,7 +195,7 @@ static void db_bytes(const char *digits) {
     const int32_t low = digit_of(at[1]);
     if ((high < 0) || (low < 0)) {
       const char pair[] = {at[0], at[1], '\0'};
-      text_put("e-[Invalid hex digit '");
+      text_put("e-[db: no hex digits: '");
       text_put(pair);
       line("']");
       return;
@@ -217,7 +215,7 @@ static void db_bytes(const char *digits) {
 static void db(void) {
   const char *const word = next_word();
   if (word == NULL) {
-    line("e-[Command 'db' requires a subcommand]");
+    line("e-[db: load, print or hex digits?]");
   } else if (is_word(word, "load")) {
     db_load();
   } else if (is_word(word, "print")) {
@@ -305,13 +303,13 @@ static void infer(void) {
   if (word != NULL) {
     count = number_of(word);
     if (count == 0U) {
-      line("e-[Inference iterations must be >0]");
+      line("e-[infer: at least one run]");
       return;
     }
     word = next_word();
     if (word != NULL) {
       if (digit_of(*word) < 0) {
-        line("e-[Inference warmup must be >=0]");
+        line("e-[infer: runs to warm up are a number]");
         return;
       }
       warm_ups = number_of(word);
@@ -349,21 +347,12 @@ static void about(void) {
 }
 
 static void help(void) {
-  line(PROFILE);
-  line("");
-  line("help         : Print this information");
-  line("name         : Print the name of the device");
-  line("timestsamp   : Generate a timetsamp");
-  line("db SUBCMD    : Manipulate a generic byte buffer");
-  line("  load N     : Allocate N bytes and set load counter");
-  line("  db HH[HH]* : Load 8-bit hex byte(s) until N bytes");
-  line("  print [N=16] [offset=0]");
-  line("             : Print N bytes at offset as hex");
-  line("infer N [W=0]: Load input, execute N inferences after W warmup loops");
-  line("results      : Return the result fp32 vector");
-  line("put N        : Take N bytes as they are, after db load");
-  line("outputs      : Print the last output, int8 as hex, and its cycles");
-  line("about        : Print model, board, clock and self-test");
+  line("m-[name, profile, timestamp, about: who is here]");
+  line("m-[db load N: N bytes of input follow]");
+  line("m-[db HEX: two digits a byte; put N: N bytes as they are]");
+  line("m-[db print: the input's bytes]");
+  line("m-[infer N W: W runs to warm up, then N that are timed]");
+  line("m-[results: the scores; outputs: the same as int8 in hex, and the cycles]");
 }
 
 static void run_command(void) {
