@@ -14,10 +14,12 @@ from edge.firmware.machine.rp2 import make_rp2
 from edge.firmware.machine.samd21 import make_samd21
 from edge.firmware.machine.stm32_pll import FAMILIES, make_stm32_pll
 from edge.firmware.machine.stm32f4 import LIMITS, make_stm32f4
+from edge.firmware.machine.stm32h7 import H7_LIMITS, make_stm32h7
 from edge.firmware.machine.watch import Watch
 
 MODELS: dict[str, Callable[..., ChipModel]] = {
     **dict.fromkeys(LIMITS, make_stm32f4),
+    **dict.fromkeys(H7_LIMITS, make_stm32h7),
     **dict.fromkeys(FAMILIES, make_stm32_pll),
     "NRF51": make_nordic,
     "NRF52": make_nordic,

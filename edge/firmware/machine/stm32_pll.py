@@ -204,8 +204,6 @@ FAMILIES = {
     "STM32L4R": _L4_PLUS,
     "STM32G0": _G0,
     "STM32U5": _U5,
-    "STM32H743": _H7,
-    "STM32H747": _H7,
 }
 
 

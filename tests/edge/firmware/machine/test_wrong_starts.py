@@ -3,6 +3,7 @@
 import pytest
 
 F4 = "nucleo-f446re"
+H7, H7A3 = "nucleo-h743zi2", "nucleo-h7a3zi-q"
 WRONG = {
     # The board; what is put in the place of what, in the chip's own files; what is reported.
     "wait states after the switch": (
@@ -92,7 +93,105 @@ WRONG = {
     "STM32H7: no higher voltage": (
         "nucleo-h743zi2",
         {"PWR_D3CR, SCALE, SCALE": "PWR_D3CR, SCALE, 1U << 14"},
-        "the core runs at 480 MHz, where the voltage allows 200",
+        "the core runs at 480 MHz, where voltage scale 3 allows 200",
+    ),
+    "STM32H7: wait states after the switch": (
+        H7A3,
+        {
+            " || !set_wait_states()": "",
+            "= start_clock();": "= start_clock();\n  (void)set_wait_states();",
+        },
+        "the flash runs at 280 MHz at voltage scale 0 with 3 wait states, which needs 6",
+    ),
+    "STM32H7: one wait state too few": (
+        H7,
+        {"BOARD_FLASH_WAIT_STATES": "3U"},
+        "the flash runs at 240 MHz at voltage scale 0 with 3 wait states, which needs 4",
+    ),
+    "STM32H7: the programming delay of a slower bus": (
+        H7,
+        {"(CHIP_FLASH_WRITE_DELAY << 4)": "(1U << 4)"},
+        "the flash runs at 240 MHz at voltage scale 0 with programming delay 1, which needs 2",
+    ),
+    "STM32H7: no over-drive": (
+        H7,
+        {"stm32_set(SYSCFG_PWRCR, OVER_DRIVE);": ""},
+        "the core runs at 480 MHz, where voltage scale 1 allows 400",
+    ),
+    "STM32H7: over-drive that is not waited for": (
+        H7,
+        {
+            "OVER_DRIVE);\n  return stm32_wait(PWR_D3CR, VOLTAGE_READY, VOLTAGE_READY);": (
+                "OVER_DRIVE);\n  return true;"
+            )
+        },
+        "the core runs at 480 MHz, where voltage scale 1 allows 400",
+    ),
+    "STM32H7: over-drive before the voltage": (
+        H7,
+        {"stm32_change(PWR_D3CR, SCALE, SCALE);\n": ""},
+        "over-drive is switched on below voltage scale 1",
+    ),
+    "STM32H7: over-drive on the step-down converter": (
+        "portenta-h7",
+        {"(*stm32_at(PWR_CR3) & LDO_SUPPLY) == 0U": "CHIP_HAS_OVER_DRIVE == 0U"},
+        "over-drive is switched on without the LDO",
+    ),
+    "STM32H7: SYSCFG without its clock": (
+        H7,
+        {"stm32_set(RCC_APB4ENR, SYSCFG_CLOCK);": ""},
+        "SYSCFG is written while its clock is off",
+    ),
+    "STM32H7: no supply": (
+        H7A3,
+        {
+            "stm32_change(PWR_CR3, SUPPLY, CHIP_SUPPLY);": "",
+            "if (!stm32_wait(PWR_CSR1, VOLTAGE_READY, VOLTAGE_READY))": "if (false)",
+        },
+        "the voltage is chosen before the supply",
+    ),
+    "STM32H7: another supply than the boot loader's": (
+        "giga-r1",
+        {"if (CHIP_SUPPLY != 0U)": "if (CHIP_SUPPLY == 0U)", "SUPPLY, CHIP_SUPPLY": "SUPPLY, 2U"},
+        "the supply is chosen a second time",
+    ),
+    "STM32H7: a PLL that is not waited for": (
+        H7,
+        {"PLL_ON);\n  return stm32_wait(RCC_CR, PLL_READY, PLL_READY)": "PLL_ON);\n  return true"},
+        "the core is switched to a clock that is not ready",
+    ),
+    "STM32H7: a PLL before its source": (
+        H7,
+        {
+            "stm32_set(RCC_CR, HSE_ON);": "",
+            "if (stm32_wait(RCC_CR, HSE_READY, HSE_READY))": "if (true)",
+        },
+        "the PLL is started before its source",
+    ),
+    "STM32H7: the PLL's input in another range": (
+        H7,
+        {"PLL_4_TO_8_MHZ |": ""},
+        "the PLL is given 4 MHz, where its range is 1 to 2",
+    ),
+    "STM32H7: a PLL out of its range": (
+        H7A3,
+        {"(pll_n - 1U)": "(pll_n + 9U)"},
+        "the PLL's oscillator runs at 600 MHz, not 128 to 560",
+    ),
+    "STM32H7: an odd divider": (
+        H7,
+        {"(CHIP_PLL_P - 1U) << 9": "CHIP_PLL_P << 9"},
+        "the PLL's output is divided by 3, which is odd",
+    ),
+    "STM32H7: a bus too fast": (
+        H7,
+        {"(CHIP_AHB_DIVIDER == 1U) ? 0U : 8U": "0U"},
+        "AXI runs at 480 MHz, 240 are allowed",
+    ),
+    "STM32H7: APB4 too fast": (
+        H7A3,
+        {"stm32_change(RCC_D3CFGR, 0x70U, apb << 4);": ""},
+        "APB4 runs at 280 MHz, 140 are allowed",
     ),
     "nRF52: no crystal": (
         "microbit-v2",
