@@ -18,7 +18,8 @@ from edge.firmware.machine.watch import Watch, wait_states_for
 MHZ = 1_000_000
 HSI_HZ, CSI_HZ = 64 * MHZ, 4 * MHZ
 CR, CFGR, D1CFGR, D2CFGR, D3CFGR = 0x00, 0x10, 0x18, 0x1C, 0x20
-PLLCKSELR, PLLCFGR, PLL1DIVR, D2CCIP2R, AHB4ENR, APB4ENR = 0x28, 0x2C, 0x30, 0x54, 0xE0, 0xF4
+PLLCKSELR, PLLCFGR, PLL1DIVR, PLL1FRACR = 0x28, 0x2C, 0x30, 0x34
+D2CCIP2R, AHB4ENR, APB4ENR = 0x54, 0xE0, 0xF4
 CSR1, CR3, D3CR, PWRCR = 0x04, 0x0C, 0x18, 0x2C
 SUPPLY, LDO, BOTH_SUPPLIES, STEP_DOWN = 7, 1 << 1, 6, 4
 BOOTED_SUPPLY = STEP_DOWN
@@ -209,7 +210,7 @@ class _Clocks:
         return self._source_hz(self.rcc.field(PLLCKSELR, 0, 2)) / divider if divider else 0
 
     def _vco_hz(self) -> float:
-        fraction = self.rcc.field(0x34, 3, 13) / 8192 if self.rcc.field(PLLCFGR, 0) else 0
+        fraction = self.rcc.field(PLL1FRACR, 3, 13) / 8192 if self.rcc.field(PLLCFGR, 0) else 0
         return self._pll_input_hz() * (self.rcc.field(PLL1DIVR, 0, 9) + 1 + fraction)
 
     def _pll_hz(self) -> float:

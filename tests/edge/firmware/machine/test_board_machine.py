@@ -35,7 +35,7 @@ def test_a_board_starts_as_its_manual_allows_at_its_full_clock(run_probe, name):
     assert done.ended == "waits"
 
 
-@pytest.mark.parametrize("name", [F446, "nucleo-h743zi2", "nucleo-h7a3zi-q"])
+@pytest.mark.parametrize("name", [F446, "nucleo-h743zi2", "nucleo-h7a3zi-q", "nucleo-u575zi-q"])
 def test_where_no_clock_comes_up_a_board_speaks_on_that_of_reset(run_probe, name):
     """At the right baud rate, and it says which clock that is."""
     done = run_probe(name, is_dead=True, change=lambda text: text.replace("100000U", "500U"))

@@ -3,7 +3,7 @@
 import pytest
 
 F4 = "nucleo-f446re"
-H7, H7A3 = "nucleo-h743zi2", "nucleo-h7a3zi-q"
+H7, H7A3, U5 = "nucleo-h743zi2", "nucleo-h7a3zi-q", "nucleo-u575zi-q"
 WRONG = {
     # The board; what is put in the place of what, in the chip's own files; what is reported.
     "wait states after the switch": (
@@ -83,15 +83,65 @@ WRONG = {
         "the core runs at 64 MHz with 0 wait states, which needs 2",
     ),
     "STM32U5: no booster": (
-        "nucleo-u575zi-q",
+        U5,
         {
             "stm32_set(PWR_VOSR, BOOST);": "",
             "return stm32_wait(PWR_VOSR, BOOST_READY, BOOST_READY);": "return true;",
         },
-        "the core runs at 160 MHz, where the voltage allows 55",
+        "the core runs at 160 MHz, where range 1 without the booster allows 55",
+    ),
+    "STM32U5: wait states after the switch": (
+        U5,
+        {
+            " ||\n      !set_wait_states()": "",
+            "= start_clock() ? BOARD_CLOCK_HZ": (
+                "= (start_clock() && set_wait_states()) ? BOARD_CLOCK_HZ"
+            ),
+        },
+        "the core runs at 160 MHz in range 1 with 0 wait states, which needs 4",
+    ),
+    "STM32U5: the second range": (
+        U5,
+        {"PWR_VOSR, FIRST_RANGE, FIRST_RANGE": "PWR_VOSR, FIRST_RANGE, 2U << 16"},
+        "the core runs at 160 MHz, where range 2 with the booster allows 110",
+    ),
+    "STM32U5: a PLL before the voltage": (
+        U5,
+        {"!raise_voltage() || !start_pll()": "!start_pll() || !raise_voltage()"},
+        "the PLL is started in range 4, which has none",
+    ),
+    "STM32U5: a booster before its clock": (
+        U5,
+        {"!choose_source() || !raise_voltage()": "!raise_voltage() || !choose_source()"},
+        "the booster is switched on before its clock",
+    ),
+    "STM32U5: the booster's clock too slow": (
+        U5,
+        {"PLL_HAS_OUTPUT_R |": "PLL_HAS_OUTPUT_R | (8U << 12) |"},
+        "the booster is given 1 MHz, not 4 to 16",
+    ),
+    "STM32U5: the PLL's input in another range": (
+        U5,
+        {"| PLL_8_TO_16_MHZ": "", "(CHIP_PLL_M - 1U) << 8": "0U << 8"},
+        "the PLL is given 16 MHz, where its range is 4 to 8",
+    ),
+    "STM32U5: a PLL out of its range": (
+        U5,
+        {"(CHIP_PLL_N - 1U)": "(CHIP_PLL_N + 29U)"},
+        "the PLL's oscillator runs at 560 MHz, not 128 to 544",
+    ),
+    "STM32U5: a PLL that is not waited for": (
+        U5,
+        {"return stm32_wait(RCC_CR, PLL_READY, PLL_READY);": "return true;"},
+        "the core is switched to a clock that is not ready",
+    ),
+    "STM32U5: PWR without its clock": (
+        U5,
+        {"stm32_set(RCC_AHB3ENR, POWER_CLOCK);": ""},
+        "PWR is written while its clock is off",
     ),
     "STM32H7: no higher voltage": (
-        "nucleo-h743zi2",
+        H7,
         {"PWR_D3CR, SCALE, SCALE": "PWR_D3CR, SCALE, 1U << 14"},
         "the core runs at 480 MHz, where voltage scale 3 allows 200",
     ),
