@@ -35,6 +35,13 @@ def test_a_board_starts_as_its_manual_allows_at_its_full_clock(run_probe, name):
     assert done.ended == "waits"
 
 
+def test_no_byte_is_sent_twice_or_lost_where_the_run_is_interrupted(run_probe, monkeypatch):
+    monkeypatch.setattr("edge.firmware.machine.board_machine.SLICE", 101)
+    fed = b"abcdefghijklmnopqrstuvwxyz" * 20
+    done = run_probe(F446, fed=fed)
+    assert done.text == f"clock 180000000\r\n{fed.decode()}"
+
+
 @pytest.mark.parametrize("name", [F446, "nucleo-h743zi2", "nucleo-h7a3zi-q", "nucleo-u575zi-q"])
 def test_where_no_clock_comes_up_a_board_speaks_on_that_of_reset(run_probe, name):
     """At the right baud rate, and it says which clock that is."""
@@ -56,13 +63,14 @@ FAULTS = {
 
 @pytest.mark.parametrize("code", FAULTS)
 def test_a_fault_is_named_with_its_function(run_probe, code):
-    done = run_probe(F446, misbehave=code)
+    # The handler tells of it, and then blinks for ever.
+    done = run_probe(F446, misbehave=code, limit_s=1.0)
     assert (done.fault.what, done.fault.function) == (FAULTS[code], "misbehave")
     assert done.fault.sentence().endswith(f"in misbehave, 0x{done.fault.address:08x}")
 
 
 def test_a_jump_to_nowhere_is_named_with_its_caller(run_probe):
-    done = run_probe(F446, misbehave=JUMP)
+    done = run_probe(F446, misbehave=JUMP, limit_s=1.0)
     assert (done.fault.what, done.fault.function) == ("jump to 0x70000000", "misbehave")
 
 
