@@ -72,9 +72,12 @@ static bool return_to_hsi(void) {
       return false;
     }
   }
-  stm32_change(RCC_CR, HSI_DIVIDER, 0U);
   stm32_change(RCC_CR, PLL_ON, 0U);
-  return stm32_wait(RCC_CR, PLL_READY, 0U);
+  if (!stm32_wait(RCC_CR, PLL_READY, 0U)) {
+    return false;
+  }
+  stm32_change(RCC_CR, HSI_DIVIDER, 0U); /* which keeps its value while a PLL runs on HSI */
+  return true;
 }
 
 /* The supply is chosen once after power on, and by the board's wiring: where a boot loader has done

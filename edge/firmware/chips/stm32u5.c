@@ -46,8 +46,8 @@ _Static_assert((HSI_HZ / CHIP_PLL_M) >= 8000000U, "the PLL's input range");
 
 static uint32_t clock_hz = RESET_HZ;
 
-/* After a jump from other firmware the PLL may be in use, and can only be set up while it is not.
- */
+/* After a jump from other firmware the PLL may be in use, and the booster on: the PLL can only be
+ * set up while it is off, and the source of both while the booster is off too. */
 static bool return_to_msi(void) {
   if ((*stm32_at(RCC_CFGR1) & SWITCHED) != 0U) {
     stm32_set(RCC_CR, MSI_ON);
@@ -58,12 +58,18 @@ static bool return_to_msi(void) {
     }
   }
   stm32_change(RCC_CR, PLL_ON, 0U);
-  return stm32_wait(RCC_CR, PLL_READY, 0U);
+  if (!stm32_wait(RCC_CR, PLL_READY, 0U)) {
+    return false;
+  }
+  stm32_set(RCC_AHB3ENR, POWER_CLOCK);
+  if ((*stm32_at(PWR_VOSR) & BOOST) != 0U) {
+    stm32_change(PWR_VOSR, BOOST, 0U);
+  }
+  return true;
 }
 
 /* The booster runs on the PLL's source, which must be there first. */
 static bool raise_voltage(void) {
-  stm32_set(RCC_AHB3ENR, POWER_CLOCK);
   stm32_change(PWR_VOSR, FIRST_RANGE, FIRST_RANGE);
   if (!stm32_wait(PWR_VOSR, RANGE_READY, RANGE_READY)) {
     return false;

@@ -20,8 +20,10 @@ from edge.firmware.machine.symbols import Image
 from edge.firmware.machine.watch import Watch
 
 NATIVE_ERRORS = {unicorn.UC_ERR_INSN_INVALID: "undefined instruction"}
-SLICE_US = 20_000
-SILENT_SLICES = 10
+SLICE = 720_720
+"""Instructions between looks at the clock on the wall, whole turns of a loop of up to 16. Unicorn
+also stops after a time, but then runs some instructions and accesses again when it goes on."""
+SILENT_SLICES = 2
 """After a fault, so long without a byte sent is the end of its report."""
 EVERYWHERE = 0xFFFF_FFFF
 HARD_FAULT = 3
@@ -124,7 +126,7 @@ class BoardMachine:
         silent, sent = 0, 0
         while time.monotonic() < end:
             try:
-                self._uc.emu_start(counter | 1, EVERYWHERE, timeout=SLICE_US)
+                self._uc.emu_start(counter | 1, EVERYWHERE, count=SLICE)
             except unicorn.UcError as error:
                 self._pending = self._pending or (NATIVE_ERRORS.get(error.errno, str(error)), 0)
             if self._pending is not None:

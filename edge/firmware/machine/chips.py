@@ -12,15 +12,17 @@ from edge.firmware.machine.line import Lamp, Line
 from edge.firmware.machine.nordic import make_nordic, make_nrf53
 from edge.firmware.machine.rp2 import make_rp2
 from edge.firmware.machine.samd21 import make_samd21
-from edge.firmware.machine.stm32_pll import FAMILIES, make_stm32_pll
 from edge.firmware.machine.stm32f4 import LIMITS, make_stm32f4
+from edge.firmware.machine.stm32h7 import H7_LIMITS, make_stm32h7
 from edge.firmware.machine.stm32l4 import L4_LIMITS, make_stm32l4
+from edge.firmware.machine.stm32u5 import make_stm32u5
 from edge.firmware.machine.watch import Watch
 
 MODELS: dict[str, Callable[..., ChipModel]] = {
     **dict.fromkeys(LIMITS, make_stm32f4),
-    **dict.fromkeys(FAMILIES, make_stm32_pll),
+    **dict.fromkeys(H7_LIMITS, make_stm32h7),
     **dict.fromkeys(L4_LIMITS, make_stm32l4),
+    "STM32U5": make_stm32u5,
     "NRF51": make_nordic,
     "NRF52": make_nordic,
     "NRF53": make_nrf53,

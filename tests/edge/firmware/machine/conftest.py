@@ -14,8 +14,8 @@ def run_probe(arm_compiler, unicorn, tmp_path_factory):
     from edge.firmware.machine.image_run import ImageRequest
     from edge.firmware.machine.image_run_child import run
 
-    def run_on(board, *, fed=b"", is_dead=False, **options):
+    def run_on(board, *, fed=b"", is_dead=False, limit_s=20.0, **options):
         elf = build_probe(find_board(board), tmp_path_factory.mktemp("probe"), **options)
-        return run(ImageRequest(elf, find_board(board), fed, 20.0, is_dead))
+        return run(ImageRequest(elf, find_board(board), fed, limit_s, is_dead))
 
     return run_on

@@ -7,6 +7,7 @@ AFTER_THE_SWITCH = {
     " || !set_wait_states()": "",
     "= start_clock() ?": "= start_clock() && set_wait_states() ?",
 }
+H7, H7A3, U5 = "nucleo-h743zi2", "nucleo-h7a3zi-q", "nucleo-u575zi-q"
 WRONG = {
     # The board; what is put in the place of what, in the chip's own files; what is reported.
     "wait states after the switch": (
@@ -139,17 +140,165 @@ WRONG = {
         "the core is switched to an output of the PLL that is off",
     ),
     "STM32U5: no booster": (
-        "nucleo-u575zi-q",
+        U5,
         {
             "stm32_set(PWR_VOSR, BOOST);": "",
             "return stm32_wait(PWR_VOSR, BOOST_READY, BOOST_READY);": "return true;",
         },
-        "the core runs at 160 MHz, where the voltage allows 55",
+        "the core runs at 160 MHz, where range 1 without the booster allows 55",
+    ),
+    "STM32U5: wait states after the switch": (
+        U5,
+        {
+            " ||\n      !set_wait_states()": "",
+            "= start_clock() ? BOARD_CLOCK_HZ": (
+                "= (start_clock() && set_wait_states()) ? BOARD_CLOCK_HZ"
+            ),
+        },
+        "the core runs at 160 MHz in range 1 with 0 wait states, which needs 4",
+    ),
+    "STM32U5: the second range": (
+        U5,
+        {"PWR_VOSR, FIRST_RANGE, FIRST_RANGE": "PWR_VOSR, FIRST_RANGE, 2U << 16"},
+        "the core runs at 160 MHz, where range 2 with the booster allows 110",
+    ),
+    "STM32U5: a PLL before the voltage": (
+        U5,
+        {"!raise_voltage() || !start_pll()": "!start_pll() || !raise_voltage()"},
+        "the PLL is started in range 4, which has none",
+    ),
+    "STM32U5: a booster before its clock": (
+        U5,
+        {"!choose_source() || !raise_voltage()": "!raise_voltage() || !choose_source()"},
+        "the booster is switched on before its clock",
+    ),
+    "STM32U5: the booster's clock too slow": (
+        U5,
+        {"PLL_HAS_OUTPUT_R |": "PLL_HAS_OUTPUT_R | (8U << 12) |"},
+        "the booster is given 1 MHz, not 4 to 16",
+    ),
+    "STM32U5: the PLL's input in another range": (
+        U5,
+        {"| PLL_8_TO_16_MHZ": "", "(CHIP_PLL_M - 1U) << 8": "0U << 8"},
+        "the PLL is given 16 MHz, where its range is 4 to 8",
+    ),
+    "STM32U5: a PLL out of its range": (
+        U5,
+        {"(CHIP_PLL_N - 1U)": "(CHIP_PLL_N + 29U)"},
+        "the PLL's oscillator runs at 560 MHz, not 128 to 544",
+    ),
+    "STM32U5: a PLL that is not waited for": (
+        U5,
+        {"return stm32_wait(RCC_CR, PLL_READY, PLL_READY);": "return true;"},
+        "the core is switched to a clock that is not ready",
+    ),
+    "STM32U5: PWR without its clock": (
+        U5,
+        {"stm32_set(RCC_AHB3ENR, POWER_CLOCK);": ""},
+        "PWR is written while its clock is off",
     ),
     "STM32H7: no higher voltage": (
-        "nucleo-h743zi2",
+        H7,
         {"PWR_D3CR, SCALE, SCALE": "PWR_D3CR, SCALE, 1U << 14"},
-        "the core runs at 480 MHz, where the voltage allows 200",
+        "the core runs at 480 MHz, where voltage scale 3 allows 200",
+    ),
+    "STM32H7: wait states after the switch": (
+        H7A3,
+        {
+            " || !set_wait_states()": "",
+            "= start_clock();": "= start_clock();\n  (void)set_wait_states();",
+        },
+        "the flash runs at 280 MHz at voltage scale 0 with 3 wait states, which needs 6",
+    ),
+    "STM32H7: one wait state too few": (
+        H7,
+        {"BOARD_FLASH_WAIT_STATES": "3U"},
+        "the flash runs at 240 MHz at voltage scale 0 with 3 wait states, which needs 4",
+    ),
+    "STM32H7: the programming delay of a slower bus": (
+        H7,
+        {"(CHIP_FLASH_WRITE_DELAY << 4)": "(1U << 4)"},
+        "the flash runs at 240 MHz at voltage scale 0 with programming delay 1, which needs 2",
+    ),
+    "STM32H7: no over-drive": (
+        H7,
+        {"stm32_set(SYSCFG_PWRCR, OVER_DRIVE);": ""},
+        "the core runs at 480 MHz, where voltage scale 1 allows 400",
+    ),
+    "STM32H7: over-drive that is not waited for": (
+        H7,
+        {
+            "OVER_DRIVE);\n  return stm32_wait(PWR_D3CR, VOLTAGE_READY, VOLTAGE_READY);": (
+                "OVER_DRIVE);\n  return true;"
+            )
+        },
+        "the core runs at 480 MHz, where voltage scale 1 allows 400",
+    ),
+    "STM32H7: over-drive before the voltage": (
+        H7,
+        {"stm32_change(PWR_D3CR, SCALE, SCALE);\n": ""},
+        "over-drive is switched on below voltage scale 1",
+    ),
+    "STM32H7: over-drive on the step-down converter": (
+        "portenta-h7",
+        {"(*stm32_at(PWR_CR3) & LDO_SUPPLY) == 0U": "CHIP_HAS_OVER_DRIVE == 0U"},
+        "over-drive is switched on without the LDO",
+    ),
+    "STM32H7: SYSCFG without its clock": (
+        H7,
+        {"stm32_set(RCC_APB4ENR, SYSCFG_CLOCK);": ""},
+        "SYSCFG is written while its clock is off",
+    ),
+    "STM32H7: no supply": (
+        H7A3,
+        {
+            "stm32_change(PWR_CR3, SUPPLY, CHIP_SUPPLY);": "",
+            "if (!stm32_wait(PWR_CSR1, VOLTAGE_READY, VOLTAGE_READY))": "if (false)",
+        },
+        "the voltage is chosen before the supply",
+    ),
+    "STM32H7: another supply than the boot loader's": (
+        "giga-r1",
+        {"if (CHIP_SUPPLY != 0U)": "if (CHIP_SUPPLY == 0U)", "SUPPLY, CHIP_SUPPLY": "SUPPLY, 2U"},
+        "the supply is chosen a second time",
+    ),
+    "STM32H7: a PLL that is not waited for": (
+        H7,
+        {"PLL_ON);\n  return stm32_wait(RCC_CR, PLL_READY, PLL_READY)": "PLL_ON);\n  return true"},
+        "the core is switched to a clock that is not ready",
+    ),
+    "STM32H7: a PLL before its source": (
+        H7,
+        {
+            "stm32_set(RCC_CR, HSE_ON);": "",
+            "if (stm32_wait(RCC_CR, HSE_READY, HSE_READY))": "if (true)",
+        },
+        "the PLL is started before its source",
+    ),
+    "STM32H7: the PLL's input in another range": (
+        H7,
+        {"PLL_4_TO_8_MHZ |": ""},
+        "the PLL is given 4 MHz, where its range is 1 to 2",
+    ),
+    "STM32H7: a PLL out of its range": (
+        H7A3,
+        {"(pll_n - 1U)": "(pll_n + 9U)"},
+        "the PLL's oscillator runs at 600 MHz, not 128 to 560",
+    ),
+    "STM32H7: an odd divider": (
+        H7,
+        {"(CHIP_PLL_P - 1U) << 9": "CHIP_PLL_P << 9"},
+        "the PLL's output is divided by 3, which is odd",
+    ),
+    "STM32H7: a bus too fast": (
+        H7,
+        {"(CHIP_AHB_DIVIDER == 1U) ? 0U : 8U": "0U"},
+        "AXI runs at 480 MHz, 240 are allowed",
+    ),
+    "STM32H7: APB4 too fast": (
+        H7A3,
+        {"stm32_change(RCC_D3CFGR, 0x70U, apb << 4);": ""},
+        "APB4 runs at 280 MHz, 140 are allowed",
     ),
     "nRF52: no crystal": (
         "microbit-v2",
