@@ -85,8 +85,9 @@ def test_a_fault_is_named_with_its_function(run_probe, code):
 
 
 def test_a_jump_to_nowhere_is_named_with_its_caller(run_probe):
-    done = run_probe(F446, misbehave=JUMP, limit_s=1.0)
+    done = run_probe(F446, misbehave=JUMP)
     assert (done.fault.what, done.fault.function) == ("jump to 0x70000000", "misbehave")
+    assert done.ended == "rests", "the run ends once the report is out"
 
 
 def test_an_image_in_an_endless_loop_ends(run_probe):
