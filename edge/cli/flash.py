@@ -24,8 +24,10 @@ def flash(
     from edge.firmware.flash.flash import flash, flash_plan
 
     target = find_board(board)
+    # What is wrong with the folder is said before anything is at work.
+    ways = flash_plan(folder, target, tool=tool)
     if dry_run:
-        for way in flash_plan(folder, target, tool=tool):
+        for way in ways:
             say(way.sentence())
         return
     with telling(f"Programming {target.name}") as tell:

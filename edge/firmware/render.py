@@ -107,7 +107,7 @@ def chip_sources(board: Board) -> dict[str, str]:
     Example:
         >>> from edge.catalog.boards import find_board
         >>> sorted(chip_sources(find_board("nucleo-f446re")))
-        ['chip_stm32f4.c', 'stm32.h']
+        ['chip_stm32f4.c', 'stm32.h', 'stm32_over_drive.h']
     """
     family = board.chip.family
     known = {path.stem: path for path in sorted(CHIP_FOLDER.glob("*.c"))}

@@ -88,7 +88,7 @@ def MobileNet(  # noqa: N802 - a builder named as Keras names its applications
         >>> stages = [(48, 3, 2, 3), (96, 3, 2, 4), (128,)]
         >>> model = MobileNet(stages, (32, 32, 3), stem=(24, 3, 1), is_residual=True, classes=10)
         >>> model.count_params(), model.get_layer("block_7").output.shape
-        (62154, (None, 8, 8, 96))
+        (62138, (None, 8, 8, 96))
 
     Source: arXiv 1704.04861, sections 3.1 to 3.4; additions: arXiv 1512.03385, section 3.2.
     """

@@ -53,7 +53,7 @@ conv_int4_mve conv_mve conv_mve_rows conv_sparse conv_sparse_dsp conv_sparse_mve
 dense_output depthwise depthwise_3x3 depthwise_3x3_mve depthwise_any depthwise_any_dsp
 depthwise_dsp depthwise_mve dsp elementwise engine fault fully_connected fully_connected_dsp
 fully_connected_mve image_part inference main measure mve pool profile protocol semihosting
-serial_model softmax start stm32 table text
+serial_model softmax start stm32 stm32_over_drive table text
 """
 FILES = frozenset(FILE_NAMES.split())
 """The files of the kernels and of the firmware, with and without an ending of a model's file."""

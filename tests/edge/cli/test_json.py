@@ -85,7 +85,7 @@ KEYS = {
     """,
     "run": f"""
         board core input_count equal_count max_difference instructions ram_bytes code_bytes
-        {below("estimated_cycles", CYCLES)}
+        images[] {below("estimated_cycles", CYCLES)}
     """,
     "run --port": """
         board clock_hz port input_count equal_count correct_count median_cycles milliseconds

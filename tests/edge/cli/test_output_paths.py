@@ -96,7 +96,7 @@ def test_every_path_is_an_output_or_an_input():
     }
     assert paths == INPUTS
     writing = {"build", "compare", "demo", "export", "fit", "inspect", "plan", "report", "search"}
-    assert {output.command for output in OUTPUTS} == writing | {"stream", "train"}
+    assert {output.command for output in OUTPUTS} == writing | {"boards", "stream", "train"}
     assert all(o.is_folder or o.suffix for o in OUTPUTS)
 
 

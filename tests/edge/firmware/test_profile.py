@@ -46,7 +46,7 @@ def test_the_person_detector(arm_compiler, qemu, vww):
 def test_a_firmware_that_is_not_profiled_is_as_if_the_switch_were_not_there(
     arm_compiler, kws, tmp_path
 ):
-    board = find_board("nucleo-f446re")
+    board = find_board("mps2-an386")
     texts = render_firmware(compile_engine(read_graph(kws), instruction_set(board)), board)
     images = []
     for name, edit in (("plain", str), ("stripped", lambda text: SWITCH.sub("", text))):

@@ -10,7 +10,7 @@ from edge.emit.tflm.compiled import compiled_model_bytes
 from edge.errors import EdgeError
 
 NAME = "vww_96_int8"
-LARGE = [board for board in boards() if board.ram_bytes >= 128 * 1024]
+LARGE = [b for b in boards() if b.ram_bytes >= 128 * 1024 and b.flash_bytes >= 512 * 1024]
 
 
 @pytest.mark.parametrize("board", LARGE, ids=lambda board: board.id)
