@@ -54,7 +54,7 @@ def test_random_networks_run_on_the_engine(host_compiler, seed):
     check(model, representative_dataset=images.astype("float32"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(3))
 def test_random_networks_are_pruned_and_quantized_in_fit(host_compiler, seed):
     keras.utils.set_random_seed(seed)
