@@ -50,10 +50,10 @@ HEADERS = frozenset([*ALL_HEADERS.split(), *WINDOWS_DEVICES])
 FILE_NAMES = """
 add add_dsp add_mve board boot2 chip clock conv conv_dsp conv_dsp_tiles conv_int4 conv_int4_dsp
 conv_int4_mve conv_mve conv_mve_rows conv_sparse conv_sparse_dsp conv_sparse_mve conv_tiles
-dense_output depthwise depthwise_3x3 depthwise_3x3_mve depthwise_any depthwise_any_dsp
+cortex_m7 dense_output depthwise depthwise_3x3 depthwise_3x3_mve depthwise_any depthwise_any_dsp
 depthwise_dsp depthwise_mve dsp elementwise engine fault fully_connected fully_connected_dsp
-fully_connected_mve cortex_m7 image_part imxrt1062_boot inference main measure mve pool profile protocol semihosting
-rp2 serial_model softmax start stm32 stm32_over_drive table text
+fully_connected_mve image_part imxrt1062_boot inference main measure mve pool profile protocol rp2
+semihosting serial_model softmax start stm32 stm32_over_drive table text
 """
 FILES = frozenset(FILE_NAMES.split())
 """The files of the kernels and of the firmware, with and without an ending of a model's file."""
