@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from edge.firmware.machine.watch import Watch
 
 BAUD = 115_200
@@ -108,6 +106,3 @@ class Lamp:
         """
         self.changes += is_on != self.is_on
         self.is_on = is_on
-
-
-BaudRate = Callable[[], float]

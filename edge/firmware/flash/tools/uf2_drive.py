@@ -7,9 +7,9 @@ import struct
 import time
 
 from edge.errors import EdgeError, readable
-from edge.firmware.flash.drives import drives, is_mounted, read_fields
+from edge.firmware.flash.drives import is_mounted
 from edge.firmware.flash.session import Session
-from edge.firmware.flash.tool import Tool
+from edge.firmware.flash.tools.drive_tool import drive_tool
 from edge.firmware.flash.uf2 import UF2_FIRST_MAGIC, UF2_HAS_FAMILY, uf2
 from edge.system.files import write_to_drive
 
@@ -20,31 +20,10 @@ START_SECONDS = 20.0
 STEP_SECONDS = 0.1
 
 
-def _waits_for(session: Session) -> str:
-    """Says what must be plugged in."""
-    found = _drives(session)
-    if any(not wrong for _, wrong in found):
-        return ""
-    return next((wrong for _, wrong in found), f"no drive with {INFO_FILE}")
-
-
-def _identify(session: Session) -> bool:
-    """The drive says of which board it is, and another one is not taken."""
-    return bool(session.way.board_ids)
-
-
-def _commands(session: Session) -> list[tuple[str, ...]]:
-    """Lists what will be done."""
-    there = next((str(drive) for drive, wrong in _drives(session) if not wrong), "DRIVE")
-    return [("copy", str(session.files.path("uf2")), "to", there)]
-
-
-def _program(session: Session) -> None:
+def _program(session: Session, drive: pathlib.Path) -> None:
     """Copies the image and waits until the boot loader has taken it and is gone."""
-    drive = next(drive for drive, wrong in _drives(session) if not wrong)
     files, family = session.files, session.board.uf2_family
     assert family is not None, "a way of this kind is only given to boards with a family"
-    session.tell(f"copying to {drive}")
     content = uf2(files.image, files.address, family)
     try:
         write_to_drive(
@@ -63,16 +42,6 @@ def _program(session: Session) -> None:
                 f"drive {drive} is still there. Unplug the board and try again."
             )
         time.sleep(STEP_SECONDS)
-
-
-def _drives(session: Session) -> list[tuple[pathlib.Path, str]]:
-    """The drives of UF2 boot loaders, and why each is not the board's."""
-    found = []
-    for drive in drives(session.drives):
-        fields = read_fields(drive / INFO_FILE)
-        if fields is not None:
-            found.append((drive, _wrong(session, drive, fields)))
-    return found
 
 
 def _wrong(session: Session, drive: pathlib.Path, fields: dict[str, str]) -> str:
@@ -96,11 +65,6 @@ def _current_family(path: pathlib.Path) -> int | None:
     return head[7] if head[0] == UF2_FIRST_MAGIC and head[2] & UF2_HAS_FAMILY else None
 
 
-UF2_DRIVE = Tool(
-    name=NAME,
-    commands=_commands,
-    program=_program,
-    waits_for=_waits_for,
-    identify=_identify,
-    is_command=False,
+UF2_DRIVE = drive_tool(
+    NAME, INFO_FILE, suffix=lambda session: "uf2", wrong=_wrong, program=_program
 )
