@@ -1,4 +1,4 @@
-"""What all drives that take an image have in common: which of those that are there is the board's."""
+"""What the drives that take an image have in common: which of those there is the board's."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ def drive_tool(
     Example:
         >>> def copy(session, drive):
         ...     raise NotImplementedError
-        >>> made = drive_tool(
-        ...     "uf2", "INFO_UF2.TXT", suffix=lambda s: "uf2", wrong=lambda s, d, f: "", program=copy
-        ... )
+        >>> options = {"suffix": lambda s: "uf2", "wrong": lambda s, d, f: "", "program": copy}
+        >>> made = drive_tool("uf2", "INFO_UF2.TXT", **options)
         >>> made.is_command
         False
     """
