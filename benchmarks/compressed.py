@@ -10,14 +10,11 @@ JAX, which TensorFlow imports, tries a module `compression`: this file cannot ha
 from __future__ import annotations
 
 import argparse
-import functools
-import io
 import json
 import os
 import pathlib
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable
 
@@ -25,9 +22,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from cifar10_images import accuracy, cifar10
 from compression_cost import costs
 from compression_network import CHANNELS, as_floats, batches, compiled, network, scaled
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -39,11 +36,9 @@ from edge.tflite.reader import read_graph
 from keras_mobilenet.quantization.weight_bits import flash_bytes_of
 
 ROOT = pathlib.Path(__file__).parent.parent
-DATA = ROOT.parent / "shared" / "data" / "cifar10"
 ROWS = ROOT / "build" / "compression" / "rows.jsonl"
 BOARD = "nucleo-f446re"
 SEEDS = (0, 1, 2)
-VALIDATION = 5_000
 QAT_EPOCHS = 3
 FLOAT_RATE, TUNED_RATE = 2e-3, 1e-3
 
@@ -292,49 +287,11 @@ def measured(tflite: bytes, data: dict, *, has_all_cores: bool) -> Row:
     return row | costs(graph, has_all_cores=has_all_cores)
 
 
-def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The share of right answers, in percent."""
-    return round(100 * float((scores.reshape(len(labels), -1).argmax(axis=1) == labels).mean()), 2)
-
-
 def read_rows(path: pathlib.Path) -> list[Row]:
     """The rows so far."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-
-
-@functools.cache
-def cifar10(folder: pathlib.Path) -> dict[str, np.ndarray]:
-    """The images, decoded once."""
-    path = folder / "cifar10.npz"
-    if not path.is_file():
-        (train, labels), (test, test_labels) = (read_archive(name) for name in ("train", "test"))
-        order = np.random.default_rng(0).permutation(len(train))
-        held, kept = order[:VALIDATION], order[VALIDATION:]
-        np.savez(
-            path,
-            train_images=train[kept],
-            train_labels=labels[kept],
-            validation_images=train[held],
-            validation_labels=labels[held],
-            test_images=test,
-            test_labels=test_labels,
-        )
-    with np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
-def read_archive(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The images of an archive, and the numbers of their folders."""
-    images, folders = [], []
-    with tarfile.open(DATA / f"{name}.tar.xz") as archive:
-        for member in archive:
-            if member.isfile():
-                content = archive.extractfile(member).read()
-                images.append(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
-                folders.append(member.name.split("/")[-2])
-    return np.array(images), np.unique(folders, return_inverse=True)[1]
 
 
 def table(rows: list[Row]) -> Table:
