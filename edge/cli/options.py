@@ -56,8 +56,8 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data",
-        help="digits, faces, a folder with one subfolder of images per class (or with train/ and "
-        "val/ that have those), or a name of keras.datasets (mnist, fashion_mnist, cifar10, "
+        help="digits, faces, a folder with one subfolder of images per class (or with train/, "
+        "val/ and test/ that have those), or a name of keras.datasets (mnist, fashion_mnist, cifar10, "
         "cifar100: need a network).",
     ),
 ]

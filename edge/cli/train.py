@@ -72,12 +72,12 @@ def train(
         )
     names = "".join(f"{name}\n" for name in images.class_names).encode("utf-8")
     write_files(out.parent, {out.name: keras_bytes(trained.model), labels.name: names})
-    count = len(images.test_labels)
+    count = len(images.validation_labels)
     if as_json:
         print_json(json.train_json(trained, out, labels, count))
         return
     say(
         f"{out}: accuracy float {trained.float_accuracy:.2%}, int8 simulated "
-        f"{trained.qat_accuracy:.2%} on {count} held-out images. Next: "
+        f"{trained.qat_accuracy:.2%} on {count} validation images. Next: "
         f"keras-mobilenet export {out} --labels {labels}"
     )

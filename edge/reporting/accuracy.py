@@ -35,7 +35,8 @@ def measured_accuracy(graph: Graph, float_model: Any, images: ImageData) -> Accu
         >>> from keras_mobilenet.data import ImageData
         >>> pixels, labels = np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1])
         >>> data = ImageData(
-        ...     train_pixels=pixels, train_labels=labels, test_pixels=pixels, test_labels=labels,
+        ...     train_pixels=pixels, train_labels=labels, validation_pixels=pixels,
+        ...     validation_labels=labels, test_pixels=pixels, test_labels=labels,
         ...     class_names=("cat", "dog"),
         ... )
         >>> measured_accuracy(graph, None, data)

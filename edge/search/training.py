@@ -170,7 +170,7 @@ def _trained_accuracy(
     from keras_mobilenet.training.data import load_images
     from keras_mobilenet.training.train import train
 
-    data = load_images(job.source, candidate.side, job.channels).without_test_images()
+    data = load_images(job.source, candidate.side, job.channels)
     # A signal ends the process here; the trial's heartbeat stops, and it is given out again.
     with signals.in_native_code():
         trained = train(

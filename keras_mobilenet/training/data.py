@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import hashlib
 import os
 import pathlib
 
@@ -12,7 +13,8 @@ import numpy as np
 
 from keras_mobilenet.preprocessing.preprocessing import pixels_to_input, resize_pixels
 from keras_mobilenet.training.image_file import DataError
-from keras_mobilenet.training.image_folder import LeftOut, read_image_folder
+from keras_mobilenet.training.image_folder import LabelledImages, LeftOut, read_image_folder
+from keras_mobilenet.training.splits import chosen_for_test, chosen_for_validation
 
 DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 """The sets of keras.datasets that `load_images` can load; they need a network."""
@@ -20,47 +22,66 @@ DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 DEBIAN_FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts its files: they need no network."""
 
-TEST_SHARE = 0.2
 NOTHING_LEFT_OUT = LeftOut()
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageData:
-    """Images and labels, split into a part to train on and a part held out.
+    """Images and labels in three parts: to train on, to choose among models, and to judge one.
+
+    Nothing is chosen on the images that it is measured on.
 
     Attributes:
         train_pixels: The training images, a uint8 array of shape (images, height, width, channels).
         train_labels: The training labels, an int64 array of shape (images,).
-        test_pixels: The held-out images, a uint8 array of shape (images, height, width, channels).
-        test_labels: The held-out labels, an int64 array of shape (images,).
+        validation_pixels: The images that choose among models and epochs, a uint8 array alike.
+        validation_labels: Their labels, an int64 array of shape (images,).
+        test_pixels: The images that judge and never choose, a uint8 array alike.
+        test_labels: Their labels, an int64 array of shape (images,).
         class_names: The classes' names, one per label.
         left_out: What a folder held that is not among the images.
     """
 
     train_pixels: np.ndarray
     train_labels: np.ndarray
+    validation_pixels: np.ndarray
+    validation_labels: np.ndarray
     test_pixels: np.ndarray
     test_labels: np.ndarray
     class_names: tuple[str, ...]
     left_out: LeftOut = NOTHING_LEFT_OUT
 
-    def without_test_images(self, seed: int = 0) -> ImageData:
-        """Holds out a part of the training images in place of the test images.
-
-        Choosing among models needs images of its own: those that chose cannot also judge.
-
-        Args:
-            seed: The seed of the split.
+    @property
+    def digest(self) -> str:
+        """What tells these images from all others: the SHA-256 of pixels, labels and class names.
 
         Returns:
-            An `ImageData` without any of this one's test images.
+            64 hexadecimal digits.
         """
-        return _split(
-            self.train_pixels,
-            self.train_labels,
-            names=self.class_names,
-            seed=seed,
-        )
+        digest = hashlib.sha256(repr(self.class_names).encode("utf-8"))
+        for part in ("train", "validation", "test"):
+            for kind in ("pixels", "labels"):
+                array = np.ascontiguousarray(getattr(self, f"{part}_{kind}"))
+                digest.update(f"{array.dtype}{array.shape}".encode("ascii"))
+                digest.update(array.data)
+        return digest.hexdigest()
+
+    def class_weights(self) -> dict[int, float]:
+        """Computes weights with which each class counts the same, however many images it has.
+
+        Returns:
+            The weight of each class by its label: the number of training images over that of the
+            class and that of classes, scikit-learn's "balanced".
+
+        Example:
+            >>> load_images("faces", side=32, channels=1).class_weights()
+            {0: 1.0, 1: 1.0}
+        """
+        from sklearn.utils.class_weight import compute_class_weight
+
+        classes = np.unique(self.train_labels)
+        weights = compute_class_weight("balanced", classes=classes, y=self.train_labels)
+        return {int(label): float(weight) for label, weight in zip(classes, weights, strict=True)}
 
     def train_inputs(self) -> np.ndarray:
         """Converts the training images to the model's input.
@@ -70,8 +91,16 @@ class ImageData:
         """
         return pixels_to_input(self.train_pixels)
 
+    def validation_inputs(self) -> np.ndarray:
+        """Converts the validation images to the model's input.
+
+        Returns:
+            float32 array, (images, height, width, channels).
+        """
+        return pixels_to_input(self.validation_pixels)
+
     def test_inputs(self) -> np.ndarray:
-        """Converts the held-out images to the model's input.
+        """Converts the test images to the model's input.
 
         Returns:
             float32 array, (images, height, width, channels).
@@ -84,17 +113,19 @@ def load_images(source: str, side: int, channels: int, *, seed: int = 0) -> Imag
 
     Args:
         source: The name of the set, or a folder with one subfolder of images per class, or with
-            `train/` and `val/` that have those: `read_image_folder` says how it is read. `"digits"`
+            `train/` and `val/`, `test/` or both that have those: `read_image_folder` says how it is
+            read. `"digits"`
             are scikit-learn's handwritten digits, `"faces"` scikit-image's `lfw_subset` (face or no
             face); the sets of keras.datasets, such as `"cifar10"`, need a network, but
             `"fashion_mnist"` is read from Debian's package dataset-fashion-mnist if it is there.
         side: The height and width of the resized images, in pixels.
         channels: The number of channels of the images: 1 for gray, 3 for RGB.
-        seed: The seed of the split into training and held-out images.
+        seed: The seed of the split into training, validation and test images.
 
     Returns:
-        The `ImageData`; a fifth of the images is held out, stratified by class, where the source
-        brings no split of its own.
+        The `ImageData`. Where the source brings no test images, a fifth of the images becomes
+        those, stratified by class; where it brings no validation images, a tenth of each class's
+        remaining ones, at least one.
 
     Raises:
         DataError: If the source is unknown, unreadable, or too small.
@@ -102,10 +133,10 @@ def load_images(source: str, side: int, channels: int, *, seed: int = 0) -> Imag
     Example:
         >>> data = load_images("faces", side=32, channels=1)
         >>> data.train_pixels.shape, data.class_names
-        ((160, 32, 32, 1), ('no face', 'face'))
+        ((144, 32, 32, 1), ('no face', 'face'))
     """
     if source in DOWNLOADED:
-        return _from_keras(source, side, channels)
+        return _from_keras(source, side, channels, seed)
     if source == "digits":
         images, labels, names = _digits()
     elif source == "faces":
@@ -117,7 +148,8 @@ def load_images(source: str, side: int, channels: int, *, seed: int = 0) -> Imag
             f"No data set {source!r}: give 'digits', 'faces', a folder with one subfolder of "
             f"images per class, or one of {', '.join(DOWNLOADED)}."
         )
-    return _split(_resized(images, side, channels), labels, names=names, seed=seed)
+    everything = LabelledImages(_resized(images, side, channels), labels)
+    return _in_parts(everything, names=names, seed=seed)
 
 
 def _digits():
@@ -139,21 +171,17 @@ def _faces():
 
 def _from_folder(root: pathlib.Path, side: int, channels: int, seed: int) -> ImageData:
     folder = read_image_folder(root, side, channels)
-    train, held_out, names = folder.train, folder.held_out, folder.class_names
-    if held_out is None:
-        data = _split(train.pixels, train.labels, names=names, seed=seed)
-        return dataclasses.replace(data, left_out=folder.left_out)
-    return ImageData(
-        train_pixels=train.pixels,
-        train_labels=train.labels,
-        test_pixels=held_out.pixels,
-        test_labels=held_out.labels,
-        class_names=names,
+    return _in_parts(
+        folder.train,
+        folder.validation,
+        folder.test,
+        names=folder.class_names,
+        seed=seed,
         left_out=folder.left_out,
     )
 
 
-def _from_keras(source: str, side: int, channels: int) -> ImageData:
+def _from_keras(source: str, side: int, channels: int, seed: int) -> ImageData:
     try:
         if source == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
             parts = [
@@ -168,13 +196,12 @@ def _from_keras(source: str, side: int, channels: int) -> ImageData:
             f"keras.datasets.{source} could not be had ({reason}); without a network use "
             "'digits', 'faces' or a folder."
         ) from error
-    return ImageData(
-        train_pixels=_resized(train, side, channels),
-        train_labels=train_labels.reshape(-1).astype(np.int64),
-        test_pixels=_resized(test, side, channels),
-        test_labels=test_labels.reshape(-1).astype(np.int64),
-        class_names=tuple(str(n) for n in range(int(train_labels.max()) + 1)),
+    train_images, test_images = (
+        LabelledImages(_resized(images, side, channels), part_labels.reshape(-1).astype(np.int64))
+        for images, part_labels in ((train, train_labels), (test, test_labels))
     )
+    names = tuple(str(n) for n in range(int(train_labels.max()) + 1))
+    return _in_parts(train_images, test=test_images, names=names, seed=seed)
 
 
 def _idx(part: str, kind: str) -> np.ndarray:
@@ -190,28 +217,27 @@ def _resized(images, side: int, channels: int) -> np.ndarray:
     return np.stack([resize_pixels(image, side, side, channels) for image in images])
 
 
-def _split(
-    pixels: np.ndarray,
-    labels: np.ndarray,
+def _in_parts(
+    train: LabelledImages,
+    validation: LabelledImages | None = None,
+    test: LabelledImages | None = None,
     *,
     names: tuple[str, ...],
     seed: int,
+    left_out: LeftOut = NOTHING_LEFT_OUT,
 ) -> ImageData:
-    from sklearn.model_selection import train_test_split
-
-    try:
-        train_pixels, test_pixels, train_labels, test_labels = train_test_split(
-            pixels, labels, test_size=TEST_SHARE, stratify=labels, random_state=seed
-        )
-    except ValueError as error:
-        raise DataError(
-            f"{len(labels)} images of {len(names)} classes are too few to hold out a fifth: give "
-            f"at least {round(1 / TEST_SHARE)} of each class."
-        ) from error
+    """Takes the parts that are missing from the training images."""
+    if test is None:
+        train, test = train.parted(chosen_for_test(train.labels, len(names), seed))
+    if validation is None:
+        train, validation = train.parted(chosen_for_validation(train.labels, seed))
     return ImageData(
-        train_pixels=train_pixels,
-        train_labels=train_labels,
-        test_pixels=test_pixels,
-        test_labels=test_labels,
+        train_pixels=train.pixels,
+        train_labels=train.labels,
+        validation_pixels=validation.pixels,
+        validation_labels=validation.labels,
+        test_pixels=test.pixels,
+        test_labels=test.labels,
         class_names=names,
+        left_out=left_out,
     )

@@ -1,4 +1,4 @@
-"""Reads a folder of images: a subfolder per class, or `train/` and `val/` with those inside."""
+"""Reads a folder of images: a subfolder per class, or `train/`, `val/`, `test/` with those."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from keras_mobilenet.training.image_file import IMAGE_SUFFIXES, DataError, read_image
 
 TRAIN_NAMES = ("train", "training")
-HELD_OUT_NAMES = ("test", "testing", "val", "valid", "validation")
-"""The folders that bring a split of their own; if there are several, the first here is held out."""
+VALIDATION_NAMES = ("val", "valid", "validation")
+TEST_NAMES = ("test", "testing")
+"""The folders that bring a split of their own; of several for one part the first here is it."""
 
 HIDDEN_NAMES = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin")
 """What systems leave in folders, beside names that begin with a dot."""
@@ -75,20 +76,38 @@ class LabelledImages:
     pixels: np.ndarray
     labels: np.ndarray
 
+    def parted(self, indices: np.ndarray) -> tuple[LabelledImages, LabelledImages]:
+        """Takes a part out.
+
+        Args:
+            indices: The indices of the images to take out.
+
+        Returns:
+            The images that stay, and those that are taken out.
+        """
+        stays = np.ones(len(self.labels), bool)
+        stays[indices] = False
+        kept, taken = (
+            LabelledImages(self.pixels[chosen], self.labels[chosen]) for chosen in (stays, indices)
+        )
+        return kept, taken
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageFolder:
     """What a folder of images holds.
 
     Attributes:
-        train: The images to train on; all images if `held_out` is None.
-        held_out: The held-out images of a folder that brings a split; None otherwise.
+        train: The images to train on; all images if the folder brings no split.
+        validation: The validation images of a folder that brings them; None otherwise.
+        test: The test images of a folder that brings them; None otherwise.
         class_names: The names of the classes, one per label.
         left_out: What is not among the images.
     """
 
     train: LabelledImages
-    held_out: LabelledImages | None
+    validation: LabelledImages | None
+    test: LabelledImages | None
     class_names: tuple[str, ...]
     left_out: LeftOut
 
@@ -96,8 +115,8 @@ class ImageFolder:
 def read_image_folder(root: pathlib.Path, side: int, channels: int) -> ImageFolder:
     """Reads a folder with one subfolder of images per class.
 
-    A folder with `train/` and one of `test/`, `val/`, `validation/`, each of which has the
-    subfolders, brings a split of its own. Hidden entries are skipped, and pipes and devices are not
+    A folder with `train/` and `val/`, `test/` or both, each of which has the subfolders, brings a
+    split of its own. Hidden entries are skipped, and pipes and devices are not
     opened. Images are read by `read_image`, one at a time.
 
     Args:
@@ -135,18 +154,20 @@ class _Reader:
     def read(self) -> ImageFolder:
         folders = self._class_folders(self.root)
         split = _own_split(folders)
-        held_out = None
-        if split is None:
-            train = self._images(self.root, folders, least=2)
-        else:
-            self.others += [f"{folder.name}/" for folder in folders if folder not in split]
-            root, held_out_root = split
+        root, held_out = self.root, {}
+        if split is not None:
+            self.others += [f"{path.name}/" for path in folders if path not in split.values()]
+            root = split.pop("train")
             folders = self._class_folders(root)
-            train = self._images(root, folders, least=2)
-            held_out = self._held_out(held_out_root, folders)
-        names = tuple(folder.name for folder in folders)
-        left_out = LeftOut(tuple(self.others), self.hidden_count, self.on_white_count)
-        return ImageFolder(train, held_out, names, left_out)
+            held_out = {part: self._held_out(path, folders) for part, path in split.items()}
+        train = self._images(root, folders, least=2)
+        return ImageFolder(
+            train=train,
+            validation=held_out.get("validation"),
+            test=held_out.get("test"),
+            class_names=tuple(folder.name for folder in folders),
+            left_out=LeftOut(tuple(self.others), self.hidden_count, self.on_white_count),
+        )
 
     def _held_out(self, root: pathlib.Path, train: list[pathlib.Path]) -> LabelledImages:
         names = [folder.name for folder in train]
@@ -203,17 +224,22 @@ class _Reader:
         self.others.append(str(path.relative_to(self.root)) + "/" * path.is_dir())
 
 
-def _own_split(folders: list[pathlib.Path]) -> tuple[pathlib.Path, pathlib.Path] | None:
-    """The folders to train on and to hold out, if all folders are parts of a split."""
+def _own_split(folders: list[pathlib.Path]) -> dict[str, pathlib.Path] | None:
+    """The folders of the parts by the part's name, if all folders are parts of a split."""
     by_name = {folder.name.lower(): folder for folder in folders}
-    train = next((by_name[name] for name in TRAIN_NAMES if name in by_name), None)
-    held_out = next((by_name[name] for name in HELD_OUT_NAMES if name in by_name), None)
-    if train is None or held_out is None or by_name.keys() - {*TRAIN_NAMES, *HELD_OUT_NAMES}:
+    parts = {"train": TRAIN_NAMES, "validation": VALIDATION_NAMES, "test": TEST_NAMES}
+    split = {
+        part: next(by_name[name] for name in names if name in by_name)
+        for part, names in parts.items()
+        if not by_name.keys().isdisjoint(names)
+    }
+    known = {name for names in parts.values() for name in names}
+    if "train" not in split or len(split) == 1 or by_name.keys() - known:
         return None
     # Pictures of trains and of tests are classes.
-    shown = [path for path in train.iterdir() if not _is_hidden(path.name)]
+    shown = [path for path in split["train"].iterdir() if not _is_hidden(path.name)]
     has_images = any(path.suffix.lower() in IMAGE_SUFFIXES for path in shown)
-    return None if has_images or not any(map(pathlib.Path.is_dir, shown)) else (train, held_out)
+    return None if has_images or not any(map(pathlib.Path.is_dir, shown)) else split
 
 
 def _is_hidden(name: str) -> bool:

@@ -29,8 +29,8 @@ class TrainedModel:
 
     Attributes:
         model: The Keras model, with trained ranges.
-        float_accuracy: The accuracy on the held-out images after the last float epoch, 0 to 1.
-        qat_accuracy: The accuracy on the held-out images of int8 inference, 0 to 1.
+        float_accuracy: The accuracy on the validation images after the last float epoch, 0 to 1.
+        qat_accuracy: The accuracy on the validation images of int8 inference, 0 to 1.
     """
 
     model: keras.Model
@@ -113,7 +113,7 @@ def train(
     history = model.fit(
         augmented_batches(data, seed, mirror=mirror),
         epochs=float_epochs + qat_epochs,
-        validation_data=(data.test_inputs(), data.test_labels),
+        validation_data=(data.validation_inputs(), data.validation_labels),
         callbacks=[
             QuantizationAwareTraining(start_epoch=float_epochs),
             keras.callbacks.LearningRateScheduler(

@@ -31,7 +31,8 @@ def load(root):
 
 
 def grays(data):
-    return sorted(np.concatenate([data.train_pixels, data.test_pixels])[:, 0, 0, 0].tolist())
+    parts = (data.train_pixels, data.validation_pixels, data.test_pixels)
+    return sorted(np.concatenate(parts)[:, 0, 0, 0].tolist())
 
 
 def test_what_systems_leave_in_folders_is_skipped_and_counted(tmp_path):
@@ -111,24 +112,33 @@ def test_images_that_are_transparent_are_counted(tmp_path):
 # A split of the folder's own.
 
 
-@pytest.mark.parametrize("held_out", ["val", "test", "validation", "Valid"])
-def test_a_folder_that_brings_its_split_keeps_it(tmp_path, held_out):
-    folder_of_images(tmp_path / "train", ("cat", "dog"), 5)
-    folder_of_images(tmp_path / held_out, ("cat", "dog"), 1)
+@pytest.mark.parametrize(
+    ("given", "counts"),
+    [
+        (("test",), (9, 1, 3)),
+        (("Valid",), (8, 3, 2)),
+        (("validation", "testing"), (10, 3, 3)),
+    ],
+)
+def test_a_folder_keeps_the_parts_that_it_brings(tmp_path, given, counts):
+    """Its images per class; the part that is missing is taken from those to train on."""
+    folder_of_images(tmp_path / "train", count=10)
+    for part in given:
+        folder_of_images(tmp_path / part, count=3)
     (tmp_path / "README.md").write_text("")
     data = load(tmp_path)
     assert data.class_names == ("cat", "dog")
-    assert data.train_labels.tolist() == [0] * 5 + [1] * 5
-    assert data.test_labels.tolist() == [0, 1]
+    parts = (data.train_labels, data.validation_labels, data.test_labels)
+    assert [np.bincount(part).tolist() for part in parts] == [[count] * 2 for count in counts]
     assert data.left_out.others == ("README.md",)
 
 
-def test_of_two_held_out_parts_the_test_images_are_taken_and_the_others_named(tmp_path):
-    for part, count in (("train", 5), ("val", 2), ("test", 3)):
+def test_of_two_folders_for_one_part_the_first_is_taken_and_the_other_named(tmp_path):
+    for part, count in (("train", 5), ("val", 2), ("validation", 1), ("test", 3)):
         folder_of_images(tmp_path / part, count=count)
     data = load(tmp_path)
-    assert len(data.test_labels) == 6
-    assert data.left_out.others == ("val/",)
+    assert len(data.validation_labels) == 4
+    assert data.left_out.others == ("validation/",)
 
 
 def test_a_class_that_was_never_trained_on_is_refused(tmp_path):
