@@ -7,17 +7,12 @@ import math
 from collections.abc import Sequence
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from keras_mobilenet.models.mobilenet_v1 import MobileNetV1
 from keras_mobilenet.quantization import QuantizationAwareTraining
+from keras_mobilenet.training.augmentation import Augmentation
+from keras_mobilenet.training.batches import augmented_batches
 from keras_mobilenet.training.data import ImageData
-
-BATCH_SIZE = 32
-IMAGES_PER_EPOCH = 1400
-"""A smaller data set is repeated within an epoch: batch normalization needs some hundred steps for
-its moving averages, however few images there are."""
 
 PEAK_LEARNING_RATE = 2e-3
 QAT_LEARNING_RATE = 3e-4
@@ -66,7 +61,7 @@ def train(
     alpha: float = 0.25,
     float_epochs: int = 30,
     qat_epochs: int = 8,
-    mirror: bool = False,
+    augmentation: Augmentation | None = None,
     seed: int = 0,
     verbose: int | str = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -78,8 +73,7 @@ def train(
         alpha: The width multiplier, 0 < alpha <= 1.
         float_epochs: The number of float epochs, at least 1.
         qat_epochs: The number of epochs with fake quantization, at least 1.
-        mirror: Whether images are also shown mirrored. It helps where a mirrored image keeps its
-            label, as faces do; text, arrows and digits do not.
+        augmentation: How images are changed; None for `Augmentation.default()`.
         seed: The seed of weights, augmentation and batch order.
         verbose: The verbosity of `model.fit`.
         callbacks: More Keras callbacks; they see the accuracy after each epoch.
@@ -111,7 +105,7 @@ def train(
     )
     _compile(model)
     history = model.fit(
-        augmented_batches(data, seed, mirror=mirror),
+        augmented_batches(data, seed, augmentation=augmentation),
         epochs=float_epochs + qat_epochs,
         validation_data=(data.validation_inputs(), data.validation_labels),
         callbacks=[
@@ -136,43 +130,4 @@ def _compile(model: keras.Model) -> None:
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,
-    )
-
-
-def augmented_batches(data: ImageData, seed: int, *, mirror: bool = False) -> tf.data.Dataset:
-    """Makes shuffled batches, with each image a little shifted, turned and scaled in every epoch.
-
-    Args:
-        data: The images.
-        seed: The seed of the order and the augmentation.
-        mirror: Whether an image is mirrored every other time.
-
-    Returns:
-        A data set of `(images, labels)` batches: one epoch.
-
-    Example:
-        >>> from keras_mobilenet.training.data import load_images
-        >>> data = load_images("faces", side=32, channels=1)
-        >>> images, labels = next(iter(augmented_batches(data, seed=0)))
-        >>> tuple(images.shape), tuple(labels.shape)
-        ((32, 32, 32, 1), (32,))
-    """
-    steps = [
-        keras.layers.RandomTranslation(0.08, 0.08, fill_mode="nearest", seed=seed),
-        keras.layers.RandomRotation(0.03, fill_mode="nearest", seed=seed + 1),
-        keras.layers.RandomZoom(0.1, 0.1, fill_mode="nearest", seed=seed + 2),
-    ]
-    if mirror:
-        steps.append(keras.layers.RandomFlip("horizontal", seed=seed + 3))
-    augmentation = keras.Sequential(steps)
-    inputs, labels = data.train_inputs(), data.train_labels.astype(np.int32)
-    return (
-        tf.data.Dataset.from_tensor_slices((inputs, labels))
-        .shuffle(len(labels), seed=seed)
-        .repeat(math.ceil(IMAGES_PER_EPOCH / len(labels)))
-        .batch(BATCH_SIZE)
-        .take(math.ceil(max(IMAGES_PER_EPOCH, len(labels)) / BATCH_SIZE))
-        # One after the other: in parallel, which batch draws which numbers is a race.
-        .map(lambda x, y: (augmentation(x, training=True), y))
-        .prefetch(2)
     )
