@@ -35,7 +35,8 @@ from keras_mobilenet.pruning import ChannelPruning, MagnitudePruning, Polynomial
 from keras_mobilenet.pruning.channel_costs import macs
 from keras_mobilenet.pruning.channel_groups import ChannelGroups
 from keras_mobilenet.training.data import ImageData, load_images
-from keras_mobilenet.training.train import QAT_LEARNING_RATE, augmented_batches
+from keras_mobilenet.training.schedule import QAT_LEARNING_RATE
+from keras_mobilenet.training.train import augmented_batches
 
 ALPHA = 0.25
 SIDE = 32
