@@ -83,6 +83,7 @@ def run_demo(
     Example:
         >>> done = run_demo("digits", "nucleo-f446re", pathlib.Path("demo"))  # doctest: +SKIP
     """
+    from keras_mobilenet.training.augmentation import Augmentation
     from keras_mobilenet.training.data import load_images
     from keras_mobilenet.training.train import train
 
@@ -100,7 +101,7 @@ def run_demo(
             alpha=alpha,
             float_epochs=float_epochs,
             qat_epochs=qat_epochs,
-            mirror=mirror,
+            augmentation=dataclasses.replace(Augmentation.default(), mirror=mirror),
             verbose=verbose,
         )
     announce("Converting to int8 with the trained ranges.")
