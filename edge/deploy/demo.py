@@ -122,8 +122,8 @@ def run_demo(
     write_files(folder, contents)
     written = dataclasses.replace(written, folder=folder)
     return DemoResult(
-        float_accuracy=trained.float_accuracy,
-        qat_accuracy=trained.qat_accuracy,
+        float_accuracy=trained.float_test_accuracy,
+        qat_accuracy=trained.evaluation.accuracy,
         int8_accuracy=int8_accuracy,
         verification=proof,
         export=written,

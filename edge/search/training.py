@@ -185,7 +185,7 @@ def _trained_accuracy(
         )
     path = job.model_path(number)
     write_files(path.parent, {path.name: keras_bytes(trained.model)})
-    return trained.qat_accuracy
+    return trained.validation_accuracy
 
 
 def _result(job: Job, study: optuna.Study, by_name: dict[str, Candidate]) -> SearchResult:

@@ -1,21 +1,44 @@
-"""The training job: MobileNetV1 float, then quantization-aware, in one `model.fit`."""
+"""The training job: float, then quantization-aware, in one course that may be cut and goes on."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
-from collections.abc import Sequence
+import os
+import pathlib
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import numpy as np
+from keras.callbacks import Callback
 
 from keras_mobilenet.models.mobilenet_v1 import MobileNetV1
 from keras_mobilenet.quantization import QuantizationAwareTraining
+from keras_mobilenet.quantization.weight_bits import WeightBits
 from keras_mobilenet.training.augmentation import Augmentation
-from keras_mobilenet.training.batches import augmented_batches
+from keras_mobilenet.training.backup import Backup, TrainingState
+from keras_mobilenet.training.baselines import doubts
+from keras_mobilenet.training.batches import BATCH_SIZE, augmented_batches, steps_per_epoch
 from keras_mobilenet.training.data import ImageData
+from keras_mobilenet.training.evaluation import Evaluation, choose_threshold, evaluate
+from keras_mobilenet.training.momentum import settle_within
+from keras_mobilenet.training.progress import Progress
+from keras_mobilenet.training.schedule import (
+    PEAK_LEARNING_RATE,
+    THAWED_SHARE,
+    LearningRates,
+    rate_of,
+)
+from keras_mobilenet.training.transfer import DEFAULT_ALPHA, body, frozen, pretrained_network
 
-PEAK_LEARNING_RATE = 2e-3
-QAT_LEARNING_RATE = 3e-4
+BALANCED = "balanced"
+PREDICTED_AT_ONCE = 256
+
+
+class ChanceWarning(UserWarning):
+    """Says that a trained network does no better than guessing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,111 +46,258 @@ class TrainedModel:
     """A quantization-aware model and what its training measured.
 
     Attributes:
-        model: The Keras model, with trained ranges.
-        float_accuracy: The accuracy on the validation images after the last float epoch, 0 to 1.
-        qat_accuracy: The accuracy on the validation images of int8 inference, 0 to 1.
+        model: The Keras model of the best int8 epoch, with trained ranges.
+        history: The figures of each epoch, by name: `loss`, `accuracy`, `val_loss`,
+            `val_accuracy`, `learning_rate`.
+        best_epoch: The int8 epoch with the best validation accuracy, counted from 0.
+        float_epochs: The number of float epochs; an early stop makes it smaller.
+        float_validation_accuracy: The accuracy on the validation images before int8, 0 to 1.
+        float_test_accuracy: The accuracy on the test images before int8, 0 to 1.
+        validation_accuracy: The accuracy of int8 inference, simulated, on the validation images,
+            which chose the epoch, 0 to 1.
+        evaluation: What int8 inference, simulated, makes of the test images.
     """
 
     model: keras.Model
-    float_accuracy: float
-    qat_accuracy: float
-
-
-def learning_rate(epoch: int, float_epochs: int, qat_epochs: int) -> float:
-    """Computes a cosine decay over the float epochs, then a smaller one over the QAT epochs.
-
-    Args:
-        epoch: The epoch, counted from 0.
-        float_epochs: The number of float epochs.
-        qat_epochs: The number of epochs with fake quantization.
-
-    Returns:
-        The learning rate of the epoch.
-
-    Example:
-        >>> learning_rate(0, 10, 5), learning_rate(10, 10, 5)
-        (0.002, 0.0003)
-    """
-    if epoch < float_epochs:
-        peak, done = PEAK_LEARNING_RATE, epoch / float_epochs
-    else:
-        peak, done = QAT_LEARNING_RATE, (epoch - float_epochs) / max(qat_epochs, 1)
-    return 0.5 * peak * (1.0 + math.cos(math.pi * done))
+    history: dict[str, list[float]]
+    best_epoch: int
+    float_epochs: int
+    float_validation_accuracy: float
+    float_test_accuracy: float
+    validation_accuracy: float
+    evaluation: Evaluation
 
 
 def train(
     data: ImageData,
     *,
-    alpha: float = 0.25,
+    model: keras.Model | None = None,
+    alpha: float | None = None,
     float_epochs: int = 30,
     qat_epochs: int = 8,
+    batch_size: int = BATCH_SIZE,
+    learning_rate: float = PEAK_LEARNING_RATE,
     augmentation: Augmentation | None = None,
+    class_weights: Mapping[int, float] | str | None = None,
+    patience: int | None = None,
+    weights: str | os.PathLike | None = None,
+    frozen_epochs: int | None = None,
+    weight_bits: WeightBits = 8,
     seed: int = 0,
     verbose: int | str = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    backup: pathlib.Path | None = None,
 ) -> TrainedModel:
-    """Trains MobileNetV1 on images, float first, then with int8 fake quantization.
+    """Trains a network on images, float first, then with int8 fake quantization.
 
     Args:
-        data: The images; their shape sets the model's input.
-        alpha: The width multiplier, 0 < alpha <= 1.
+        data: The images; their shape sets the model's input. The validation images choose the
+            epoch; the test images are looked at when all is chosen.
+        model: The Keras model to train, from images to the scores of the classes, such as
+            `keras_mobilenet.MobileNet` makes; None for a `MobileNetV1`.
+        alpha: The width multiplier of the `MobileNetV1`, 0 < alpha <= 1; 0.25, or that of the
+            weights, if None.
         float_epochs: The number of float epochs, at least 1.
         qat_epochs: The number of epochs with fake quantization, at least 1.
-        augmentation: How images are changed; None for `Augmentation.default()`.
+        batch_size: The number of images of a step.
+        learning_rate: The learning rate of the first epoch; it falls along a cosine.
+        augmentation: How images are changed; None for `Augmentation.default()`. With mixup, the
+            loss is that of shares of the classes.
+        class_weights: What an image of each class counts, by label; `"balanced"` for as much for
+            all classes together; None for the same for all images.
+        patience: The number of epochs without a better validation accuracy after which the float
+            epochs end early, with the best of them, and the int8 epochs as well; None for never.
+        weights: What the body begins with: `"imagenet"`, or the path of a `.tflite`, `.keras` or
+            `.h5` file, as `pretrained_network` reads it; None for random weights.
+        frozen_epochs: The number of the first float epochs that train the classifier alone, in
+            front of a body that came trained; a third of them if None. Then all is trained, with a
+            tenth of the learning rate.
+        weight_bits: The bits of a weight: 8, 4, or a dict of them by layer name.
         seed: The seed of weights, augmentation and batch order.
         verbose: The verbosity of `model.fit`.
         callbacks: More Keras callbacks; they see the accuracy after each epoch.
+        backup: A folder for the state after each epoch, from which the same call goes on; None for
+            none.
 
     Returns:
         The `TrainedModel`.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, the model does not belong to the images, or
+            the folder holds the backup of another training.
 
     Example:
         >>> from keras_mobilenet.training.data import load_images
         >>> data = load_images("faces", side=32, channels=1)
         >>> trained = train(data, alpha=0.1, float_epochs=1, qat_epochs=1, verbose=0)
-        >>> 0 <= trained.qat_accuracy <= 1
+        >>> 0 <= trained.evaluation.accuracy <= 1
         True
     """
-    if float_epochs < 1 or qat_epochs < 1:
-        raise ValueError(
-            f"float_epochs and qat_epochs must be at least 1, got {float_epochs} and {qat_epochs}."
-        )
+    counts = {"float_epochs": float_epochs, "qat_epochs": qat_epochs, "batch_size": batch_size}
+    _check(learning_rate, counts | ({} if patience is None else {"patience": patience}))
+    frozen_epochs = _frozen_epochs(weights, frozen_epochs, float_epochs)
     keras.utils.set_random_seed(seed)
-    model = MobileNetV1(
-        data.train_pixels.shape[1:],
-        alpha,
-        classes=len(data.class_names),
-        padding="same",
-        name="mobilenet_v1",
+    model = _network(data, model, alpha, weights)
+    options = (
+        learning_rate,
+        augmentation,
+        class_weights,
+        patience,
+        frozen_epochs,
+        weight_bits,
+        seed,
     )
-    _compile(model)
-    history = model.fit(
-        augmented_batches(data, seed, augmentation=augmentation),
-        epochs=float_epochs + qat_epochs,
-        validation_data=(data.validation_inputs(), data.validation_labels),
-        callbacks=[
-            QuantizationAwareTraining(start_epoch=float_epochs),
-            keras.callbacks.LearningRateScheduler(
-                lambda epoch: learning_rate(epoch, float_epochs, qat_epochs)
-            ),
-            *callbacks,
-        ],
-        verbose=verbose,
-        shuffle=False,  # the data set shuffles itself
-    ).history
+    store = None if backup is None else Backup(backup, _purpose(data, model, counts, options))
+    state = (store and store.read()) or TrainingState(epoch=0, float_epochs=float_epochs)
+    if class_weights == BALANCED:
+        class_weights = data.class_weights()
+    quantizing = QuantizationAwareTraining(state.float_epochs, weight_bits=weight_bits)
+    progress = Progress(
+        state,
+        qat_epochs=qat_epochs,
+        frozen_epochs=frozen_epochs,
+        quantizing=quantizing,
+        patience=patience,
+        measure_float=lambda model: _accuracy(model, data.test_inputs(), data.test_labels),
+        backup=store,
+    )
+    settle_within(model, steps_per_epoch(len(data.train_labels), batch_size) * float_epochs)
+    is_mixed = augmentation is not None and augmentation.mixup > 0
+
+    def fit(epochs: int, rate_of_epoch: Callable[[int], float], *before: Callback) -> None:
+        batches = augmented_batches(
+            data,
+            seed,
+            augmentation=augmentation,
+            batch_size=batch_size,
+            first_epoch=state.epoch,
+        )
+        labels = data.validation_labels
+        if is_mixed:
+            labels = np.eye(len(data.class_names), dtype=np.float32)[labels]
+        _compile(model, is_mixed)
+        model.fit(
+            batches,
+            initial_epoch=state.epoch,
+            epochs=epochs,
+            validation_data=(data.validation_inputs(), labels),
+            class_weight=class_weights,
+            callbacks=[*before, LearningRates(rate_of_epoch), progress, *callbacks],
+            verbose=verbose,
+            shuffle=False,  # the data set shuffles itself
+        )
+
+    peak = learning_rate * (THAWED_SHARE if frozen_epochs else 1.0)
+    if frozen_epochs and state.epoch <= frozen_epochs:
+        with frozen(body(model)):
+            fit(frozen_epochs, lambda epoch: learning_rate)
+        progress.begin_stage()
+    fit(
+        progress.epochs,
+        lambda epoch: rate_of(
+            epoch - frozen_epochs, state.float_epochs - frozen_epochs, qat_epochs, peak
+        ),
+        quantizing,
+    )
+    return _judged(model, state, data)
+
+
+def _judged(model: keras.Model, state: TrainingState, data: ImageData) -> TrainedModel:
+    """The model of the best int8 epoch, and what it makes of the test images."""
+    model.set_weights(state.best_weights)
+    least_byte = None
+    if len(data.class_names) == 2:
+        scores = _predicted(model, data.validation_inputs())
+        least_byte = choose_threshold(scores[:, 1], data.validation_labels)
+    evaluation = evaluate(
+        _predicted(model, data.test_inputs()),
+        data.test_labels,
+        data.class_names,
+        least_byte=least_byte,
+    )
+    for doubt in doubts(evaluation):
+        warnings.warn(doubt, ChanceWarning, stacklevel=3)
     return TrainedModel(
-        model, history["val_accuracy"][float_epochs - 1], history["val_accuracy"][-1]
+        model=model,
+        history=state.history,
+        best_epoch=state.best_epoch,
+        float_epochs=state.float_epochs,
+        float_validation_accuracy=state.float_validation_accuracy,
+        float_test_accuracy=state.float_test_accuracy,
+        validation_accuracy=state.best_accuracy,
+        evaluation=evaluation,
     )
 
 
-def _compile(model: keras.Model) -> None:
+def _check(learning_rate: float, counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count!r}.")
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate must be positive, got {learning_rate!r}.")
+
+
+def _frozen_epochs(
+    weights: str | os.PathLike | None, frozen_epochs: int | None, float_epochs: int
+) -> int:
+    if frozen_epochs is None:
+        return 0 if weights is None else float_epochs // 3
+    if not 0 <= frozen_epochs <= float_epochs:
+        raise ValueError(
+            f"frozen_epochs must be from 0 to float_epochs={float_epochs}, got {frozen_epochs!r}."
+        )
+    return frozen_epochs
+
+
+def _network(
+    data: ImageData,
+    model: keras.Model | None,
+    alpha: float | None,
+    weights: str | os.PathLike | None,
+) -> keras.Model:
+    """The model to train; one of other images would fail in the middle of Keras."""
+    shape, classes = data.train_pixels.shape[1:], len(data.class_names)
+    if model is None and weights is None:
+        width = DEFAULT_ALPHA if alpha is None else alpha
+        return MobileNetV1(shape, width, classes=classes, padding="same", name="mobilenet_v1")
+    if model is not None:
+        _check_model(model, data)
+    if weights is None:
+        return model
+    return pretrained_network(weights, shape, classes, model=model, alpha=alpha)
+
+
+def _check_model(model: keras.Model, data: ImageData) -> None:
+    shapes = model.input_shape[1:], model.output_shape[1:]
+    wanted = data.train_pixels.shape[1:], (len(data.class_names),)
+    if shapes != wanted:
+        raise ValueError(
+            f"The model makes {shapes[1]} scores of images {shapes[0]}; these images are "
+            f"{wanted[0]} of {wanted[1][0]} classes."
+        )
+
+
+def _purpose(data: ImageData, model: keras.Model, *options: object) -> str:
+    """What tells this training from others."""
+    network = [(type(w).__name__, tuple(w.shape)) for w in model.weights]
+    kinds = [type(layer).__name__ for layer in model.layers]
+    text = repr((data.digest, network, kinds, options))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _predicted(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
+    return model.predict(inputs, batch_size=PREDICTED_AT_ONCE, verbose=0)
+
+
+def _accuracy(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> float:
+    return float((_predicted(model, inputs).argmax(axis=1) == labels).mean())
+
+
+def _compile(model: keras.Model, is_mixed: bool) -> None:
     # XLA takes longer to compile these small graphs on a CPU than it saves.
     model.compile(
         keras.optimizers.Adam(PEAK_LEARNING_RATE),
-        "sparse_categorical_crossentropy",
+        f"{'' if is_mixed else 'sparse_'}categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,
     )

@@ -7,6 +7,7 @@ import importlib.util
 import pathlib
 import pickle
 import tempfile
+from collections.abc import Sequence
 
 from edge.catalog.boards import Board
 from edge.errors import EdgeError, MissingToolError
@@ -188,15 +189,40 @@ def run_image(
         >>> run_image(elf, find_board("nucleo-f446re")).has_passed
         True
     """
+    request = ImageRequest(elf.absolute(), board, fed, limit_s=limit_s, is_dead=is_dead)
+    return run_requests([request])[0]
+
+
+def run_requests(requests: Sequence[ImageRequest]) -> list[ImageRun]:
+    """Runs images of one board on unicorn, as many at a time as this machine has cores.
+
+    Args:
+        requests: What is to run, at least one.
+
+    Returns:
+        What each did, in their order.
+
+    Raises:
+        MissingToolError: If unicorn is not installed.
+        BoardRunError: If unicorn has no such core, or stops.
+
+    Example:
+        >>> from edge.catalog.boards import find_board
+        >>> from edge.deploy.build import build
+        >>> board = find_board("nucleo-f446re")
+        >>> elf = build("model.tflite", board, "firmware").firmware.elf.absolute()
+        >>> request = ImageRequest(elf, board, b"name%", limit_s=60.0, is_dead=False)
+        >>> [run.has_passed for run in run_requests([request, request])]
+        [True, True]
+    """
     if not _has_unicorn():
         raise MissingToolError(
             "unicorn, which runs a board's image, is not installed: "
             "pip install 'keras-mobilenet[emulator]'"
         )
-    request = ImageRequest(elf.absolute(), board, fed, limit_s=limit_s, is_dead=is_dead)
     with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
         folder = pathlib.Path(name)
-        (folder / REQUEST_FILE).write_bytes(pickle.dumps(request))
-        run_child(CHILD, folder, BoardRunError, f"Emulating {board.name}")
-        done: ImageRun = pickle.loads((folder / RUN_FILE).read_bytes())
+        (folder / REQUEST_FILE).write_bytes(pickle.dumps(list(requests)))
+        run_child(CHILD, folder, BoardRunError, f"Emulating {requests[0].board.name}")
+        done: list[ImageRun] = pickle.loads((folder / RUN_FILE).read_bytes())
     return done

@@ -1,11 +1,13 @@
-"""Runs a board's image on unicorn, as a child process."""
+"""Runs a board's images on unicorn, as a child process."""
 
 from __future__ import annotations
 
 import math
+import os
 import pathlib
 import pickle
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import unicorn
 
@@ -20,17 +22,21 @@ from edge.system.subprocesses import ERROR_FILE
 
 
 def main(folder: pathlib.Path) -> None:
-    """Runs the image that was asked for, and writes what it did.
+    """Runs the images that were asked for, and writes what they did.
 
     Args:
-        folder: The folder with the request, where the run is written.
+        folder: The folder with the requests, where the runs are written.
     """
-    request: ImageRequest = pickle.loads((folder / REQUEST_FILE).read_bytes())
-    if request.board.core not in CPUS:
-        core = request.board.core
+    requests: list[ImageRequest] = pickle.loads((folder / REQUEST_FILE).read_bytes())
+    if (core := requests[0].board.core) not in CPUS:
         (folder / ERROR_FILE).write_text(f"unicorn {unicorn.__version__} has no {core}.", "utf-8")
         sys.exit(1)
-    (folder / RUN_FILE).write_bytes(pickle.dumps(run(request)))
+    if len(requests) == 1:
+        runs = [run(requests[0])]
+    else:
+        with ProcessPoolExecutor(min(len(requests), os.cpu_count() or 1)) as processes:
+            runs = list(processes.map(run, requests))
+    (folder / RUN_FILE).write_bytes(pickle.dumps(runs))
 
 
 def run(request: ImageRequest) -> ImageRun:

@@ -25,9 +25,14 @@ class Line:
 
     def __init__(self, watch: Watch, fed: bytes = b""):
         self._watch = watch
-        self._fed = bytearray(fed)
+        self._fed, self._taken = fed, 0
         self.sent = bytearray()
         self.looks = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether the board has yet to take a byte."""
+        return self._taken < len(self._fed)
 
     @property
     def is_waited_on(self) -> bool:
@@ -44,8 +49,9 @@ class Line:
             >>> Line(Watch(), b"name%").has_byte()
             True
         """
-        self.looks = 0 if self._fed else self.looks + 1
-        return bool(self._fed)
+        waits = self.waits
+        self.looks = 0 if waits else self.looks + 1
+        return waits
 
     def take(self) -> int:
         """Takes the byte that waits.
@@ -57,7 +63,10 @@ class Line:
             >>> chr(Line(Watch(), b"name%").take())
             'n'
         """
-        return self._fed.pop(0) if self._fed else 0
+        if not self.waits:
+            return 0
+        self._taken += 1
+        return self._fed[self._taken - 1]
 
     def put(self, byte: int, baud: float) -> None:
         """Takes a byte from the board.

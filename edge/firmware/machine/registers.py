@@ -157,6 +157,7 @@ class Bus:
 
     def __init__(self, blocks: Iterable[Registers], complain: Callable[[str], None]):
         self._complain = complain
+        self._found: dict[int, Registers] = {}
         self._blocks: dict[int, list[Registers]] = {}
         for block in blocks:
             for page in range(block.base // PAGE, (block.base + block.bytes - 1) // PAGE + 1):
@@ -214,10 +215,15 @@ class Bus:
         block.write(offset & ~3, value)
 
     def _find(self, address: int, *, is_write: bool) -> Registers:
-        for block in self._blocks.get(address // PAGE, ()):
-            if block.base <= address < block.base + block.bytes:
-                if not block.is_clocked():
-                    verb = "written" if is_write else "read"
-                    self._complain(f"{block.name} is {verb} while its clock is off")
-                return block
-        raise AccessError(address, is_write)
+        block = self._found.get(address)
+        if block is None:
+            for block in self._blocks.get(address // PAGE, ()):
+                if block.base <= address < block.base + block.bytes:
+                    break
+            else:
+                raise AccessError(address, is_write)
+            self._found[address] = block
+        if not block.is_clocked():
+            verb = "written" if is_write else "read"
+            self._complain(f"{block.name} is {verb} while its clock is off")
+        return block
