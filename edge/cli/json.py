@@ -15,6 +15,7 @@ from edge.cli.json_boards import board_json as board_json
 from edge.cli.json_boards import fields as _fields
 from edge.cli.json_boards import run_port_json as run_port_json
 from edge.cli.json_costs import cycles_json, latency_json, profile_json
+from edge.cli.json_whole_run import whole_run_json as whole_run_json
 
 if TYPE_CHECKING:
     from edge.debugger.result import Comparison, LayerError

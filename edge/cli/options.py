@@ -36,6 +36,18 @@ NewBoardOption = Annotated[
         help="Write a board file of your own, with every field explained: my-board.toml.",
     ),
 ]
+RunFileArgument = Annotated[
+    pathlib.Path | None, typer.Argument(help="The .toml file that says what to do.")
+]
+NewRunOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--new",
+        parser=output_file,
+        metavar="PATH",
+        help="Write such a file to change, with every field explained: run.toml.",
+    ),
+]
 OriginOption = Annotated[
     str | None,
     typer.Option("--from", help="The board that it starts as; nucleo-f446re if none is given."),

@@ -13,11 +13,11 @@ from edge.errors import EdgeError, readable
 from edge.system.files import output_file, write_files
 from edge.system.toml_file import comment_lines, read_toml_file, table_of
 
-HEADING = """\
-A whole run, from images to firmware: `keras-mobilenet run-all THIS-FILE`. Run again, it goes on \
-where it is; a step whose inputs have changed is done anew. What begins with # is left out, and its \
-default is taken.
-"""
+HEADING = (
+    "A whole run, from images to firmware: `keras-mobilenet run-all THIS-FILE`. Run again, it goes "
+    "on where it is; a step whose inputs have changed is done anew. What begins with # is left "
+    "out, and its default is taken."
+)
 
 Text = Annotated[str, Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
@@ -40,9 +40,7 @@ class DataTable(_Table):
     side: int = Field(
         48, ge=16, le=512, description="Height and width of the images, in pixels.", examples=["48"]
     )
-    channels: Literal[1, 3] = Field(
-        1, description="1 for gray images, 3 for RGB.", examples=["1"]
-    )
+    channels: Literal[1, 3] = Field(1, description="1 for gray images, 3 for RGB.", examples=["1"])
     groups: str | None = Field(
         None,
         description="A regular expression that finds the same in the class/name of images that "
@@ -55,7 +53,11 @@ class DataTable(_Table):
 class ModelTable(_Table):
     """`[model]`."""
 
-    alpha: Share = Field(0.25, description="The width multiplier.", examples=["0.25"])
+    alpha: Share | None = Field(
+        None,
+        description="The width multiplier; 0.25 for MobileNetV1 and 1 for stages if left out.",
+        examples=["0.25"],
+    )
     rho: Share = Field(
         1.0, description="The resolution multiplier: the input is rho * side.", examples=["1.0"]
     )
@@ -168,20 +170,27 @@ class RunTable(_Table):
     """The whole file."""
 
     data: DataTable = Field(description="The images.")
-    model: ModelTable = Field(ModelTable(), description="The network.")
-    training: TrainingTable = Field(TrainingTable(), description="The training in float.")
-    quantization: QuantizationTable = Field(
-        QuantizationTable(), description="The training with int8 fake quantization."
+    model: ModelTable = Field(ModelTable.model_validate({}), description="The network.")
+    training: TrainingTable = Field(
+        TrainingTable.model_validate({}), description="The training in float."
     )
-    board: TargetTable = Field(TargetTable(), description="Where the network shall run.")
-    export: ExportTable = Field(ExportTable(), description="What is written for the board.")
+    quantization: QuantizationTable = Field(
+        QuantizationTable.model_validate({}),
+        description="The training with int8 fake quantization.",
+    )
+    board: TargetTable = Field(
+        TargetTable.model_validate({}), description="Where the network shall run."
+    )
+    export: ExportTable = Field(
+        ExportTable.model_validate({}), description="What is written for the board."
+    )
 
     @model_validator(mode="after")
     def _check_bits(self) -> RunTable:
         if self.quantization.weight_bits == 4 and "tflm" in self.export.runtimes:
             raise ValueError(
-                "[quantization] weight_bits is 4, which the engine runs: leave tflm out of [export] "
-                "runtimes"
+                "[quantization] weight_bits is 4, which the engine runs: leave tflm out of "
+                "[export] runtimes"
             )
         return self
 

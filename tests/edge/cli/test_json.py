@@ -17,6 +17,7 @@ from edge.deploy.build import Build
 from edge.deploy.export import export
 from edge.deploy.latency import Latency
 from edge.deploy.run import Run
+from edge.deploy.run_all import WholeRun
 from edge.deploy.run_port import PortRun
 from edge.deploy.verify import Verification
 from edge.deploy.verify_engine import EngineVerification, Runner
@@ -126,6 +127,7 @@ KEYS = {
         accuracy.image_count accuracy.int8 accuracy.float
         {below("comparison", COMPARISON)}
     """,
+    "run_all": "folder done_before[] steps.train.test_accuracy steps.train.sentence",
     "train": "model labels float_accuracy qat_accuracy held_out_count",
     "search": f"""
         alpha side int8_accuracy equal_count input_count trials.first[] {below("budget", BUDGET)}
@@ -272,6 +274,9 @@ def printed(tmp_path_factory, kws):
         "plan": cli_json.plan_json(planned_model(graph), None),
         "stream": cli_json.stream_json(graph, engine),
         "report": cli_json.report_json(report_of(graph, board, use, comparison), folder),
+        "run_all": cli_json.whole_run_json(
+            WholeRun(folder, {"train": {"test_accuracy": 1.0, "sentence": "All."}}, ("train",))
+        ),
         "train": cli_json.train_json(outcome, folder, folder, 1),
         "search": cli_json.search_json(outcome, Latency(board, ran.cycles)),
         "demo": cli_json.demo_json(outcome),
