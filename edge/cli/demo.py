@@ -13,26 +13,26 @@ from edge.cli.misfit import showing_misfit
 from edge.cli.options import (
     AlphaOption,
     BoardOption,
-    DataOption,
-    FloatEpochsOption,
+    DemoDataOption,
+    DemoFloatEpochsOption,
+    DemoQatEpochsOption,
     JsonOption,
     MirrorOption,
     OutOption,
-    QatEpochsOption,
 )
 
 
 def demo(
-    data: DataOption = "digits",
+    data: DemoDataOption = "auto",
     board: BoardOption = "nucleo-f446re",
     out: OutOption = pathlib.Path("demo"),
-    alpha: AlphaOption = 0.25,
-    float_epochs: FloatEpochsOption = 30,
-    qat_epochs: QatEpochsOption = 8,
+    alpha: AlphaOption = 1.0,
+    float_epochs: DemoFloatEpochsOption = None,
+    qat_epochs: DemoQatEpochsOption = None,
     mirror: MirrorOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """The whole way in some two minutes: train, quantize, convert, prove, emit."""
+    """The whole way in some five minutes: train, quantize, prove, and run on an emulated board."""
     from edge.catalog.boards import find_board
     from edge.system.files import require_writable
 
@@ -62,5 +62,5 @@ def demo(
         print_json(json.demo_json(result))
     else:
         show(result_tables.demo_table(result))
-    if not result.verification.is_equal:
+    if not result.is_equal:
         raise typer.Exit(1)

@@ -382,9 +382,26 @@ def demo_json(result: DemoResult) -> dict[str, Any]:
         result: The outcome of the demo.
 
     Returns:
-        Accuracies, 0 to 1, how many inputs agree, and the budget.
+        Accuracies, 0 to 1, how many inputs agree, and the budget; of the engine, what its firmware
+        takes and did, or why it could not run.
     """
-    return _fields(result, "float_accuracy qat_accuracy") | _proven_json(result)
+    made = _fields(result, "source float_accuracy qat_accuracy missing")
+    made["baselines"] = _fields(result.simple, "logistic_regression random_forest image_count")
+    return made | _proven_json(result) | {"engine": _on_board_json(result)}
+
+
+def _on_board_json(result: DemoResult) -> dict[str, Any] | None:
+    done = result.on_board
+    if done is None:
+        return None
+    return {
+        "accuracy": result.board_accuracy,
+        "equal_count": result.equal_on_board,
+        "instructions": done.cycles.total.instructions,
+        "low_ms": done.cycles.low_ms,
+        "high_ms": done.cycles.high_ms,
+        **_fields(done.built, "ram_bytes flash_bytes"),
+    }
 
 
 def _proven_json(result: SearchResult | DemoResult) -> dict[str, Any]:
