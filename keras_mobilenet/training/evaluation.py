@@ -149,19 +149,19 @@ def choose_threshold(scores: np.ndarray, labels: np.ndarray) -> int:
         labels: The number of each image's class, 0 or 1, an array of shape (images,).
 
     Returns:
-        The least int8 output that is taken for the second class; the middle of those that do
-        equally well.
+        The least int8 output that is taken for the second class; of those that do equally well,
+        the one nearest to a score of a half.
 
     Example:
         >>> choose_threshold(np.array([0.1, 0.3, 0.6, 0.8]), np.array([0, 0, 1, 1]))
-        -14
+        0
     """
     levels = np.arange(1 - LEVELS // 2, LEVELS // 2)
     called = int8_scores(scores)[None, :] >= levels[:, None]
     hits = (called & (labels == 1)).sum(axis=1)
     f1 = 2.0 * hits / np.maximum(called.sum(axis=1) + (labels == 1).sum(), 1)
     best = levels[f1 == f1.max()]
-    return int(best[(len(best) - 1) // 2])
+    return int(best[np.abs(best).argmin()])
 
 
 def int8_scores(scores: np.ndarray) -> np.ndarray:

@@ -38,6 +38,13 @@ class Progress(keras.callbacks.Callback):
         self.patience, self.measure_float, self.backup = patience, measure_float, backup
         self.quantizing.start_epoch = state.float_epochs
 
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Goes on where the backup is, or stays where it ended."""
+        if self.state.epoch and self.backup is not None:
+            self.backup.load_weights(self.model)
+            if self.state.is_over:
+                self.quantizing.on_epoch_begin(self.state.epoch - 1)
+
     @property
     def epochs(self) -> int:
         """The number of epochs of both stages."""
