@@ -6,7 +6,7 @@ import pathlib
 
 import typer
 
-from edge.cli import json, result_tables
+from edge.cli import json_demo, result_tables
 from edge.cli.arguments import bad_argument, keras_verbosity, load_backend, make_repeatable
 from edge.cli.console import print_json, print_note, show, stderr, stdout
 from edge.cli.misfit import showing_misfit
@@ -59,8 +59,9 @@ def demo(
             announce=stderr.print if as_json else stdout.print,
         )
     if as_json:
-        print_json(json.demo_json(result))
+        print_json(json_demo.demo_json(result))
     else:
+        show(result_tables.accuracies_table(result))
         show(result_tables.demo_table(result))
     if not result.is_equal:
         raise typer.Exit(1)

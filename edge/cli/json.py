@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from edge.debugger.result import Comparison, LayerError
     from edge.deploy.budget import BankUse, Budget, Variant
     from edge.deploy.build import Build
-    from edge.deploy.demo import DemoResult
     from edge.deploy.export import Export
     from edge.deploy.latency import Latency
     from edge.deploy.run import Run
@@ -375,37 +374,8 @@ def search_json(result: SearchResult, latency: Latency) -> dict[str, Any]:
     return what | _proven_json(result) | latency_json(latency)
 
 
-def demo_json(result: DemoResult) -> dict[str, Any]:
-    """What `demo` prints.
-
-    Args:
-        result: The outcome of the demo.
-
-    Returns:
-        Accuracies, 0 to 1, how many inputs agree, and the budget; of the engine, what its firmware
-        takes and did, or why it could not run.
-    """
-    made = _fields(result, "source float_accuracy qat_accuracy missing")
-    made["baselines"] = _fields(result.simple, "logistic_regression random_forest image_count")
-    return made | _proven_json(result) | {"engine": _on_board_json(result)}
-
-
-def _on_board_json(result: DemoResult) -> dict[str, Any] | None:
-    done = result.on_board
-    if done is None:
-        return None
-    return {
-        "accuracy": result.board_accuracy,
-        "equal_count": result.equal_on_board,
-        "instructions": done.cycles.total.instructions,
-        "low_ms": done.cycles.low_ms,
-        "high_ms": done.cycles.high_ms,
-        **_fields(done.built, "ram_bytes flash_bytes"),
-    }
-
-
-def _proven_json(result: SearchResult | DemoResult) -> dict[str, Any]:
-    assert result.export.budget is not None, "both export for TFLite Micro"
+def _proven_json(result: SearchResult) -> dict[str, Any]:
+    assert result.export.budget is not None, "it exports for TFLite Micro"
     return {
         "int8_accuracy": result.int8_accuracy,
         "equal_count": result.verification.equal_count,

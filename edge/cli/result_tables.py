@@ -257,7 +257,7 @@ def demo_table(result: DemoResult) -> Table:
         ...     missing="qemu-system-arm is not installed.",
         ... )
         >>> demo_table(result).row_count
-        8
+        6
     """
     budget = result.export.budget
     assert budget is not None, "the demo exports for TFLite Micro"

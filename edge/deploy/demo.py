@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from keras_mobilenet.training.data import ImageData
     from keras_mobilenet.training.train import TrainedModel
 
+BATCH_SIZE, LEARNING_RATE = 64, 1e-2
 FIRMWARE = "firmware"
 """The folder of the engine's firmware, within that of the demo."""
 
@@ -187,6 +188,8 @@ def _trained(
             model=recipe.network(len(data.class_names), alpha),
             float_epochs=recipe.float_epochs,
             qat_epochs=recipe.qat_epochs,
+            batch_size=BATCH_SIZE,
+            learning_rate=LEARNING_RATE,
             mirror=recipe.is_mirrored,
             verbose=verbose,
         )

@@ -67,7 +67,7 @@ class Recipe:
 
         Example:
             >>> recipe_for("digits").network(10, alpha=1.0).count_params()
-            16682
+            11178
         """
         from keras_mobilenet.models.family import MobileNet
 
