@@ -57,8 +57,8 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         help="digits, faces, a folder with one subfolder of images per class (or with train/, "
-        "val/ and test/ that have those), or a name of keras.datasets (mnist, fashion_mnist, cifar10, "
-        "cifar100: need a network).",
+        "val/ and test/ that have those), or a name of keras.datasets (mnist, fashion_mnist, "
+        "cifar10, cifar100: need a network).",
     ),
 ]
 DemoDataOption = Annotated[
@@ -261,6 +261,33 @@ MirrorOption = Annotated[
     bool,
     typer.Option(
         "--mirror", help="Train on mirrored images too: for faces and cats, not for text or arrows."
+    ),
+]
+AugmentOption = Annotated[
+    list[str],
+    typer.Option(
+        "--augment",
+        metavar="NAME=STRENGTH",
+        help="Change training images by shift, zoom, turn, brightness, contrast, colour, noise, "
+        "blur, cutout or mixup, beside shift=0.08, zoom=0.1 and turn=0.03; repeatable.",
+    ),
+]
+PreviewOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--preview",
+        parser=output_file,
+        metavar="PATH",
+        help="Picture of changed training images to write first, .png.",
+    ),
+]
+GroupsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--groups",
+        metavar="PATTERN",
+        help="Keep a folder's images together in one part whose class/name this regular expression "
+        "finds the same in, such as '(film[0-9]+)_'; or subfolder, for folders inside a class.",
     ),
 ]
 FloatEpochsOption = Annotated[int, typer.Option("--float-epochs", min=1, help="Epochs in float.")]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keras_mobilenet.training.train import TrainedModel
 
 BATCH_SIZE, LEARNING_RATE = 64, 1e-2
+SHIFT = 0.08
 FIRMWARE = "firmware"
 """The folder of the engine's firmware, within that of the demo."""
 
@@ -179,6 +180,7 @@ def _trained(
     warn: Callable[[str], None],
 ) -> tuple[TrainedModel, Baselines]:
     """The network, and what simple classifiers make of the same images."""
+    from keras_mobilenet.training.augmentation import Augmentation
     from keras_mobilenet.training.baselines import baselines, doubts
     from keras_mobilenet.training.train import train
 
@@ -190,7 +192,7 @@ def _trained(
             qat_epochs=recipe.qat_epochs,
             batch_size=BATCH_SIZE,
             learning_rate=LEARNING_RATE,
-            mirror=recipe.is_mirrored,
+            augmentation=Augmentation(shift=SHIFT, mirror=recipe.is_mirrored),
             verbose=verbose,
         )
         simple = baselines(data)

@@ -167,6 +167,7 @@ def _trained_accuracy(
     job: Job, candidate: Candidate, number: int, progress: _TrialProgress
 ) -> float:
     """Trains a candidate, keeps its model, and returns its validation accuracy as int8."""
+    from keras_mobilenet.training.augmentation import Augmentation
     from keras_mobilenet.training.data import load_images
     from keras_mobilenet.training.train import train
 
@@ -178,13 +179,13 @@ def _trained_accuracy(
             alpha=candidate.alpha,
             float_epochs=job.float_epochs,
             qat_epochs=job.qat_epochs,
-            mirror=job.mirror,
+            augmentation=dataclasses.replace(Augmentation.default(), mirror=job.mirror),
             verbose=0,
             callbacks=[progress.callback()],
         )
     path = job.model_path(number)
     write_files(path.parent, {path.name: keras_bytes(trained.model)})
-    return trained.qat_accuracy
+    return trained.validation_accuracy
 
 
 def _result(job: Job, study: optuna.Study, by_name: dict[str, Candidate]) -> SearchResult:

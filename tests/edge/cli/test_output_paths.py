@@ -37,6 +37,9 @@ DEFAULTS = {"export": "firmware"}
 ARGUMENTS = {"model": "model.tflite", "float_model": "model.tflite", "int8_model": "model.tflite"}
 """The value of each argument that a command must have."""
 
+NEEDED_OPTIONS = {"train": ("--out", "new.keras")}
+"""An output that a command must have beside the one that is tried."""
+
 
 class Output(typing.NamedTuple):
     """An option that names what is written; `default` is where it goes without the option."""
@@ -74,6 +77,8 @@ def outputs():
                 for other, name, theirs, _ in parameters()
                 if other == command and isinstance(theirs.__metadata__[0], ArgumentInfo)
             ]
+            if info.default not in NEEDED_OPTIONS.get(command, (info.default,)):
+                needed += NEEDED_OPTIONS[command]
             is_folder = info.parser is output_folder
             # `export` has a name of its own where none is given.
             place = str(default) if isinstance(default, pathlib.Path) else DEFAULTS.get(command)

@@ -219,6 +219,24 @@ def files() -> typing.Iterator[tuple[str, list[str]]]:
             yield BAD_INPUT, ["train", "--out", out]
     for out in ("folder.keras", *(f"{name}/new.keras" for name in BAD_FOLDERS), f"{LONG}.keras"):
         yield BAD_INPUT, ["train", "--out", out]
+    for word in (
+        "swirl=1",
+        "shift",
+        "shift=",
+        "shift=nan",
+        "turn=0.7",
+        "mirror=1",
+        "",
+        "=0.1",
+        LONG,
+    ):
+        yield BAD_INPUT, [*good("train"), "--augment", word]
+    yield BAD_INPUT, [*good("train"), "--augment", "colour=0.1", "--channels", "1"]
+    for pattern in ("", "(", "subfolder", "film[0-9]"):
+        yield BAD_INPUT, [*good("train"), "--groups", pattern]
+        yield BAD_INPUT, [*good("train"), "--data", "few images", "--groups", pattern]
+    for preview in ("x.jpg", "x", "", "folder.png", f"{LONG}.png", "locked/x.png"):
+        yield BAD_INPUT, [*good("train"), "--preview", preview]
     for name in ("search", "demo"):
         for out in BAD_FOLDERS:
             yield BAD_INPUT, [name, "--out", out]
