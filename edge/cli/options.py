@@ -73,6 +73,14 @@ DataOption = Annotated[
         "cifar10, cifar100: need a network).",
     ),
 ]
+DemoDataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="auto for the best of cifar10, fashion_mnist and digits that this machine has or can "
+        "download in a minute; or images as for train.",
+    ),
+]
 CalibrationOption = Annotated[
     str | None,
     typer.Option(
@@ -297,6 +305,16 @@ GroupsOption = Annotated[
 FloatEpochsOption = Annotated[int, typer.Option("--float-epochs", min=1, help="Epochs in float.")]
 QatEpochsOption = Annotated[
     int, typer.Option("--qat-epochs", min=1, help="Epochs with int8 fake quantization.")
+]
+DemoFloatEpochsOption = Annotated[
+    int | None,
+    typer.Option("--float-epochs", min=1, help="Epochs in float; what suits the images if none."),
+]
+DemoQatEpochsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--qat-epochs", min=1, help="Epochs with int8 fake quantization; what suits the images."
+    ),
 ]
 TrialsOption = Annotated[int, typer.Option("--trials", min=1, help="How many candidates to train.")]
 MinutesOption = Annotated[

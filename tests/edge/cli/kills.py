@@ -57,7 +57,7 @@ JOBS: dict[str, tuple[str, ...]] = {
         *("search", "--out", "out", "--side", "32", "--trials", "1", "--board", "arduino-zero"),
         *QUICK,
     ),
-    "demo": ("demo", "--out", "out", "--alpha", "0.15", *QUICK),
+    "demo": ("demo", "--data", "digits", "--out", "out", "--alpha", "0.15", *QUICK),
 }
 """Every command of the command line, by its first word; `test_kills.py` compares the two."""
 

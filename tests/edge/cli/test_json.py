@@ -11,6 +11,7 @@ import pytest
 
 from edge.catalog.boards import Led, Port, find_board
 from edge.cli import json as cli_json
+from edge.cli import json_demo
 from edge.debugger.result import Comparison, LayerError
 from edge.deploy.budget import Variant, budget
 from edge.deploy.build import Build
@@ -31,6 +32,7 @@ from edge.firmware.sizes import SectionSize, SymbolSize
 from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
 from edge.tflite.reader import read_graph
+from keras_mobilenet.training.baselines import Baselines
 
 CLI = pathlib.Path(cli_json.__file__).parent
 
@@ -134,7 +136,10 @@ KEYS = {
         {LATENCY}
     """,
     "demo": f"""
-        float_accuracy qat_accuracy int8_accuracy equal_count input_count {below("budget", BUDGET)}
+        source missing float_accuracy qat_accuracy int8_accuracy equal_count input_count
+        {below("baselines", "logistic_regression random_forest image_count")}
+        {below("budget", BUDGET)}
+        {below("engine", "accuracy equal_count instructions low_ms high_ms ram_bytes flash_bytes")}
     """,
 }
 
@@ -249,6 +254,12 @@ def printed(tmp_path_factory, kws):
         int8_accuracy=1.0,
         verification=proof,
         export=exported,
+        source="digits",
+        simple=Baselines(logistic_regression=0.9, random_forest=0.9, image_count=8),
+        on_board=types.SimpleNamespace(built=built, cycles=ran.cycles),
+        board_accuracy=1.0,
+        equal_on_board=1,
+        missing="",
         candidate=types.SimpleNamespace(alpha=0.25, side=48),
         trials={"first": ("complete", 0.9)},
     )
@@ -279,7 +290,7 @@ def printed(tmp_path_factory, kws):
         ),
         "train": cli_json.train_json(outcome, folder, folder, 1),
         "search": cli_json.search_json(outcome, Latency(board, ran.cycles)),
-        "demo": cli_json.demo_json(outcome),
+        "demo": json_demo.demo_json(outcome),
     }
     return {name: json.loads(json.dumps(value)) for name, value in values.items()}
 
@@ -317,11 +328,13 @@ def test_every_command_that_prints_json_is_listed():
 
 
 def test_no_command_writes_a_key_of_its_own():
-    """Whatever is printed as JSON comes from `edge/cli/json.py`."""
+    """Whatever is printed as JSON comes from `edge/cli/json.py`, or `json_demo.py`."""
     for path in CLI.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or ast.unparse(node.func) != "print_json":
                 continue
             (value,) = node.args
             made = value.elt if isinstance(value, ast.ListComp) else value
-            assert ast.unparse(made).startswith("json."), f"{path.name}: {ast.unparse(node)}"
+            assert ast.unparse(made).startswith(("json.", "json_demo.")), (
+                f"{path.name}: {ast.unparse(node)}"
+            )

@@ -128,7 +128,7 @@ def good(command: str) -> list[str]:
         "compare": ["compare", "missing.keras", "real.tflite"],
         "flash": ["flash", "earlier"],
         "search": ["search", "--out", "new"],
-        "demo": ["demo", "--out", "new"],
+        "demo": ["demo", "--data", "digits", "--out", "new"],
     }
     if command in start:
         return start[command]
