@@ -24,6 +24,7 @@ setup(
         "edge": [
             "py.typed",
             "catalog/*.toml",
+            "search/layer_cycles.toml",
             "reporting/templates/*",
             "emit/templates/*.j2",
             "emit/packages/templates/*.j2",

@@ -31,6 +31,7 @@ FOLLOW_A_SPEC = (
 
 NOT_RUN = {
     "edge/deploy/demo.py: run_demo": "trains for minutes",
+    "edge/deploy/demo_data.py: best_source": "asks the network",
     "edge/search/candidates.py: plan_candidates": "converts a wide network, ten seconds",
     "edge/search/training.py: run_search": "trains for minutes",
     "keras_mobilenet/models/baselines.py: vgg16": "has half a gigabyte of weights",

@@ -16,12 +16,12 @@ from edge.cli.json_boards import fields as _fields
 from edge.cli.json_boards import run_port_json as run_port_json
 from edge.cli.json_costs import cycles_json, latency_json, profile_json
 from edge.cli.json_training import train_json as train_json
+from edge.cli.json_whole_run import whole_run_json as whole_run_json
 
 if TYPE_CHECKING:
     from edge.debugger.result import Comparison, LayerError
     from edge.deploy.budget import BankUse, Budget, Variant
     from edge.deploy.build import Build
-    from edge.deploy.demo import DemoResult
     from edge.deploy.export import Export
     from edge.deploy.latency import Latency
     from edge.deploy.run import Run
@@ -357,20 +357,8 @@ def search_json(result: SearchResult, latency: Latency) -> dict[str, Any]:
     return what | _proven_json(result) | latency_json(latency)
 
 
-def demo_json(result: DemoResult) -> dict[str, Any]:
-    """What `demo` prints.
-
-    Args:
-        result: The outcome of the demo.
-
-    Returns:
-        Accuracies, 0 to 1, how many inputs agree, and the budget.
-    """
-    return _fields(result, "float_accuracy qat_accuracy") | _proven_json(result)
-
-
-def _proven_json(result: SearchResult | DemoResult) -> dict[str, Any]:
-    assert result.export.budget is not None, "both export for TFLite Micro"
+def _proven_json(result: SearchResult) -> dict[str, Any]:
+    assert result.export.budget is not None, "it exports for TFLite Micro"
     return {
         "int8_accuracy": result.int8_accuracy,
         "equal_count": result.verification.equal_count,

@@ -36,6 +36,18 @@ NewBoardOption = Annotated[
         help="Write a board file of your own, with every field explained: my-board.toml.",
     ),
 ]
+RunFileArgument = Annotated[
+    pathlib.Path | None, typer.Argument(help="The .toml file that says what to do.")
+]
+NewRunOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--new",
+        parser=output_file,
+        metavar="PATH",
+        help="Write such a file to change, with every field explained: run.toml.",
+    ),
+]
 OriginOption = Annotated[
     str | None,
     typer.Option("--from", help="The board that it starts as; nucleo-f446re if none is given."),
@@ -59,6 +71,14 @@ DataOption = Annotated[
         help="digits, faces, a folder with one subfolder of images per class (or with train/, "
         "val/ and test/ that have those), or a name of keras.datasets (mnist, fashion_mnist, "
         "cifar10, cifar100: need a network).",
+    ),
+]
+DemoDataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="auto for the best of cifar10, fashion_mnist and digits that this machine has or can "
+        "download in a minute; or images as for train.",
     ),
 ]
 CalibrationOption = Annotated[
@@ -380,6 +400,16 @@ TensorBoardOption = Annotated[
 FloatEpochsOption = Annotated[int, typer.Option("--float-epochs", min=1, help="Epochs in float.")]
 QatEpochsOption = Annotated[
     int, typer.Option("--qat-epochs", min=1, help="Epochs with int8 fake quantization.")
+]
+DemoFloatEpochsOption = Annotated[
+    int | None,
+    typer.Option("--float-epochs", min=1, help="Epochs in float; what suits the images if none."),
+]
+DemoQatEpochsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--qat-epochs", min=1, help="Epochs with int8 fake quantization; what suits the images."
+    ),
 ]
 TrialsOption = Annotated[int, typer.Option("--trials", min=1, help="How many candidates to train.")]
 MinutesOption = Annotated[

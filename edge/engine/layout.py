@@ -78,7 +78,7 @@ def segment_layout(
             for tensor, count in slots.items()
             if tensor != result and (tensor != source or is_streamed)
         ),
-        overlap_bytes=0 if is_streamed else simulation.overlap_bytes(end - 1),
+        overlap_bytes=0 if is_streamed else simulation.overlap_bytes(end - 1, rows),
         copied_bytes=sum(
             use.copies_until(last_step) * rows[tensor].row_bytes for tensor, use in uses.items()
         ),

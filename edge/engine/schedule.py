@@ -70,12 +70,14 @@ class Scheduler:
 
     Args:
         network: The network to run.
+        simulations: The simulations so far of networks whose rows come and go as this one's do,
+            because they differ in channels only; more are added. None for none.
     """
 
-    def __init__(self, network: Network):
+    def __init__(self, network: Network, simulations: dict[int, Simulation] | None = None):
         self.network = network
         self._cuts = cut_points(network)
-        self._simulations: dict[int, Simulation] = {}
+        self._simulations = {} if simulations is None else simulations
         self._layouts: dict[tuple[int, int, bool], Layout] = {}
 
     def plan(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+from collections.abc import Mapping
 
-from edge.engine.network import Network
+from edge.engine.network import Network, Rows
 from edge.engine.row_flow import RowFlow
 from edge.engine.stream_plan import Await, Keep, Make, Step
 
@@ -182,17 +183,17 @@ class Simulation:
             occupied |= (1 << len(self.events)) - (1 << since)
         return HeadUse(tuple(keep_times), occupied)
 
-    def overlap_bytes(self, last_layer: int) -> int:
+    def overlap_bytes(self, last_layer: int, rows: Mapping[int, Rows]) -> int:
         """How far above the start of its result a segment's source must start.
 
         Args:
             last_layer: The index of the segment's last layer; its source is whole.
+            rows: The sizes of all tensors' rows.
 
         Returns:
             Bytes: the result may be written where rows of the source have been read. At most 0 if
             it may start where the source starts.
         """
-        rows = self.network.rows
         result, source = self.network.layers[last_layer].output, self.flow.source
         result_bytes, source_bytes = rows[result].row_bytes, rows[source].row_bytes
         reads = self.history[source]

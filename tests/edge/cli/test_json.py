@@ -11,6 +11,7 @@ import pytest
 
 from edge.catalog.boards import Led, Port, find_board
 from edge.cli import json as cli_json
+from edge.cli import json_demo
 from edge.cli.training_output import training_files
 from edge.debugger.result import Comparison, LayerError
 from edge.deploy.budget import Variant, budget
@@ -18,6 +19,7 @@ from edge.deploy.build import Build
 from edge.deploy.export import export
 from edge.deploy.latency import Latency
 from edge.deploy.run import Run
+from edge.deploy.run_all import WholeRun
 from edge.deploy.run_port import PortRun
 from edge.deploy.verify import Verification
 from edge.deploy.verify_engine import EngineVerification, Runner
@@ -130,6 +132,7 @@ KEYS = {
         accuracy.image_count accuracy.int8 accuracy.float
         {below("comparison", COMPARISON)}
     """,
+    "run_all": "folder done_before[] steps.train.test_accuracy steps.train.sentence",
     "train": f"""
         {below("files", "model labels history curves confusion evaluation")}
         float_validation_accuracy float_test_accuracy validation_accuracy
@@ -144,7 +147,10 @@ KEYS = {
         {LATENCY}
     """,
     "demo": f"""
-        float_accuracy qat_accuracy int8_accuracy equal_count input_count {below("budget", BUDGET)}
+        source missing float_accuracy qat_accuracy int8_accuracy equal_count input_count
+        {below("baselines", "logistic_regression random_forest image_count")}
+        {below("budget", BUDGET)}
+        {below("engine", "accuracy equal_count instructions low_ms high_ms ram_bytes flash_bytes")}
     """,
 }
 
@@ -259,6 +265,12 @@ def printed(tmp_path_factory, kws):
         int8_accuracy=1.0,
         verification=proof,
         export=exported,
+        source="digits",
+        simple=Baselines(logistic_regression=0.9, random_forest=0.9, image_count=8),
+        on_board=types.SimpleNamespace(built=built, cycles=ran.cycles),
+        board_accuracy=1.0,
+        equal_on_board=1,
+        missing="",
         candidate=types.SimpleNamespace(alpha=0.25, side=48),
         trials={"first": ("complete", 0.9)},
     )
@@ -284,11 +296,14 @@ def printed(tmp_path_factory, kws):
         "plan": cli_json.plan_json(planned_model(graph), None),
         "stream": cli_json.stream_json(graph, engine),
         "report": cli_json.report_json(report_of(graph, board, use, comparison), folder),
+        "run_all": cli_json.whole_run_json(
+            WholeRun(folder, {"train": {"test_accuracy": 1.0, "sentence": "All."}}, ("train",))
+        ),
         "train": cli_json.train_json(
             trained_outcome(), Baselines(0.5, 0.5, 1), ["It is at chance."], training_files(folder)
         ),
         "search": cli_json.search_json(outcome, Latency(board, ran.cycles)),
-        "demo": cli_json.demo_json(outcome),
+        "demo": json_demo.demo_json(outcome),
     }
     return {name: json.loads(json.dumps(value)) for name, value in values.items()}
 
@@ -339,11 +354,13 @@ def test_every_command_that_prints_json_is_listed():
 
 
 def test_no_command_writes_a_key_of_its_own():
-    """Whatever is printed as JSON comes from `edge/cli/json.py`."""
+    """Whatever is printed as JSON comes from `edge/cli/json.py`, or `json_demo.py`."""
     for path in CLI.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or ast.unparse(node.func) != "print_json":
                 continue
             (value,) = node.args
             made = value.elt if isinstance(value, ast.ListComp) else value
-            assert ast.unparse(made).startswith("json."), f"{path.name}: {ast.unparse(node)}"
+            assert ast.unparse(made).startswith(("json.", "json_demo.")), (
+                f"{path.name}: {ast.unparse(node)}"
+            )
