@@ -15,6 +15,7 @@ from edge.cli.json_boards import board_json as board_json
 from edge.cli.json_boards import fields as _fields
 from edge.cli.json_boards import run_port_json as run_port_json
 from edge.cli.json_costs import cycles_json, latency_json, profile_json
+from edge.cli.json_search import search_json as search_json
 
 if TYPE_CHECKING:
     from edge.debugger.result import Comparison, LayerError
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from edge.memory.offline_plan import PlannedModel
     from edge.memory.timeline import Timeline
     from edge.reporting.figures import Absent, Report
-    from edge.search.training import SearchResult
     from edge.tflite.graph import Graph
     from keras_mobilenet.training.train import TrainedModel
 
@@ -361,20 +361,6 @@ def train_json(
     return files | _fields(trained, "float_accuracy qat_accuracy")
 
 
-def search_json(result: SearchResult, latency: Latency) -> dict[str, Any]:
-    """What `search` prints.
-
-    Args:
-        result: The model that the search ended with.
-        latency: What one inference of it takes on the engine.
-
-    Returns:
-        What it is, how good it is, what it takes, and what became of every trial.
-    """
-    what = _fields(result.candidate, "alpha side") | {"trials": result.trials}
-    return what | _proven_json(result) | latency_json(latency)
-
-
 def demo_json(result: DemoResult) -> dict[str, Any]:
     """What `demo` prints.
 
@@ -387,7 +373,7 @@ def demo_json(result: DemoResult) -> dict[str, Any]:
     return _fields(result, "float_accuracy qat_accuracy") | _proven_json(result)
 
 
-def _proven_json(result: SearchResult | DemoResult) -> dict[str, Any]:
+def _proven_json(result: DemoResult) -> dict[str, Any]:
     assert result.export.budget is not None, "both export for TFLite Micro"
     return {
         "int8_accuracy": result.int8_accuracy,

@@ -60,7 +60,7 @@ JOBS: dict[str, tuple[str, ...]] = {
 }
 """Every command of the command line, by its first word; `test_kills.py` compares the two."""
 
-STATE = {"search": ("study.db", "trials")}
+STATE = {"search": ("study.db", "artifacts")}
 """What a command writes while it works, so that the next one goes on from there."""
 
 UNLIKE = {"model.keras": b"", "report.html": b"</html>", "plot.svg": b"</svg>"}

@@ -29,6 +29,9 @@ from edge.firmware.serial_link import Device
 from edge.firmware.sizes import SectionSize, SymbolSize
 from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
+from edge.search.costs import Costs
+from edge.search.design import mobilenet_v1
+from edge.search.result import SearchResult, Trial
 from edge.tflite.reader import read_graph
 
 CLI = pathlib.Path(cli_json.__file__).parent
@@ -43,6 +46,7 @@ CAMERA = """
 camera.format camera.width camera.height camera.state_bytes camera.row_bytes camera.tables_bytes
 """
 CYCLES = "board clock_hz low high low_ms high_ms flash_wait_cycles flash_wait_ms"
+SEARCH_COSTS = "macs flash_bytes ram_bytes ms fits"
 LATENCY = "estimated_ms.low estimated_ms.high estimated_ms.flash_wait not_estimated"
 TENSOR = "name shape[] dtype bytes scale zero_point"
 LAYER_ERROR = """
@@ -128,8 +132,12 @@ KEYS = {
     """,
     "train": "model labels float_accuracy qat_accuracy held_out_count",
     "search": f"""
-        alpha side int8_accuracy equal_count input_count trials.first[] {below("budget", BUDGET)}
-        {LATENCY}
+        name runtime int8_accuracy validation_accuracy image_count equal_count input_count folder
+        design.side design.channels design.classes design.stem[] design.stages[][]
+        design.is_residual design.weight_bits design.sparsity design.alpha
+        {below("costs", SEARCH_COSTS)}
+        trials[].name trials[].network trials[].state trials[].accuracy trials[].epochs
+        trials[].front {below("trials[].costs", SEARCH_COSTS)} {LATENCY}
     """,
     "demo": f"""
         float_accuracy qat_accuracy int8_accuracy equal_count input_count {below("budget", BUDGET)}
@@ -247,8 +255,22 @@ def printed(tmp_path_factory, kws):
         int8_accuracy=1.0,
         verification=proof,
         export=exported,
-        candidate=types.SimpleNamespace(alpha=0.25, side=48),
-        trials={"first": ("complete", 0.9)},
+    )
+    tried = Trial(
+        mobilenet_v1(0.25, 48, 1, 10), Costs(1, 1, 1, 1.0, True), "complete", accuracy=0.9, epochs=1
+    )
+    searched = SearchResult(
+        runtime="engine",
+        best=tried,
+        trials=(tried,),
+        int8_accuracy=0.9,
+        image_count=1,
+        equal_count=1,
+        input_count=1,
+        proof="",
+        images=(),
+        graph=graph,
+        folder=folder,
     )
     variant = Variant(0.5, 0.5, (4, 4, 3), 1, 1)
     values = {
@@ -273,7 +295,7 @@ def printed(tmp_path_factory, kws):
         "stream": cli_json.stream_json(graph, engine),
         "report": cli_json.report_json(report_of(graph, board, use, comparison), folder),
         "train": cli_json.train_json(outcome, folder, folder, 1),
-        "search": cli_json.search_json(outcome, Latency(board, ran.cycles)),
+        "search": cli_json.search_json(searched, Latency(board, ran.cycles)),
         "demo": cli_json.demo_json(outcome),
     }
     return {name: json.loads(json.dumps(value)) for name, value in values.items()}
