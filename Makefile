@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
 	qemu-system-arm gdb-multiarch cmake make gcc g++ libc6-dev gcc-riscv64-unknown-elf gcc-xtensa-lx106 \
-	clang lld chromium chromium-driver openocd stlink-tools bossa-cli dfu-util \
+	clang lld chromium chromium-driver openocd stlink-tools bossa-cli dfu-util dataset-fashion-mnist \
 	postgresql
 
 C_SOURCES := $(shell find edge tests benchmarks -name '*.[ch]' -o -name '*.cc' -o -name '*.cpp')
@@ -25,7 +25,7 @@ COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLO
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/installed tools ## Train on real digits, convert, prove, write firmware: some four minutes
+demo: .venv/installed tools ## Train on real images, prove int8, run the board's own image: some five minutes
 	$(BIN)/keras-mobilenet demo
 
 test: lint typecheck tools ## All checks of CI, coverage at the end: some twenty minutes
@@ -79,7 +79,7 @@ tools:
 		|| ! command -v xtensa-lx106-elf-gcc >/dev/null \
 		|| ! command -v clang >/dev/null || ! command -v ld.lld >/dev/null \
 		|| ! command -v openocd >/dev/null || ! command -v st-flash >/dev/null \
-		|| ! command -v bossac >/dev/null || ! command -v dfu-util >/dev/null \
+		|| [ ! -d /usr/share/datasets/fashion-mnist ] || ! command -v bossac >/dev/null || ! command -v dfu-util >/dev/null \
 		|| ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
 		|| ! echo '#include <stdio.h>' | gcc -fsyntax-only -x c - 2>/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -87,7 +87,7 @@ tools:
 			DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
 				$(DEBIAN_PACKAGES); \
 		else \
-			echo "A compiler, QEMU, CMake, Chromium or a tool for boards is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
+			echo "A compiler, QEMU, CMake, Chromium, a tool for boards or Fashion-MNIST is missing. As root: apt install $(DEBIAN_PACKAGES)"; \
 		fi; \
 	fi
 

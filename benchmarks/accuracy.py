@@ -34,8 +34,9 @@ from edge.tflite.reader import read_graph
 from keras_mobilenet.pruning import ChannelPruning, MagnitudePruning, PolynomialDecay
 from keras_mobilenet.pruning.channel_costs import macs
 from keras_mobilenet.pruning.channel_groups import ChannelGroups
+from keras_mobilenet.training.batches import augmented_batches
 from keras_mobilenet.training.data import ImageData, load_images
-from keras_mobilenet.training.train import QAT_LEARNING_RATE, augmented_batches
+from keras_mobilenet.training.schedule import QAT_LEARNING_RATE
 
 ALPHA = 0.25
 SIDE = 32

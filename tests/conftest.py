@@ -160,6 +160,17 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
+def fashion_mnist():
+    """Debian's package of the images: a test asks no network."""
+    from keras_mobilenet.training.data import DEBIAN_FASHION_MNIST
+
+    if not DEBIAN_FASHION_MNIST.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail("dataset-fashion-mnist is missing, and CI must have it")
+        pytest.skip("dataset-fashion-mnist is not installed")
+
+
+@pytest.fixture(scope="session")
 def shared_data():
     """Real models and images; absent on a user's machine."""
     if not SHARED_DATA.is_dir():

@@ -1,7 +1,10 @@
 """The README and the site: every block runs, every command exists, the site builds.
 
-A page is read from top to bottom in one namespace and one empty folder. Blocks in HTML comments
-(`invisible-code-block`) set the stage: they run, but nobody sees them. A comment that says
+The tutorials are followed as a reader does: one after the other in one empty folder, each in a
+namespace of its own, and with what stands on them, no more. So is the README.
+
+Another page is read from top to bottom in one namespace and one empty folder. Blocks in HTML
+comments (`invisible-code-block`) set its stage: they run, but nobody sees them. A comment that says
 `uses: digits.tflite` puts that file there, which the tests train once for all pages (see `stage`).
 
 - `python` runs in this process; `bash` runs in a shell that stops at the first error;
@@ -27,6 +30,13 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TUTORIALS = [
+    ROOT / "docs" / "tutorials" / f"{name}.md"
+    for name in ("train", "prune", "quantize", "fit", "flash")
+]
+HONEST = [ROOT / "README.md", *TUTORIALS]
+"""Pages that show everything that they need."""
+
 LANGUAGES = ("python", "bash", "console", "c", "cpp", "text")
 LEFT_OUT = ("needs a board", "needs an SDK", "needs a network", "makes the environment")
 """How the reason of every block that does not run here begins."""
@@ -49,7 +59,8 @@ def blocks_of(page):
 
 
 def runnable():
-    return [page for page in PAGES if any(lang != "text" for lang, _ in blocks_of(page))]
+    pages = [page for page in PAGES if page not in TUTORIALS]
+    return [page for page in pages if any(lang != "text" for lang, _ in blocks_of(page))]
 
 
 def name_of(page):
@@ -81,17 +92,54 @@ def stage(request):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", runnable(), ids=name_of)
 def test_every_block_of_a_page_runs(page, tmp_path, monkeypatch, stage, request):
+    need(page, request)
+    stage(page, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    follow(page, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_tutorials_lead_from_images_to_a_board(tmp_path, monkeypatch, request):
+    """From an empty folder, with nothing but what stands on the pages."""
+    for page in TUTORIALS:
+        need(page, request)
+    monkeypatch.chdir(tmp_path)
+    for page in TUTORIALS:
+        follow(page, tmp_path)
+
+
+@pytest.mark.parametrize("page", HONEST, ids=name_of)
+def test_what_a_reader_follows_hides_nothing(page):
+    """But why a block is left out: it needs a board, or a machine without this package."""
+    comments = re.findall(r"<!--.*?-->", page.read_text("utf-8"), re.DOTALL)
+    assert all(SKIP.fullmatch(comment) for comment in comments), comments
+
+
+def test_the_tutorials_are_those_of_the_table_of_contents():
+    listed = re.findall(
+        r"^\d\. .*?\((\w+)\.md\)", (TUTORIALS[0].parent / "index.md").read_text(), re.M
+    )
+    assert listed == [page.stem for page in TUTORIALS]
+
+
+def need(page, request):
+    """Asks for the tools that a page needs."""
+    text = page.read_text("utf-8")
+    languages = {language for language, _ in blocks_of(page)}
+    if languages & {"c", "cpp"} or "keras-mobilenet build" in text or "edge.build" in text:
+        request.getfixturevalue("arm_compiler")
+    if "keras-mobilenet run" in text:
+        request.getfixturevalue("qemu")
+    if 'load_images("fashion_mnist"' in text:
+        request.getfixturevalue("fashion_mnist")
+
+
+def follow(page, folder):
+    """Runs a page in a folder, which is the current one."""
     sybil = library("sybil")
     from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-    languages = {language for language, _ in blocks_of(page)}
-    if languages & {"c", "cpp"} or "keras-mobilenet build" in page.read_text("utf-8"):
-        request.getfixturevalue("arm_compiler")
-    if "keras-mobilenet run" in page.read_text("utf-8"):
-        request.getfixturevalue("qemu")
-    stage(page, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    shell = Shell(tmp_path)
+    shell = Shell(folder)
     parsers = [PythonCodeBlockParser(), SkipParser()]
     parsers += [
         CodeBlockParser(language, evaluator)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import os
-import pathlib
 import re
-import tomllib
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.catalog.programming import NO_TOOL, Programming
-from edge.errors import EdgeError, quoted, readable
+from edge.errors import quoted, readable
+from edge.system.toml_file import read_toml_file
 
 FPUS = {
     "cortex-m0plus": ("none",),
@@ -206,82 +203,9 @@ def read_board_file(path: str | os.PathLike) -> BoardTable:
         edge.errors.EdgeError: There is no board file my-board.toml; `keras-mobilenet boards ...
     """
     shown = readable(os.fspath(path), 100)
-    try:
-        table = tomllib.loads(pathlib.Path(path).read_text("utf-8"))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise EdgeError(
-            f"There is no board file {shown}; `keras-mobilenet boards --new {shown}` writes one."
-        ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise EdgeError(f"Board file {shown} is no TOML: {error}.") from None
-    try:
-        return BoardTable.model_validate(table)
-    except ValidationError as error:
-        # The first is enough to go on with: a table that is wrong drags others along.
-        raise EdgeError(f"Board file {shown}: {_sentence(error.errors()[0])}") from None
-
-
-def _sentence(error: ErrorDetails) -> str:
-    """What is wrong with a field, and what the field is."""
-    where = error["loc"]
-    table, field = _field(where)
-    name = _spelled(where)
-    if error["type"] == "missing":
-        problem = f"{name} is missing"
-    elif error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(where[-1]), table.model_fields, n=1)
-        known = near or list(table.model_fields)
-        return f"{name} is unknown; there is {', '.join(known)}."
-    elif error["type"] == "value_error":
-        problem = f"{f'{name}: ' if name else ''}{error['msg'].removeprefix('Value error, ')}"
-    else:
-        should = error["msg"].removeprefix("Input ")
-        value = readable(repr(error["input"]), 40)
-        problem = f"{name} is {value} but {should}"
-    hint = "" if field is None else f" {field}"
-    return f"{problem}.{hint}"
-
-
-def _field(where: tuple[int | str, ...]) -> tuple[type[BaseModel], str | None]:
-    """The table in which an error lies, and the description of its field if it has one."""
-    table: type[BaseModel] = BoardTable
-    description = None
-    for part in where:
-        if isinstance(part, int) or part not in table.model_fields:
-            continue
-        field = table.model_fields[part]
-        description = field.description
-        table = table_of(field.annotation) or table
-    return table, description
-
-
-def table_of(annotation: Any) -> type[BaseModel] | None:
-    """The table that a field holds: alone, in a list or as an option.
-
-    Args:
-        annotation: The type of the field.
-
-    Returns:
-        The class of the table; None if the field holds a plain value.
-
-    Example:
-        >>> table_of(BoardTable.model_fields["ram"].annotation).__name__
-        'BankTable'
-    """
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    inner = (table_of(part) for part in getattr(annotation, "__args__", ()))
-    return next((found for found in inner if found is not None), None)
-
-
-def _spelled(where: tuple[int | str, ...]) -> str:
-    """Where an error lies, as somebody finds it in the file: `[[ram]] 2 bytes`."""
-    parts = [str(part + 1) if isinstance(part, int) else readable(part, 40) for part in where]
-    if not parts:
-        return ""
-    if parts[0] in ("flash", "ram"):
-        parts[0] = f"[[{parts[0]}]]"
-    elif parts[0] in BoardTable.model_fields:
-        field = BoardTable.model_fields[parts[0]]
-        parts[0] = f"[{parts[0]}]" if table_of(field.annotation) else parts[0]
-    return " ".join(parts)
+    return read_toml_file(
+        path,
+        BoardTable,
+        what="board file",
+        advice=f"`keras-mobilenet boards --new {shown}` writes one",
+    )

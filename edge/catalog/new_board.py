@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-import textwrap
 from collections.abc import Iterator
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from edge.catalog.board_file import BoardTable, FiguresTable, table_of
+from edge.catalog.board_file import BoardTable, FiguresTable
 from edge.catalog.boards import BOARD_FOLDER, Board, find_board, require_own_name
 from edge.errors import EdgeError, readable
 from edge.system.files import output_file, write_files
+from edge.system.toml_file import comment_lines, table_of
 
-COMMENT_COLUMNS = 96
 HEADING = """\
 A board of your own, made from {origin}. Give this file wherever a command takes --board; its name \
 is the board's id. What a line says that is wrong is named when the file is read. Take each figure \
@@ -76,7 +75,7 @@ def board_file_text(board: Board, name: str) -> str:
         True
     """
     source = BOARD_FOLDER / f"{board.id}.toml" if board.file is None else board.file
-    lines = [*_comment(HEADING.format(origin=f"{board.name} ({board.id})")), ""]
+    lines = [*comment_lines(HEADING.format(origin=f"{board.name} ({board.id})")), ""]
     lines += _explained(source.read_text("utf-8").splitlines(), name)
     given = {line.strip("[]") for line in lines if line.startswith("[")}
     for table, field in BoardTable.model_fields.items():
@@ -95,9 +94,9 @@ def _explained(lines: list[str], name: str) -> Iterator[str]:
         if heading := re.match(r"\[+(\w+)\]+", line):
             field = BoardTable.model_fields[heading[1]]
             table = table_of(field.annotation)
-            yield from _comment(_about(heading[1], field))
+            yield from comment_lines(_about(heading[1], field))
         elif (key := re.match(r"(\w+) *=", line)) and table and key[1] in table.model_fields:
-            yield from _comment(table.model_fields[key[1]].description or "")
+            yield from comment_lines(table.model_fields[key[1]].description or "")
             if table is BoardTable:
                 line = own.get(key[1], line)
         yield line
@@ -114,11 +113,7 @@ def _sample(name: str, field: FieldInfo) -> Iterator[str]:
     table = table_of(field.annotation)
     assert table is not None
     assert field.examples is not None
-    yield from _comment(_about(name, field))
+    yield from comment_lines(_about(name, field))
     yield f"# [{name}]"
     for key, value in zip(table.model_fields, field.examples, strict=True):
         yield f"# {key} = {value}  # {table.model_fields[key].description}"
-
-
-def _comment(text: str) -> list[str]:
-    return textwrap.wrap(text, COMMENT_COLUMNS, initial_indent="# ", subsequent_indent="# ")

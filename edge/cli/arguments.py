@@ -208,14 +208,17 @@ def images_of(shape: tuple[int, ...], source: str) -> Any:
     return load_data(source, shape[1], shape[3])
 
 
-def load_data(source: str, side: int, channels: int, seed: int = 0) -> Any:
+def load_data(
+    source: str, side: int, channels: int, seed: int = 0, groups: str | None = None
+) -> Any:
     """Loads a data set, and says what of a folder was left out.
 
     Args:
         source: The data set as for `--data`.
         side: The height and width of the images, in pixels.
         channels: The number of channels of the images: 1 for gray, 3 for RGB.
-        seed: The seed of the split into training and held-out images.
+        seed: The seed of the split into training, validation and test images.
+        groups: The pattern of what stays together, as for `--groups`; None for nothing.
 
     Returns:
         The `keras_mobilenet.training.data.ImageData`.
@@ -230,7 +233,7 @@ def load_data(source: str, side: int, channels: int, seed: int = 0) -> Any:
     from keras_mobilenet.training.data import load_images
 
     with bad_argument():
-        data = load_images(source, side, channels, seed=seed)
+        data = load_images(source, side, channels, seed=seed, groups=groups)
     print_note(data.left_out.sentence())
     return data
 

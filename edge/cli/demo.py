@@ -6,33 +6,33 @@ import pathlib
 
 import typer
 
-from edge.cli import json, result_tables
+from edge.cli import json_demo, result_tables
 from edge.cli.arguments import bad_argument, keras_verbosity, load_backend, make_repeatable
 from edge.cli.console import print_json, print_note, show, stderr, stdout
 from edge.cli.misfit import showing_misfit
 from edge.cli.options import (
     AlphaOption,
     BoardOption,
-    DataOption,
-    FloatEpochsOption,
+    DemoDataOption,
+    DemoFloatEpochsOption,
+    DemoQatEpochsOption,
     JsonOption,
     MirrorOption,
     OutOption,
-    QatEpochsOption,
 )
 
 
 def demo(
-    data: DataOption = "digits",
+    data: DemoDataOption = "auto",
     board: BoardOption = "nucleo-f446re",
     out: OutOption = pathlib.Path("demo"),
-    alpha: AlphaOption = 0.25,
-    float_epochs: FloatEpochsOption = 30,
-    qat_epochs: QatEpochsOption = 8,
+    alpha: AlphaOption = 1.0,
+    float_epochs: DemoFloatEpochsOption = None,
+    qat_epochs: DemoQatEpochsOption = None,
     mirror: MirrorOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """The whole way in some two minutes: train, quantize, convert, prove, emit."""
+    """The whole way in some five minutes: train, quantize, prove, and run on an emulated board."""
     from edge.catalog.boards import find_board
     from edge.system.files import require_writable
 
@@ -59,8 +59,9 @@ def demo(
             announce=stderr.print if as_json else stdout.print,
         )
     if as_json:
-        print_json(json.demo_json(result))
+        print_json(json_demo.demo_json(result))
     else:
+        show(result_tables.accuracies_table(result))
         show(result_tables.demo_table(result))
-    if not result.verification.is_equal:
+    if not result.is_equal:
         raise typer.Exit(1)

@@ -16,12 +16,12 @@ from edge.cli.json_boards import fields as _fields
 from edge.cli.json_boards import run_port_json as run_port_json
 from edge.cli.json_costs import cycles_json, latency_json, profile_json
 from edge.cli.json_search import search_json as search_json
+from edge.cli.json_whole_run import whole_run_json as whole_run_json
 
 if TYPE_CHECKING:
     from edge.debugger.result import Comparison, LayerError
     from edge.deploy.budget import BankUse, Budget, Variant
     from edge.deploy.build import Build
-    from edge.deploy.demo import DemoResult
     from edge.deploy.export import Export
     from edge.deploy.latency import Latency
     from edge.deploy.run import Run
@@ -359,25 +359,3 @@ def train_json(
     """
     files = {"model": str(model), "labels": str(labels), "held_out_count": held_out_count}
     return files | _fields(trained, "float_accuracy qat_accuracy")
-
-
-def demo_json(result: DemoResult) -> dict[str, Any]:
-    """What `demo` prints.
-
-    Args:
-        result: The outcome of the demo.
-
-    Returns:
-        Accuracies, 0 to 1, how many inputs agree, and the budget.
-    """
-    return _fields(result, "float_accuracy qat_accuracy") | _proven_json(result)
-
-
-def _proven_json(result: DemoResult) -> dict[str, Any]:
-    assert result.export.budget is not None, "both export for TFLite Micro"
-    return {
-        "int8_accuracy": result.int8_accuracy,
-        "equal_count": result.verification.equal_count,
-        "input_count": result.verification.input_count,
-        "budget": budget_json(result.export.budget),
-    }

@@ -25,6 +25,7 @@ from edge.cli.monitor import monitor
 from edge.cli.plan import plan
 from edge.cli.report import report
 from edge.cli.run import run
+from edge.cli.run_all import run_all
 from edge.cli.search import search
 from edge.cli.stream import stream
 from edge.cli.train import train
@@ -58,6 +59,7 @@ for command, example in (
     (stream, "stream model.tflite --plot stream.png"),
     (report, "report model.tflite --board nucleo-f446re --png report.png"),
     (search, "search --board arduino-zero --data digits"),
+    (run_all, "run-all run.toml --out run"),
     (demo, "demo --data faces --board nano-33-ble-sense"),
 ):
     app.command(epilog=f"Example: keras-mobilenet {example}")(command)

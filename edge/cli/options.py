@@ -36,6 +36,18 @@ NewBoardOption = Annotated[
         help="Write a board file of your own, with every field explained: my-board.toml.",
     ),
 ]
+RunFileArgument = Annotated[
+    pathlib.Path | None, typer.Argument(help="The .toml file that says what to do.")
+]
+NewRunOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--new",
+        parser=output_file,
+        metavar="PATH",
+        help="Write such a file to change, with every field explained: run.toml.",
+    ),
+]
 OriginOption = Annotated[
     str | None,
     typer.Option("--from", help="The board that it starts as; nucleo-f446re if none is given."),
@@ -57,8 +69,16 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         help="digits, faces, a folder with one subfolder of images per class (or with train/, "
-        "val/ and test/ that have those), or a name of keras.datasets (mnist, fashion_mnist, cifar10, "
-        "cifar100: need a network).",
+        "val/ and test/ that have those), or a name of keras.datasets (mnist, fashion_mnist, "
+        "cifar10, cifar100: need a network).",
+    ),
+]
+DemoDataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="auto for the best of cifar10, fashion_mnist and digits that this machine has or can "
+        "download in a minute; or images as for train.",
     ),
 ]
 CalibrationOption = Annotated[
@@ -255,9 +275,46 @@ MirrorOption = Annotated[
         "--mirror", help="Train on mirrored images too: for faces and cats, not for text or arrows."
     ),
 ]
+AugmentOption = Annotated[
+    list[str],
+    typer.Option(
+        "--augment",
+        metavar="NAME=STRENGTH",
+        help="Change training images by shift, zoom, turn, brightness, contrast, colour, noise, "
+        "blur, cutout or mixup, beside shift=0.08, zoom=0.1 and turn=0.03; repeatable.",
+    ),
+]
+PreviewOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--preview",
+        parser=output_file,
+        metavar="PATH",
+        help="Picture of changed training images to write first, .png.",
+    ),
+]
+GroupsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--groups",
+        metavar="PATTERN",
+        help="Keep a folder's images together in one part whose class/name this regular expression "
+        "finds the same in, such as '(film[0-9]+)_'; or subfolder, for folders inside a class.",
+    ),
+]
 FloatEpochsOption = Annotated[int, typer.Option("--float-epochs", min=1, help="Epochs in float.")]
 QatEpochsOption = Annotated[
     int, typer.Option("--qat-epochs", min=1, help="Epochs with int8 fake quantization.")
+]
+DemoFloatEpochsOption = Annotated[
+    int | None,
+    typer.Option("--float-epochs", min=1, help="Epochs in float; what suits the images if none."),
+]
+DemoQatEpochsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--qat-epochs", min=1, help="Epochs with int8 fake quantization; what suits the images."
+    ),
 ]
 TrialsOption = Annotated[int, typer.Option("--trials", min=1, help="How many networks to train.")]
 MinutesOption = Annotated[

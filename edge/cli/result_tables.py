@@ -148,8 +148,41 @@ def comparison_table(comparison: Comparison) -> Table:
     return table
 
 
+def accuracies_table(result: DemoResult) -> Table:
+    """How accurate everything is that the demo made.
+
+    Args:
+        result: The outcome.
+
+    Returns:
+        A table.
+
+    Example:
+        >>> from types import SimpleNamespace as Outcome
+        >>> simple = Outcome(logistic_regression=0.8, random_forest=0.8)
+        >>> outcome = Outcome(source="digits", simple=simple, board_accuracy=0.9, missing="")
+        >>> outcome.float_accuracy = outcome.qat_accuracy = outcome.int8_accuracy = 0.9
+        >>> outcome.verification = Outcome(input_count=360)
+        >>> accuracies_table(outcome).row_count
+        6
+    """
+    count = result.verification.input_count
+    table = Table(result.source, right("accuracy"), title=f"On {count:,} held-out images")
+    rows: list[tuple[str, float | None]] = [
+        ("logistic regression on the pixels", result.simple.logistic_regression),
+        ("random forest on the pixels", result.simple.random_forest),
+        ("network, float", result.float_accuracy),
+        ("network, int8 simulated in training", result.qat_accuracy),
+        ("network, int8, LiteRT's reference kernels", result.int8_accuracy),
+        ("network, int8, the engine on the board", result.board_accuracy),
+    ]
+    for name, accuracy in rows:
+        table.add_row(name, result.missing if accuracy is None else f"{accuracy:.2%}")
+    return table
+
+
 def demo_table(result: DemoResult) -> Table:
-    """What the demo measured.
+    """What both runtimes take of the board, side by side.
 
     Args:
         result: The outcome.
@@ -161,36 +194,56 @@ def demo_table(result: DemoResult) -> Table:
         >>> from edge.deploy.demo import DemoResult
         >>> from edge.deploy.export import export
         >>> from edge.deploy.verify import verify
-        >>> written = export("model.tflite", "nucleo-f446re", "firmware")
         >>> result = DemoResult(
+        ...     source="digits",
+        ...     simple=None,
         ...     float_accuracy=0.99,
         ...     qat_accuracy=0.98,
         ...     int8_accuracy=0.98,
         ...     verification=verify("model.tflite"),
-        ...     export=written,
+        ...     export=export("model.tflite", "nucleo-f446re", "firmware"),
         ...     compiled_model_bytes=3040,
+        ...     labels=None,
+        ...     on_board=None,
+        ...     missing="qemu-system-arm is not installed.",
         ... )
         >>> demo_table(result).row_count
-        10
+        6
     """
     budget = result.export.budget
     assert budget is not None, "the demo exports for TFLite Micro"
-    table = Table("what", "measured", title=f"MobileNetV1 on {budget.board.name}")
-    count = result.verification.input_count
-    for name, accuracy in (
-        ("float", result.float_accuracy),
-        ("QAT (simulated)", result.qat_accuracy),
-        ("int8", result.int8_accuracy),
-    ):
-        table.add_row(f"accuracy {name}", f"{accuracy:.2%} of {count} held-out images")
-    table.add_row("proof", result.verification.sentence())
-    table.add_row("tensor arena", f"{budget.arena.bytes:,} bytes")
-    table.add_row("RAM in all", f"{budget.ram_bytes:,} of {budget.board.ram_bytes:,} bytes")
-    table.add_row("model in flash", f"{result.export.graph.model_bytes:,} bytes")
-    if result.compiled_model_bytes is None:
-        table.add_row("compiled array", "arm-none-eabi-g++ is not installed: not compiled")
-    else:
-        table.add_row("compiled array", f"{result.compiled_model_bytes:,} bytes")
-    table.add_row("flash in all", f"{budget.flash_bytes:,} of {budget.board.flash_bytes:,} bytes")
-    table.add_row("firmware sources", str(result.export.folder))
+    board, count, done = budget.board, result.verification.input_count, result.on_board
+    table = Table("", right("TFLite Micro"), right("the engine"), title=f"On {board.name}")
+    engine = [""] * 6
+    if done is not None:
+        total, cycles = done.cycles.total, done.cycles
+        engine = [
+            f"{result.equal_on_board:,} of {count:,}",
+            f"{done.built.ram_bytes:,}",
+            f"{done.built.flash_bytes:,}",
+            f"{total.instructions:,}",
+            f"{cycles.low_ms:.1f} to {cycles.high_ms:.1f}",
+            str(result.export.folder / "firmware"),
+        ]
+    compiled = result.compiled_model_bytes
+    array = "not compiled" if compiled is None else f"{compiled:,}"
+    unknown = "not measured: its library is not built for Arm here"
+    tflm = [
+        f"{result.verification.equal_count:,} of {count:,}",
+        f"{budget.ram_bytes:,}, arena {budget.arena.bytes:,}",
+        f"at most {budget.flash_bytes:,}, model {array}",
+        unknown,
+        "not estimated",
+        str(result.export.folder),
+    ]
+    names = [
+        "images with LiteRT's bytes",
+        f"RAM, of {board.ram_bytes:,} bytes",
+        f"flash, of {board.flash_bytes:,} bytes",
+        "instructions of one inference",
+        f"ms at {board.clock_hz / 1e6:g} MHz, estimated",
+        "sources",
+    ]
+    for row in zip(names, tflm, engine, strict=True):
+        table.add_row(*row)
     return table

@@ -13,6 +13,7 @@ from edge.cli.arguments import bad_argument, load_backend, load_data, make_repea
 from edge.cli.console import print_json, say, show, status, stderr
 from edge.cli.options import (
     ArtifactsOption,
+    AugmentOption,
     BoardOption,
     ChannelsOption,
     DataOption,
@@ -55,6 +56,7 @@ def search(
     artifacts: ArtifactsOption = None,
     float_epochs: FloatEpochsOption = 30,
     qat_epochs: QatEpochsOption = 8,
+    augment: AugmentOption = [],  # noqa: B006, Typer's way to say none
     mirror: MirrorOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -75,6 +77,11 @@ def search(
     load_backend()
     from edge.search.storage import open_storage, study_url
     from edge.search.study import Job
+    from keras_mobilenet.training.augmentation import parse_augmentation
+
+    changes = (*augment, "mirror") if mirror else tuple(augment)
+    with bad_argument():
+        parse_augmentation(changes)
 
     images = _largest_images(data, side, channels)
     if storage is not None:
@@ -96,7 +103,7 @@ def search(
         ms=ms,
         float_epochs=float_epochs,
         qat_epochs=qat_epochs,
-        mirror=mirror,
+        augment=changes,
     )
     _search(job, as_json)
 

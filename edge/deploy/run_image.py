@@ -78,8 +78,8 @@ def ask_image(graph: Graph, elf: pathlib.Path, board: Board, inputs: np.ndarray)
 
     Raises:
         MissingToolError: If unicorn is not installed.
-        EdgeError: If the image fails its test of itself, or does what the board's manual forbids,
-            or an answer is missing.
+        EmulationError: If the image fails its test of itself, or does what the board's manual
+            forbids, or an answer is missing.
 
     Example:
         >>> from edge.catalog.boards import find_board

@@ -52,7 +52,7 @@ class Job:
         ms: The most milliseconds that an inference may take on the engine, estimated; None for any.
         float_epochs: The number of epochs in float.
         qat_epochs: The number of epochs with fake quantization.
-        mirror: Whether to train on mirrored images too.
+        augment: What is changed about the training images, as `parse_augmentation` takes it.
         only_plain: Whether only MobileNetV1 at every width and resolution is tried.
     """
 
@@ -71,7 +71,7 @@ class Job:
     ms: float | None = None
     float_epochs: int = FLOAT_EPOCHS
     qat_epochs: int = QAT_EPOCHS
-    mirror: bool = False
+    augment: tuple[str, ...] = ()
     only_plain: bool = False
 
     @property
@@ -86,7 +86,7 @@ class Job:
             self.ms,
             self.float_epochs,
             self.qat_epochs,
-            self.mirror,
+            self.augment,
             self.only_plain,
         )
         return hashlib.sha256(repr(what).encode()).hexdigest()[:8]

@@ -218,6 +218,7 @@ def _trained(
 ) -> TrainedModel:
     import keras_mobilenet
     from edge.engine.zero_blocks import pruning_block
+    from keras_mobilenet.training.augmentation import parse_augmentation
     from keras_mobilenet.training.data import load_images
     from keras_mobilenet.training.train import ChanceWarning, train
 
@@ -234,7 +235,7 @@ def _trained(
             model=design.build(),
             float_epochs=job.float_epochs,
             qat_epochs=job.qat_epochs,
-            mirror=job.mirror,
+            augmentation=parse_augmentation(job.augment),
             weight_bits=design.weight_bits,
             verbose=0,
             callbacks=[*callbacks, course],

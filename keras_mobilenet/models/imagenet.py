@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import keras
 import numpy as np
 from keras.applications import mobilenet
@@ -34,7 +36,7 @@ def imagenet_weights(
         The path of the file.
 
     Raises:
-        ValueError: If there are no weights for such a model.
+        ValueError: If there are no weights for such a model, or they could not be downloaded.
 
     Example:
         >>> imagenet_weights((128, 128, 3), 0.3)
@@ -59,7 +61,14 @@ def imagenet_weights(
             f"pixels, not for alpha {alpha} at {side}."
         )
     name = f"mobilenet_{ALPHAS[alpha]}_{side}_tf{'' if has_top else '_no_top'}.h5"
-    return keras.utils.get_file(name, BASE_WEIGHT_PATH + name, cache_subdir="models")
+    try:
+        return keras.utils.get_file(name, BASE_WEIGHT_PATH + name, cache_subdir="models")
+    except Exception as error:  # Keras raises no narrower one
+        folder = os.path.join(os.environ.get("KERAS_HOME", "~/.keras"), "models")
+        raise ValueError(
+            f"weights='imagenet' could not be downloaded. Without a network, put {name} of "
+            f"keras.applications into {folder}, from a machine that has one."
+        ) from error
 
 
 def preprocess_input(x, data_format: str | None = None):

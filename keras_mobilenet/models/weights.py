@@ -67,7 +67,7 @@ def from_tflite(path: str | os.PathLike) -> keras.Model:
     last = kernels[-1]
     model = MobileNetV1(
         shape,
-        _alpha_of([k.kernel.shape[-1] for k in kernels[:-1] if k.kind == "conv"], where),
+        alpha_of([k.kernel.shape[-1] for k in kernels[:-1] if k.kind == "conv"], where),
         depth_multiplier=strided[0].kernel.shape[-1],
         classes=last.kernel.shape[-1],
         padding="same" if all(k.padding == "same" for k in strided) else "valid",
@@ -117,7 +117,7 @@ def from_h5(path: str | os.PathLike) -> keras.Model:
     convolutions = [trained.stages[0], *trained.stages[2::2]]
     model = MobileNetV1(
         tuple(shape[1:]),
-        _alpha_of([stage.kernel.shape[-1] for stage in convolutions], where),
+        alpha_of([stage.kernel.shape[-1] for stage in convolutions], where),
         depth_multiplier=trained.stages[1].kernel.shape[-1],
         classes=trained.kernel.shape[-1],
         padding=_padding_of(layers),
@@ -140,8 +140,23 @@ def _folded(kernel: TfliteKernel) -> Stage:
     )
 
 
-def _alpha_of(filters: list[int], where: str) -> float:
-    """The narrowest multiplier that gives these channels."""
+def alpha_of(filters: list[int], where: str) -> float:
+    """Finds the narrowest width multiplier that gives a MobileNetV1 these channels.
+
+    Args:
+        filters: The number of output channels of the stem and of each block.
+        where: The path of their file, for messages.
+
+    Returns:
+        The width multiplier, 0 < alpha <= 1.
+
+    Raises:
+        ValueError: If no multiplier gives them.
+
+    Example:
+        >>> alpha_of([8, 16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256], "a.h5")
+        0.25
+    """
     base = (STEM_FILTERS, *(f for f, _ in BLOCKS))
     if len(filters) != len(base):
         raise ValueError(f"{where} is no MobileNetV1: it has {len(filters)} stages.")

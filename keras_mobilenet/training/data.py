@@ -14,7 +14,15 @@ import numpy as np
 from keras_mobilenet.preprocessing.preprocessing import pixels_to_input, resize_pixels
 from keras_mobilenet.training.image_file import DataError
 from keras_mobilenet.training.image_folder import LabelledImages, LeftOut, read_image_folder
-from keras_mobilenet.training.splits import chosen_for_test, chosen_for_validation
+from keras_mobilenet.training.splits import (
+    TEST_SHARE,
+    VALIDATION_SHARE,
+    chosen_by_group,
+    chosen_for_test,
+    chosen_for_validation,
+    groups_of,
+    require_groups,
+)
 
 DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 """The sets of keras.datasets that `load_images` can load; they need a network."""
@@ -108,7 +116,9 @@ class ImageData:
         return pixels_to_input(self.test_pixels)
 
 
-def load_images(source: str, side: int, channels: int, *, seed: int = 0) -> ImageData:
+def load_images(
+    source: str, side: int, channels: int, *, seed: int = 0, groups: str | None = None
+) -> ImageData:
     """Loads a labelled image set, resized to a model's input.
 
     Args:
@@ -121,6 +131,10 @@ def load_images(source: str, side: int, channels: int, *, seed: int = 0) -> Imag
         side: The height and width of the resized images, in pixels.
         channels: The number of channels of the images: 1 for gray, 3 for RGB.
         seed: The seed of the split into training, validation and test images.
+        groups: A regular expression on the paths of a folder's images, `class/name.png`, whose
+            match, or its first group, names the images that stay together in one part, such as the
+            frames of a video; `"subfolder"` for those of a folder inside the class's folder. None
+            where any image may go anywhere.
 
     Returns:
         The `ImageData`. Where the source brings no test images, a fifth of the images becomes
@@ -128,13 +142,16 @@ def load_images(source: str, side: int, channels: int, *, seed: int = 0) -> Imag
         remaining ones, at least one.
 
     Raises:
-        DataError: If the source is unknown, unreadable, or too small.
+        DataError: If the source is unknown, unreadable, or too small, or the groups cannot be told
+            apart or divided.
 
     Example:
         >>> data = load_images("faces", side=32, channels=1)
         >>> data.train_pixels.shape, data.class_names
         ((144, 32, 32, 1), ('no face', 'face'))
     """
+    if groups is not None and not os.path.isdir(source):
+        raise DataError(f"groups are of a folder's images, and {source!r} is no folder.")
     if source in DOWNLOADED:
         return _from_keras(source, side, channels, seed)
     if source == "digits":
@@ -142,7 +159,7 @@ def load_images(source: str, side: int, channels: int, *, seed: int = 0) -> Imag
     elif source == "faces":
         images, labels, names = _faces()
     elif os.path.isdir(source):
-        return _from_folder(pathlib.Path(source), side, channels, seed)
+        return _from_folder(pathlib.Path(source), side, channels, seed, groups)
     else:
         raise DataError(
             f"No data set {source!r}: give 'digits', 'faces', a folder with one subfolder of "
@@ -169,8 +186,10 @@ def _faces():
     return list(pixels), labels, ("no face", "face")
 
 
-def _from_folder(root: pathlib.Path, side: int, channels: int, seed: int) -> ImageData:
-    folder = read_image_folder(root, side, channels)
+def _from_folder(
+    root: pathlib.Path, side: int, channels: int, seed: int, groups: str | None
+) -> ImageData:
+    folder = read_image_folder(root, side, channels, has_subfolders=groups is not None)
     return _in_parts(
         folder.train,
         folder.validation,
@@ -178,6 +197,7 @@ def _from_folder(root: pathlib.Path, side: int, channels: int, seed: int) -> Ima
         names=folder.class_names,
         seed=seed,
         left_out=folder.left_out,
+        groups=groups,
     )
 
 
@@ -225,12 +245,22 @@ def _in_parts(
     names: tuple[str, ...],
     seed: int,
     left_out: LeftOut = NOTHING_LEFT_OUT,
+    groups: str | None = None,
 ) -> ImageData:
     """Takes the parts that are missing from the training images."""
+    if groups is not None:
+        parts = 1 + (test is None) + (validation is None)
+        require_groups(train.labels, groups_of(train.paths, groups), names, parts)
     if test is None:
-        train, test = train.parted(chosen_for_test(train.labels, len(names), seed))
+        if groups is None:
+            train, test = train.parted(chosen_for_test(train.labels, len(names), seed))
+        else:
+            train, test = _parted_by_group(train, groups, TEST_SHARE, seed)
     if validation is None:
-        train, validation = train.parted(chosen_for_validation(train.labels, seed))
+        if groups is None:
+            train, validation = train.parted(chosen_for_validation(train.labels, seed))
+        else:
+            train, validation = _parted_by_group(train, groups, VALIDATION_SHARE, seed)
     return ImageData(
         train_pixels=train.pixels,
         train_labels=train.labels,
@@ -241,3 +271,15 @@ def _in_parts(
         class_names=names,
         left_out=left_out,
     )
+
+
+def _parted_by_group(
+    images: LabelledImages, groups: str, share: float, seed: int
+) -> tuple[LabelledImages, LabelledImages]:
+    chosen = chosen_by_group(images.labels, groups_of(images.paths, groups), share, seed)
+    if chosen is None:
+        raise DataError(
+            f"The images that stay together by {groups!r} cannot be divided so that each part has "
+            "images of each class: give more groups."
+        )
+    return images.parted(chosen)

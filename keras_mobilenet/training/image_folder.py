@@ -71,26 +71,37 @@ class LabelledImages:
     Attributes:
         pixels: The images, a uint8 array of shape (images, side, side, channels).
         labels: The number of each image's class, an int64 array of shape (images,).
+        paths: The paths of a folder's images, from the class's folder on; empty otherwise.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
+    paths: tuple[str, ...] = ()
 
     def parted(self, indices: np.ndarray) -> tuple[LabelledImages, LabelledImages]:
         """Takes a part out.
 
         Args:
-            indices: The indices of the images to take out.
+            indices: The indices of the images to take out, an int64 array of shape (taken,).
 
         Returns:
             The images that stay, and those that are taken out.
+
+        Example:
+            >>> images = LabelledImages(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 2]))
+            >>> [part.labels.tolist() for part in images.parted(np.array([1]))]
+            [[0, 2], [1]]
         """
-        stays = np.ones(len(self.labels), bool)
-        stays[indices] = False
-        kept, taken = (
-            LabelledImages(self.pixels[chosen], self.labels[chosen]) for chosen in (stays, indices)
+        kept = np.setdiff1d(np.arange(len(self.labels)), indices)
+        stays, taken = (
+            LabelledImages(
+                self.pixels[chosen],
+                self.labels[chosen],
+                tuple(self.paths[index] for index in chosen) if self.paths else (),
+            )
+            for chosen in (kept, indices)
         )
-        return kept, taken
+        return stays, taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +123,9 @@ class ImageFolder:
     left_out: LeftOut
 
 
-def read_image_folder(root: pathlib.Path, side: int, channels: int) -> ImageFolder:
+def read_image_folder(
+    root: pathlib.Path, side: int, channels: int, *, has_subfolders: bool = False
+) -> ImageFolder:
     """Reads a folder with one subfolder of images per class.
 
     A folder with `train/` and `val/`, `test/` or both, each of which has the subfolders, brings a
@@ -123,6 +136,7 @@ def read_image_folder(root: pathlib.Path, side: int, channels: int) -> ImageFold
         root: The path of the folder.
         side: The height and width of the resized images, in pixels.
         channels: The number of channels of the images: 1 for gray, 3 for RGB.
+        has_subfolders: Whether folders inside a class are read, such as the frames of a video each.
 
     Returns:
         The `ImageFolder`.
@@ -140,14 +154,15 @@ def read_image_folder(root: pathlib.Path, side: int, channels: int) -> ImageFold
         (4, 32, 32, 1)
     """
     try:
-        return _Reader(root, side, channels).read()
+        return _Reader(root, side, channels, has_subfolders).read()
     except OSError as error:
         raise DataError(f"Cannot read {error.filename or root}: {error.strerror}.") from error
 
 
 class _Reader:
-    def __init__(self, root: pathlib.Path, side: int, channels: int):
+    def __init__(self, root: pathlib.Path, side: int, channels: int, has_subfolders: bool):
         self.root, self.side, self.channels = root, side, channels
+        self.has_subfolders = has_subfolders
         self.others: list[str] = []
         self.hidden_count = self.on_white_count = 0
 
@@ -193,9 +208,9 @@ class _Reader:
     ) -> LabelledImages:
         if len(folders) < 2:
             raise DataError(f"{root} must have one subfolder of images per class, at least two.")
-        pixels, labels = [], []
+        pixels, labels, places = [], [], []
         for label, folder in enumerate(folders):
-            paths = [path for path in self._shown(folder) if self._is_image(path)]
+            paths = self._image_paths(folder)
             if len(paths) < least:
                 few = "no image" if least == 1 else "fewer than two images"
                 raise DataError(f"{folder} holds {few} ({', '.join(IMAGE_SUFFIXES)}).")
@@ -204,7 +219,17 @@ class _Reader:
                 self.on_white_count += image.is_on_white
                 pixels.append(image.pixels)
                 labels.append(label)
-        return LabelledImages(np.stack(pixels), np.array(labels, np.int64))
+                places.append(path.relative_to(root).as_posix())
+        return LabelledImages(np.stack(pixels), np.array(labels, np.int64), tuple(places))
+
+    def _image_paths(self, folder: pathlib.Path) -> list[pathlib.Path]:
+        paths = []
+        for path in self._shown(folder):
+            if self.has_subfolders and path.is_dir() and not path.is_symlink():
+                paths += [inner for inner in self._shown(path) if self._is_image(inner)]
+            elif self._is_image(path):
+                paths.append(path)
+        return paths
 
     def _is_image(self, path: pathlib.Path) -> bool:
         # A link to nothing is refused by name, as an image that cannot be read.

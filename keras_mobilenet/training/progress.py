@@ -16,6 +16,7 @@ class Progress(keras.callbacks.Callback):
     Args:
         state: The state that the training begins with; it is kept up to date.
         qat_epochs: The number of epochs with fake quantization.
+        frozen_epochs: The number of the first epochs, which are never too many.
         quantizing: The callback that begins them.
         patience: The number of epochs without a better validation accuracy after which a stage
             ends; None for never. A float stage then goes back to its best epoch.
@@ -28,6 +29,7 @@ class Progress(keras.callbacks.Callback):
         state: TrainingState,
         *,
         qat_epochs: int,
+        frozen_epochs: int,
         quantizing: QuantizationAwareTraining,
         patience: int | None,
         measure_float: Callable[[keras.Model], float],
@@ -36,11 +38,14 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.state, self.qat_epochs, self.quantizing = state, qat_epochs, quantizing
         self.patience, self.measure_float, self.backup = patience, measure_float, backup
+        self.frozen_epochs = frozen_epochs
         self.quantizing.start_epoch = state.float_epochs
+        self._resumes = state.epoch > 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Goes on where the backup is, or stays where it ended."""
-        if self.state.epoch and self.backup is not None:
+        if self._resumes and self.backup is not None:
+            self._resumes = False
             self.backup.load_weights(self.model)
             if self.state.is_over:
                 self.quantizing.on_epoch_begin(self.state.epoch - 1)
@@ -63,7 +68,11 @@ class Progress(keras.callbacks.Callback):
         if accuracy > state.best_accuracy or state.best_epoch is None:
             state.best_epoch, state.best_accuracy = epoch, accuracy
             state.best_weights = self.model.get_weights()
-        has_stalled = self.patience is not None and epoch - state.best_epoch >= self.patience
+        has_stalled = (
+            self.patience is not None
+            and epoch >= self.frozen_epochs
+            and epoch - state.best_epoch >= self.patience
+        )
         if epoch < state.float_epochs:
             if has_stalled and epoch + 1 < state.float_epochs:
                 self.model.set_weights(state.best_weights)
@@ -82,5 +91,9 @@ class Progress(keras.callbacks.Callback):
         """What was best in float does not count among the int8 epochs."""
         self.state.float_validation_accuracy = accuracy
         self.state.float_test_accuracy = self.measure_float(self.model)
+        self.begin_stage()
+
+    def begin_stage(self) -> None:
+        """Forgets the best epoch so far: another stage's weights are of another structure."""
         self.state.best_epoch, self.state.best_accuracy = None, float("-inf")
         self.state.best_weights = None

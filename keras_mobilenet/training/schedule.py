@@ -10,6 +10,8 @@ import keras
 PEAK_LEARNING_RATE = 2e-3
 QAT_LEARNING_RATE = 3e-4
 """What the int8 epochs begin with, if the float ones begin with `PEAK_LEARNING_RATE`."""
+THAWED_SHARE = 0.1
+"""Once a body that came trained is thawed, all goes on with this share of the classifier's rate."""
 
 
 def rate_of(

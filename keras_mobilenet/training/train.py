@@ -5,30 +5,33 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import os
 import pathlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras.callbacks import Callback
 
 from keras_mobilenet.models.mobilenet_v1 import MobileNetV1
 from keras_mobilenet.quantization import QuantizationAwareTraining
 from keras_mobilenet.quantization.weight_bits import WeightBits
+from keras_mobilenet.training.augmentation import Augmentation
 from keras_mobilenet.training.backup import Backup, TrainingState
 from keras_mobilenet.training.baselines import doubts
+from keras_mobilenet.training.batches import BATCH_SIZE, augmented_batches, steps_per_epoch
 from keras_mobilenet.training.data import ImageData
-from keras_mobilenet.training.epoch_seeds import EpochSeeds
 from keras_mobilenet.training.evaluation import Evaluation, choose_threshold, evaluate
 from keras_mobilenet.training.momentum import settle_within
 from keras_mobilenet.training.progress import Progress
-from keras_mobilenet.training.schedule import PEAK_LEARNING_RATE, LearningRates, rate_of
-
-BATCH_SIZE = 32
-IMAGES_PER_EPOCH = 1400
-"""A smaller data set is repeated within an epoch: batch normalization needs some hundred steps for
-its moving averages, however few images there are."""
+from keras_mobilenet.training.schedule import (
+    PEAK_LEARNING_RATE,
+    THAWED_SHARE,
+    LearningRates,
+    rate_of,
+)
+from keras_mobilenet.training.transfer import DEFAULT_ALPHA, body, frozen, pretrained_network
 
 BALANCED = "balanced"
 PREDICTED_AT_ONCE = 256
@@ -69,14 +72,16 @@ def train(
     data: ImageData,
     *,
     model: keras.Model | None = None,
-    alpha: float = 0.25,
+    alpha: float | None = None,
     float_epochs: int = 30,
     qat_epochs: int = 8,
     batch_size: int = BATCH_SIZE,
     learning_rate: float = PEAK_LEARNING_RATE,
-    mirror: bool = False,
+    augmentation: Augmentation | None = None,
     class_weights: Mapping[int, float] | str | None = None,
     patience: int | None = None,
+    weights: str | os.PathLike | None = None,
+    frozen_epochs: int | None = None,
     weight_bits: WeightBits = 8,
     seed: int = 0,
     verbose: int | str = "auto",
@@ -90,17 +95,23 @@ def train(
             epoch; the test images are looked at when all is chosen.
         model: The Keras model to train, from images to the scores of the classes, such as
             `keras_mobilenet.MobileNet` makes; None for a `MobileNetV1`.
-        alpha: The width multiplier of the `MobileNetV1`, 0 < alpha <= 1.
+        alpha: The width multiplier of the `MobileNetV1`, 0 < alpha <= 1; 0.25, or that of the
+            weights, if None.
         float_epochs: The number of float epochs, at least 1.
         qat_epochs: The number of epochs with fake quantization, at least 1.
         batch_size: The number of images of a step.
         learning_rate: The learning rate of the first epoch; it falls along a cosine.
-        mirror: Whether images are also shown mirrored. It helps where a mirrored image keeps its
-            label, as faces do; text, arrows and digits do not.
+        augmentation: How images are changed; None for `Augmentation.default()`. With mixup, the
+            loss is that of shares of the classes.
         class_weights: What an image of each class counts, by label; `"balanced"` for as much for
             all classes together; None for the same for all images.
         patience: The number of epochs without a better validation accuracy after which the float
             epochs end early, with the best of them, and the int8 epochs as well; None for never.
+        weights: What the body begins with: `"imagenet"`, or the path of a `.tflite`, `.keras` or
+            `.h5` file, as `pretrained_network` reads it; None for random weights.
+        frozen_epochs: The number of the first float epochs that train the classifier alone, in
+            front of a body that came trained; a third of them if None. Then all is trained, with a
+            tenth of the learning rate.
         weight_bits: The bits of a weight: 8, 4, or a dict of them by layer name.
         seed: The seed of weights, augmentation and batch order.
         verbose: The verbosity of `model.fit`.
@@ -124,12 +135,18 @@ def train(
     """
     counts = {"float_epochs": float_epochs, "qat_epochs": qat_epochs, "batch_size": batch_size}
     _check(learning_rate, counts | ({} if patience is None else {"patience": patience}))
+    frozen_epochs = _frozen_epochs(weights, frozen_epochs, float_epochs)
     keras.utils.set_random_seed(seed)
-    if model is None:
-        shape, classes = data.train_pixels.shape[1:], len(data.class_names)
-        model = MobileNetV1(shape, alpha, classes=classes, padding="same", name="mobilenet_v1")
-    _check_model(model, data)
-    options = (learning_rate, mirror, class_weights, weight_bits, seed)
+    model = _network(data, model, alpha, weights)
+    options = (
+        learning_rate,
+        augmentation,
+        class_weights,
+        patience,
+        frozen_epochs,
+        weight_bits,
+        seed,
+    )
     store = None if backup is None else Backup(backup, _purpose(data, model, counts, options))
     state = (store and store.read()) or TrainingState(epoch=0, float_epochs=float_epochs)
     if class_weights == BALANCED:
@@ -138,32 +155,49 @@ def train(
     progress = Progress(
         state,
         qat_epochs=qat_epochs,
+        frozen_epochs=frozen_epochs,
         quantizing=quantizing,
         patience=patience,
         measure_float=lambda model: _accuracy(model, data.test_inputs(), data.test_labels),
         backup=store,
     )
-    seeds = EpochSeeds(seed)
-    batches = augmented_batches(data, seed, mirror=mirror, batch_size=batch_size, seeds=seeds)
-    settle_within(model, len(batches) * float_epochs)
-    _compile(model)
-    model.fit(
-        batches,
-        initial_epoch=state.epoch,
-        epochs=progress.epochs,
-        validation_data=(data.validation_inputs(), data.validation_labels),
-        class_weight=class_weights,
-        callbacks=[
-            quantizing,
-            seeds,
-            LearningRates(
-                lambda epoch: rate_of(epoch, state.float_epochs, qat_epochs, learning_rate)
-            ),
-            progress,
-            *callbacks,
-        ],
-        verbose=verbose,
-        shuffle=False,  # the data set shuffles itself
+    settle_within(model, steps_per_epoch(len(data.train_labels), batch_size) * float_epochs)
+    is_mixed = augmentation is not None and augmentation.mixup > 0
+
+    def fit(epochs: int, rate_of_epoch: Callable[[int], float], *before: Callback) -> None:
+        batches = augmented_batches(
+            data,
+            seed,
+            augmentation=augmentation,
+            batch_size=batch_size,
+            first_epoch=state.epoch,
+        )
+        labels = data.validation_labels
+        if is_mixed:
+            labels = np.eye(len(data.class_names), dtype=np.float32)[labels]
+        _compile(model, is_mixed)
+        model.fit(
+            batches,
+            initial_epoch=state.epoch,
+            epochs=epochs,
+            validation_data=(data.validation_inputs(), labels),
+            class_weight=class_weights,
+            callbacks=[*before, LearningRates(rate_of_epoch), progress, *callbacks],
+            verbose=verbose,
+            shuffle=False,  # the data set shuffles itself
+        )
+
+    peak = learning_rate * (THAWED_SHARE if frozen_epochs else 1.0)
+    if frozen_epochs and state.epoch <= frozen_epochs:
+        with frozen(body(model)):
+            fit(frozen_epochs, lambda epoch: learning_rate)
+        progress.begin_stage()
+    fit(
+        progress.epochs,
+        lambda epoch: rate_of(
+            epoch - frozen_epochs, state.float_epochs - frozen_epochs, qat_epochs, peak
+        ),
+        quantizing,
     )
     return _judged(model, state, data)
 
@@ -203,8 +237,37 @@ def _check(learning_rate: float, counts: dict[str, int]) -> None:
         raise ValueError(f"learning_rate must be positive, got {learning_rate!r}.")
 
 
+def _frozen_epochs(
+    weights: str | os.PathLike | None, frozen_epochs: int | None, float_epochs: int
+) -> int:
+    if frozen_epochs is None:
+        return 0 if weights is None else float_epochs // 3
+    if not 0 <= frozen_epochs <= float_epochs:
+        raise ValueError(
+            f"frozen_epochs must be from 0 to float_epochs={float_epochs}, got {frozen_epochs!r}."
+        )
+    return frozen_epochs
+
+
+def _network(
+    data: ImageData,
+    model: keras.Model | None,
+    alpha: float | None,
+    weights: str | os.PathLike | None,
+) -> keras.Model:
+    """The model to train; one of other images would fail in the middle of Keras."""
+    shape, classes = data.train_pixels.shape[1:], len(data.class_names)
+    if model is None and weights is None:
+        width = DEFAULT_ALPHA if alpha is None else alpha
+        return MobileNetV1(shape, width, classes=classes, padding="same", name="mobilenet_v1")
+    if model is not None:
+        _check_model(model, data)
+    if weights is None:
+        return model
+    return pretrained_network(weights, shape, classes, model=model, alpha=alpha)
+
+
 def _check_model(model: keras.Model, data: ImageData) -> None:
-    """A model of other images would fail in the middle of Keras."""
     shapes = model.input_shape[1:], model.output_shape[1:]
     wanted = data.train_pixels.shape[1:], (len(data.class_names),)
     if shapes != wanted:
@@ -230,61 +293,11 @@ def _accuracy(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> flo
     return float((_predicted(model, inputs).argmax(axis=1) == labels).mean())
 
 
-def _compile(model: keras.Model) -> None:
+def _compile(model: keras.Model, is_mixed: bool) -> None:
     # XLA takes longer to compile these small graphs on a CPU than it saves.
     model.compile(
         keras.optimizers.Adam(PEAK_LEARNING_RATE),
-        "sparse_categorical_crossentropy",
+        f"{'' if is_mixed else 'sparse_'}categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,
-    )
-
-
-def augmented_batches(
-    data: ImageData,
-    seed: int,
-    *,
-    mirror: bool = False,
-    batch_size: int = BATCH_SIZE,
-    seeds: EpochSeeds | None = None,
-) -> tf.data.Dataset:
-    """Makes shuffled batches, with each image a little shifted, turned and scaled in every epoch.
-
-    Args:
-        data: The images.
-        seed: The seed of the order and the augmentation.
-        mirror: Whether an image is mirrored every other time.
-        batch_size: The number of images of a batch.
-        seeds: The callback that tells which epoch it is; None for one epoch after another.
-
-    Returns:
-        A data set of `(images, labels)` batches: one epoch.
-
-    Example:
-        >>> from keras_mobilenet.training.data import load_images
-        >>> data = load_images("faces", side=32, channels=1)
-        >>> images, labels = next(iter(augmented_batches(data, seed=0)))
-        >>> tuple(images.shape), tuple(labels.shape)
-        ((32, 32, 32, 1), (32,))
-    """
-    steps = [
-        keras.layers.RandomTranslation(0.08, 0.08, fill_mode="nearest", seed=seed),
-        keras.layers.RandomRotation(0.03, fill_mode="nearest", seed=seed + 1),
-        keras.layers.RandomZoom(0.1, 0.1, fill_mode="nearest", seed=seed + 2),
-    ]
-    if mirror:
-        steps.append(keras.layers.RandomFlip("horizontal", seed=seed + 3))
-    seeds = EpochSeeds(seed) if seeds is None else seeds
-    seeds.follow(steps)
-    augmentation = keras.Sequential(steps)
-    inputs = tf.constant(data.train_inputs())
-    labels = tf.constant(data.train_labels.astype(np.int32))
-    return (
-        seeds.order(len(labels), math.ceil(IMAGES_PER_EPOCH / len(labels)))
-        .batch(batch_size)
-        .take(math.ceil(max(IMAGES_PER_EPOCH, len(labels)) / batch_size))
-        .map(lambda numbers: (tf.gather(inputs, numbers), tf.gather(labels, numbers)))
-        # One after the other: in parallel, which batch draws which numbers is a race.
-        .map(lambda x, y: (augmentation(x, training=True), y))
-        .prefetch(2)
     )

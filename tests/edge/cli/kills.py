@@ -52,15 +52,19 @@ JOBS: dict[str, tuple[str, ...]] = {
     "plan": ("plan", "in/real.tflite", "--out", "out/planned.tflite"),
     "stream": ("stream", "in/real.tflite", "--plot", "out/plot.png"),
     "report": ("report", "in/real.tflite", "--out", "out/report.html", "--png", "out/report.png"),
+    "run-all": ("run-all", "in/run.toml", "--out", "out"),
     "search": (
         *("search", "--out", "out", "--side", "32", "--trials", "1", "--board", "arduino-zero"),
         *QUICK,
     ),
-    "demo": ("demo", "--out", "out", "--alpha", "0.15", *QUICK),
+    "demo": ("demo", "--data", "digits", "--out", "out", "--alpha", "0.15", *QUICK),
 }
 """Every command of the command line, by its first word; `test_kills.py` compares the two."""
 
-STATE = {"search": ("study.db", "artifacts")}
+STATE = {
+    "search": ("study.db", "artifacts"),
+    "run-all": ("run.json", "backup-", "model.", "tflm/", "engine/"),
+}
 """What a command writes while it works, so that the next one goes on from there."""
 
 UNLIKE = {"model.keras": b"", "report.html": b"</html>", "plot.svg": b"</svg>"}
@@ -80,6 +84,17 @@ case "$*" in
 esac
 """
 
+RUN_FILE = """[data]
+source = "faces"
+side = 32
+[training]
+float_epochs = 1
+[quantization]
+epochs = 1
+[export]
+emulated_images = 1
+"""
+
 
 class Stage:
     """The folder of a whole series: what the jobs read, and how long each takes undisturbed.
@@ -96,6 +111,7 @@ class Stage:
             path.mkdir(parents=True)
         shutil.copy(model, self.inputs / "real.tflite")
         # It programs a board, as far as anybody can see, and has a child.
+        (self.inputs / "run.toml").write_text(RUN_FILE)
         tool = folder / "tools" / "pyocd"
         tool.write_text(PYOCD)
         tool.chmod(0o755)

@@ -220,7 +220,7 @@ def test_a_signal_that_native_code_takes_for_an_error_of_its_own(place):
     [
         (["train", "--out", "out/model.keras"], has_printed("Epoch 2/"), signal.SIGINT),
         (["search", "--out", "new/search"], handles_signals, signal.SIGINT),
-        (["demo", "--out", "out"], has_printed("Epoch 1/"), signal.SIGTERM),
+        (["demo", "--data", "digits", "--out", "out"], has_printed("Epoch 1/"), signal.SIGTERM),
     ],
     ids=["train", "search", "demo"],
 )
@@ -295,7 +295,7 @@ WRITERS = {
     "fit": (["fit", "vww", "--plot", "disk/new/x.png"], 4096),
     "train": (["train", "--out", "disk/out/model.keras"], 0),
     "search": (["search", "--out", "disk/new"], 0),
-    "demo": (["demo", "--out", "disk/out"], 0),
+    "demo": (["demo", "--data", "digits", "--out", "disk/out"], 0),
 }
 
 

@@ -11,12 +11,14 @@ import pytest
 
 from edge.catalog.boards import Led, Port, find_board
 from edge.cli import json as cli_json
+from edge.cli import json_demo
 from edge.debugger.result import Comparison, LayerError
 from edge.deploy.budget import Variant, budget
 from edge.deploy.build import Build
 from edge.deploy.export import export
 from edge.deploy.latency import Latency
 from edge.deploy.run import Run
+from edge.deploy.run_all import WholeRun
 from edge.deploy.run_port import PortRun
 from edge.deploy.verify import Verification
 from edge.deploy.verify_engine import EngineVerification, Runner
@@ -33,6 +35,7 @@ from edge.search.costs import Costs
 from edge.search.design import mobilenet_v1
 from edge.search.result import SearchResult, Trial
 from edge.tflite.reader import read_graph
+from keras_mobilenet.training.baselines import Baselines
 
 CLI = pathlib.Path(cli_json.__file__).parent
 
@@ -130,6 +133,7 @@ KEYS = {
         accuracy.image_count accuracy.int8 accuracy.float
         {below("comparison", COMPARISON)}
     """,
+    "run_all": "folder done_before[] steps.train.test_accuracy steps.train.sentence",
     "train": "model labels float_accuracy qat_accuracy held_out_count",
     "search": f"""
         name runtime int8_accuracy validation_accuracy image_count equal_count input_count folder
@@ -140,7 +144,10 @@ KEYS = {
         trials[].front {below("trials[].costs", SEARCH_COSTS)} {LATENCY}
     """,
     "demo": f"""
-        float_accuracy qat_accuracy int8_accuracy equal_count input_count {below("budget", BUDGET)}
+        source missing float_accuracy qat_accuracy int8_accuracy equal_count input_count
+        {below("baselines", "logistic_regression random_forest image_count")}
+        {below("budget", BUDGET)}
+        {below("engine", "accuracy equal_count instructions low_ms high_ms ram_bytes flash_bytes")}
     """,
 }
 
@@ -255,6 +262,12 @@ def printed(tmp_path_factory, kws):
         int8_accuracy=1.0,
         verification=proof,
         export=exported,
+        source="digits",
+        simple=Baselines(logistic_regression=0.9, random_forest=0.9, image_count=8),
+        on_board=types.SimpleNamespace(built=built, cycles=ran.cycles),
+        board_accuracy=1.0,
+        equal_on_board=1,
+        missing="",
     )
     tried = Trial(
         mobilenet_v1(0.25, 48, 1, 10), Costs(1, 1, 1, 1.0, True), "complete", accuracy=0.9, epochs=1
@@ -294,9 +307,12 @@ def printed(tmp_path_factory, kws):
         "plan": cli_json.plan_json(planned_model(graph), None),
         "stream": cli_json.stream_json(graph, engine),
         "report": cli_json.report_json(report_of(graph, board, use, comparison), folder),
+        "run_all": cli_json.whole_run_json(
+            WholeRun(folder, {"train": {"test_accuracy": 1.0, "sentence": "All."}}, ("train",))
+        ),
         "train": cli_json.train_json(outcome, folder, folder, 1),
         "search": cli_json.search_json(searched, Latency(board, ran.cycles)),
-        "demo": cli_json.demo_json(outcome),
+        "demo": json_demo.demo_json(outcome),
     }
     return {name: json.loads(json.dumps(value)) for name, value in values.items()}
 
@@ -334,11 +350,13 @@ def test_every_command_that_prints_json_is_listed():
 
 
 def test_no_command_writes_a_key_of_its_own():
-    """Whatever is printed as JSON comes from `edge/cli/json.py`."""
+    """Whatever is printed as JSON comes from `edge/cli/json.py`, or `json_demo.py`."""
     for path in CLI.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or ast.unparse(node.func) != "print_json":
                 continue
             (value,) = node.args
             made = value.elt if isinstance(value, ast.ListComp) else value
-            assert ast.unparse(made).startswith("json."), f"{path.name}: {ast.unparse(node)}"
+            assert ast.unparse(made).startswith(("json.", "json_demo.")), (
+                f"{path.name}: {ast.unparse(node)}"
+            )

@@ -22,7 +22,9 @@ def kill(folder, model, *options):
 
 def test_no_command_is_forgotten():
     jobs = runpy.run_path(str(KILLS))["JOBS"]
-    commands = {command.callback.__name__ for command in cli.app.registered_commands}
+    commands = {
+        command.callback.__name__.replace("_", "-") for command in cli.app.registered_commands
+    }
     # What waits for a board never ends undisturbed, and writes nothing.
     assert {job.split()[0] for job in jobs} == commands - {"monitor"}
     assert all(arguments[0] == job.split()[0] for job, arguments in jobs.items())

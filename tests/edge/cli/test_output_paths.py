@@ -30,12 +30,18 @@ from edge.system.files import output_file, output_folder
 ROOT = pathlib.Path(__file__).parents[3]
 OUTPUT_CALLS = pathlib.Path(__file__).parent / "output_calls.py"
 LONGEST_LINE = 300
-INPUTS = {("export", "labels"), ("flash", "folder")}
+INPUTS = {("export", "labels"), ("flash", "folder"), ("run-all", "file")}
 """The paths that a command reads."""
 
 DEFAULTS = {"export": "firmware"}
-ARGUMENTS = {"model": "model.tflite", "float_model": "model.tflite", "int8_model": "model.tflite"}
+ARGUMENTS = {
+    **dict.fromkeys(("model", "float_model", "int8_model"), "model.tflite"),
+    "file": "missing.toml",
+}
 """The value of each argument that a command must have."""
+
+NEEDED_OPTIONS = {"train": ("--out", "new.keras")}
+"""An output that a command must have beside the one that is tried."""
 
 
 class Output(typing.NamedTuple):
@@ -61,7 +67,8 @@ def parameters():
     for registered in app.registered_commands:
         hints = typing.get_type_hints(registered.callback, include_extras=True)
         for name, parameter in inspect.signature(registered.callback).parameters.items():
-            yield registered.callback.__name__, name, hints[name], parameter.default
+            command = registered.callback.__name__.replace("_", "-")
+            yield command, name, hints[name], parameter.default
 
 
 def outputs():
@@ -74,6 +81,8 @@ def outputs():
                 for other, name, theirs, _ in parameters()
                 if other == command and isinstance(theirs.__metadata__[0], ArgumentInfo)
             ]
+            if info.default not in NEEDED_OPTIONS.get(command, (info.default,)):
+                needed += NEEDED_OPTIONS[command]
             is_folder = info.parser is output_folder
             # `export` has a name of its own where none is given.
             place = str(default) if isinstance(default, pathlib.Path) else DEFAULTS.get(command)
@@ -96,7 +105,12 @@ def test_every_path_is_an_output_or_an_input():
     }
     assert paths == INPUTS
     writing = {"build", "compare", "demo", "export", "fit", "inspect", "plan", "report", "search"}
-    assert {output.command for output in OUTPUTS} == writing | {"boards", "stream", "train"}
+    assert {output.command for output in OUTPUTS} == writing | {
+        "boards",
+        "run-all",
+        "stream",
+        "train",
+    }
     assert all(o.is_folder or o.suffix for o in OUTPUTS)
 
 

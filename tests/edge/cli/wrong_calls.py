@@ -76,6 +76,8 @@ def sandbox(folder: pathlib.Path) -> None:
     (folder / "picture.png").write_bytes(png(8, 8))
     (folder / "labels.bin").write_bytes(bytes(range(256)))
     (folder / "labels.txt").write_text("one label\n")
+    (folder / "run.toml").write_text('[data]\nsource = "nowhere"\n')
+    (folder / "wrong.toml").write_text('[data]\nsource = "digits"\nsid = 3\n')
     os.mkfifo(folder / "pipe.tflite")
     (folder / "nowhere.tflite").symlink_to("nowhere at all")
     (folder / "loop.tflite").symlink_to("loop.tflite")
@@ -126,7 +128,7 @@ def good(command: str) -> list[str]:
         "compare": ["compare", "missing.keras", "real.tflite"],
         "flash": ["flash", "earlier"],
         "search": ["search", "--out", "new"],
-        "demo": ["demo", "--out", "new"],
+        "demo": ["demo", "--data", "digits", "--out", "new"],
     }
     if command in start:
         return start[command]
@@ -138,7 +140,7 @@ def unknown() -> typing.Iterator[tuple[str, list[str]]]:
     for name in ("exprot", "EXPORT", "export.", "помощь", "--version", "-x", "model.tflite", "a b"):
         yield USAGE, [name]
     for info in cli.app.registered_commands:
-        name = info.callback.__name__
+        name = info.callback.__name__.replace("_", "-")
         yield USAGE, [*good(name), "--no-such-option"]
         yield USAGE, [*good(name), "--JSON"]
         yield USAGE, [*good(name), "-z"]
@@ -154,7 +156,7 @@ def typed() -> typing.Iterator[tuple[str, list[str]]]:
     """Every option of every command with what is no value of its type, and with none."""
     group = cli.typer.main.get_command(cli.app)
     for info in cli.app.registered_commands:
-        name = info.callback.__name__
+        name = info.callback.__name__.replace("_", "-")
         types = typing.get_type_hints(info.callback)
         for parameter in group.commands[name].params:
             option = parameter.opts[0]
@@ -220,6 +222,24 @@ def files() -> typing.Iterator[tuple[str, list[str]]]:
             yield BAD_INPUT, ["train", "--out", out]
     for out in ("folder.keras", *(f"{name}/new.keras" for name in BAD_FOLDERS), f"{LONG}.keras"):
         yield BAD_INPUT, ["train", "--out", out]
+    for word in (
+        "swirl=1",
+        "shift",
+        "shift=",
+        "shift=nan",
+        "turn=0.7",
+        "mirror=1",
+        "",
+        "=0.1",
+        LONG,
+    ):
+        yield BAD_INPUT, [*good("train"), "--augment", word]
+    yield BAD_INPUT, [*good("train"), "--augment", "colour=0.1", "--channels", "1"]
+    for pattern in ("", "(", "subfolder", "film[0-9]"):
+        yield BAD_INPUT, [*good("train"), "--groups", pattern]
+        yield BAD_INPUT, [*good("train"), "--data", "few images", "--groups", pattern]
+    for preview in ("x.jpg", "x", "", "folder.png", f"{LONG}.png", "locked/x.png"):
+        yield BAD_INPUT, [*good("train"), "--preview", preview]
     for name in ("search", "demo"):
         for out in BAD_FOLDERS:
             yield BAD_INPUT, [name, "--out", out]

@@ -65,7 +65,7 @@ def test_a_study_is_found_again_by_all_that_is_trained(job):
             "ms": 10.0,
             "float_epochs": 3,
             "qat_epochs": 3,
-            "mirror": True,
+            "augment": ("mirror",),
         }.items()
     ]
     assert len({job.name, *(other.name for other in others)}) == 10

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from keras_mobilenet.training.data import DataError, load_images
-from keras_mobilenet.training.train import augmented_batches
 
 JUNK_FOLDERS = (".cache", ".ipynb_checkpoints", "__MACOSX", "@eaDir")
 JUNK_FILES = (".DS_Store", "Thumbs.db", "desktop.ini", "._0.png", ".0.png")
@@ -173,35 +172,3 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.iterdir", refuse)
     with pytest.raises(DataError, match=r"Cannot read .*: Permission denied"):
         load(tmp_path)
-
-
-# Mirroring.
-
-
-def arrows(tmp_path):
-    """All to the right: white on the right side."""
-    pixels = np.zeros((16, 16), np.uint8)
-    pixels[:, 8:] = 255
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        for number in range(20):
-            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
-    return load_images(str(tmp_path), side=16, channels=1)
-
-
-@pytest.mark.parametrize("mirror", [False, True])
-def test_images_are_mirrored_only_if_asked(tmp_path, mirror):
-    batches = augmented_batches(arrows(tmp_path), seed=0, mirror=mirror)
-    images = np.concatenate([images for images, _ in batches])
-    points_left = images[:, :, :6].mean(axis=(1, 2, 3)) > images[:, :, 10:].mean(axis=(1, 2, 3))
-    share = points_left.mean()
-    assert 0.4 < share < 0.6 if mirror else share == 0
-
-
-def test_images_are_not_mirrored_by_default(tmp_path):
-    data = arrows(tmp_path)
-    default = list(augmented_batches(data, seed=0))
-    off = list(augmented_batches(data, seed=0, mirror=False))
-    for (images, labels), (expected_images, expected_labels) in zip(default, off, strict=True):
-        np.testing.assert_array_equal(images, expected_images)
-        np.testing.assert_array_equal(labels, expected_labels)
