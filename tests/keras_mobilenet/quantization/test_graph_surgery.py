@@ -140,7 +140,9 @@ print("equal")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranges", ["moving_average", "lsq"])
+@pytest.mark.parametrize(
+    "ranges", ["moving_average", pytest.param("lsq", marks=pytest.mark.exhaustive)]
+)
 def test_two_mirrored_replicas_train_as_one(ranges):
     """In a process of its own: logical devices are fixed when TensorFlow starts."""
     code = MIRRORED.replace("{ranges}", ranges)

@@ -75,7 +75,7 @@ def test_fitted_network_computes_in_keras_what_the_interpreters_compute(networks
     assert np.abs(np.clip(np.round(by_keras), -128, 127) - by_litert).max() <= 2
 
 
-@pytest.mark.parametrize("name", ["ds_cnn", "mixture"])
+@pytest.mark.parametrize("name", ["ds_cnn", pytest.param("mixture", marks=pytest.mark.exhaustive)])
 def test_saved_model_resumes_exactly(networks, name, tmp_path):
     model = networks[name]()
     images = trained(model, ranges="lsq")
