@@ -12,6 +12,7 @@ import pytest
 from edge.catalog.boards import Led, Port, find_board
 from edge.cli import json as cli_json
 from edge.cli import json_demo
+from edge.cli.training_output import training_files
 from edge.debugger.result import Comparison, LayerError
 from edge.deploy.budget import Variant, budget
 from edge.deploy.build import Build
@@ -31,8 +32,12 @@ from edge.firmware.serial_link import Device
 from edge.firmware.sizes import SectionSize, SymbolSize
 from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
+from edge.search.costs import Costs
+from edge.search.design import mobilenet_v1
+from edge.search.result import SearchResult, Trial
 from edge.tflite.reader import read_graph
 from keras_mobilenet.training.baselines import Baselines
+from keras_mobilenet.training.evaluation import evaluate
 
 CLI = pathlib.Path(cli_json.__file__).parent
 
@@ -46,7 +51,9 @@ CAMERA = """
 camera.format camera.width camera.height camera.state_bytes camera.row_bytes camera.tables_bytes
 """
 CYCLES = "board clock_hz low high low_ms high_ms flash_wait_cycles flash_wait_ms"
+SEARCH_COSTS = "macs flash_bytes ram_bytes ms fits"
 LATENCY = "estimated_ms.low estimated_ms.high estimated_ms.flash_wait not_estimated"
+CLASS = "name precision recall f1 count"
 TENSOR = "name shape[] dtype bytes scale zero_point"
 LAYER_ERROR = """
 operator opcode name keras_layer sqnr_db saturation_rate range_use own_sqnr_db cause
@@ -130,10 +137,22 @@ KEYS = {
         {below("comparison", COMPARISON)}
     """,
     "run_all": "folder done_before[] steps.train.test_accuracy steps.train.sentence",
-    "train": "model labels float_accuracy qat_accuracy held_out_count",
+    "train": f"""
+        {below("files", "model labels history curves confusion evaluation")}
+        float_validation_accuracy float_test_accuracy validation_accuracy
+        {below("test", "accuracy chance image_count confusion[]")} {below("test.classes[]", CLASS)}
+        {below("test.threshold", "score int8 accuracy")}
+        {below("test.threshold.positive", CLASS)}
+        {below("baselines", "logistic_regression random_forest image_count")} doubts[]
+        float_epochs best_epoch {below("history", "accuracy[] val_accuracy[]")}
+    """,
     "search": f"""
-        alpha side int8_accuracy equal_count input_count trials.first[] {below("budget", BUDGET)}
-        {LATENCY}
+        name runtime int8_accuracy validation_accuracy image_count equal_count input_count folder
+        design.side design.channels design.classes design.stem[] design.stages[][]
+        design.is_residual design.weight_bits design.sparsity design.alpha
+        {below("costs", SEARCH_COSTS)}
+        trials[].name trials[].network trials[].state trials[].accuracy trials[].epochs
+        trials[].front {below("trials[].costs", SEARCH_COSTS)} {LATENCY}
     """,
     "demo": f"""
         source missing float_accuracy qat_accuracy int8_accuracy equal_count input_count
@@ -260,8 +279,22 @@ def printed(tmp_path_factory, kws):
         board_accuracy=1.0,
         equal_on_board=1,
         missing="",
-        candidate=types.SimpleNamespace(alpha=0.25, side=48),
-        trials={"first": ("complete", 0.9)},
+    )
+    tried = Trial(
+        mobilenet_v1(0.25, 48, 1, 10), Costs(1, 1, 1, 1.0, True), "complete", accuracy=0.9, epochs=1
+    )
+    searched = SearchResult(
+        runtime="engine",
+        best=tried,
+        trials=(tried,),
+        int8_accuracy=0.9,
+        image_count=1,
+        equal_count=1,
+        input_count=1,
+        proof="",
+        images=(),
+        graph=graph,
+        folder=folder,
     )
     variant = Variant(0.5, 0.5, (4, 4, 3), 1, 1)
     values = {
@@ -288,15 +321,30 @@ def printed(tmp_path_factory, kws):
         "run_all": cli_json.whole_run_json(
             WholeRun(folder, {"train": {"test_accuracy": 1.0, "sentence": "All."}}, ("train",))
         ),
-        "train": cli_json.train_json(outcome, folder, folder, 1),
-        "search": cli_json.search_json(outcome, Latency(board, ran.cycles)),
+        "train": cli_json.train_json(
+            trained_outcome(), Baselines(0.5, 0.5, 1), ["It is at chance."], training_files(folder)
+        ),
+        "search": cli_json.search_json(searched, Latency(board, ran.cycles)),
         "demo": json_demo.demo_json(outcome),
     }
     return {name: json.loads(json.dumps(value)) for name, value in values.items()}
 
 
+def trained_outcome():
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]])
+    return types.SimpleNamespace(
+        history={"accuracy": [0.5, 1.0], "val_accuracy": [0.5, 1.0]},
+        float_epochs=1,
+        best_epoch=1,
+        float_validation_accuracy=1.0,
+        float_test_accuracy=1.0,
+        validation_accuracy=1.0,
+        evaluation=evaluate(scores, np.array([0, 1]), ("no", "yes"), least_byte=0),
+    )
+
+
 def report_of(graph, board, use, comparison):
-    from edge.reporting.figures import Accuracy
+    from edge.reporting.figures import Accuracy, Answers
 
     profile = types.SimpleNamespace(board=board, instructions=10, input_instructions=1, residual=0)
     names = ("operator", "opcode", "name", "shape", "macs", "weights_bytes")
@@ -311,7 +359,7 @@ def report_of(graph, board, use, comparison):
         layers=(cost,),
         profile=profile,
         cycles=Cycles(board, (), Cost(1, 1, 2, 1)),
-        accuracy=Accuracy(1, 1.0, None),
+        accuracy=Accuracy(1, 1.0, None, Answers((), ())),
         comparison=comparison,
     )
 
