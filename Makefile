@@ -3,7 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 DEBIAN_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
 	qemu-system-arm gdb-multiarch cmake make gcc g++ libc6-dev gcc-riscv64-unknown-elf gcc-xtensa-lx106 \
-	clang lld chromium chromium-driver openocd stlink-tools bossa-cli dfu-util dataset-fashion-mnist
+	clang lld chromium chromium-driver openocd stlink-tools bossa-cli dfu-util dataset-fashion-mnist \
+	postgresql
 
 C_SOURCES := $(shell find edge tests benchmarks -name '*.[ch]' -o -name '*.cc' -o -name '*.cpp')
 
@@ -79,6 +80,7 @@ tools:
 		|| ! command -v clang >/dev/null || ! command -v ld.lld >/dev/null \
 		|| ! command -v openocd >/dev/null || ! command -v st-flash >/dev/null \
 		|| [ ! -d /usr/share/datasets/fashion-mnist ] || ! command -v bossac >/dev/null || ! command -v dfu-util >/dev/null \
+		|| ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
 		|| ! echo '#include <stdio.h>' | gcc -fsyntax-only -x c - 2>/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && \

@@ -71,10 +71,15 @@ setup(
         "torch": ["torch==2.13.0"],
         # Runs the very images of boards, and names the functions in them.
         "emulator": ["unicorn>=2.1,<3", "pyelftools>=0.30,<1"],
+        # Optuna's storage where several machines share a search.
+        "postgres": ["psycopg[binary]>=3.2,<4"],
+        # Optuna's artifact store in a bucket.
+        "s3": ["boto3>=1.35,<2"],
         # Peers of the engine, for `make bench-engine`.
         "bench": ["bakenn[tflite]>=1.0,<2"],
         "dev": [
             "jax>=0.8,<0.12",
+            "psycopg[binary]>=3.2,<4",
             # What Keras's callback of this name writes with.
             "tensorboard>=2.19,<3",
             "nbclient>=0.10,<0.12",

@@ -15,6 +15,7 @@ from edge.cli.json_boards import board_json as board_json
 from edge.cli.json_boards import fields as _fields
 from edge.cli.json_boards import run_port_json as run_port_json
 from edge.cli.json_costs import cycles_json, latency_json, profile_json
+from edge.cli.json_search import search_json as search_json
 from edge.cli.json_training import train_json as train_json
 from edge.cli.json_whole_run import whole_run_json as whole_run_json
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from edge.memory.offline_plan import PlannedModel
     from edge.memory.timeline import Timeline
     from edge.reporting.figures import Absent, Report
-    from edge.search.training import SearchResult
     from edge.tflite.graph import Graph
 
 Part = TypeVar("Part")
@@ -341,27 +341,3 @@ def _or_reason(part: Part | Absent, shown: Callable[[Part], Any]) -> Any:
     from edge.reporting.figures import Absent
 
     return part.reason if isinstance(part, Absent) else shown(part)
-
-
-def search_json(result: SearchResult, latency: Latency) -> dict[str, Any]:
-    """What `search` prints.
-
-    Args:
-        result: The model that the search ended with.
-        latency: What one inference of it takes on the engine.
-
-    Returns:
-        What it is, how good it is, what it takes, and what became of every trial.
-    """
-    what = _fields(result.candidate, "alpha side") | {"trials": result.trials}
-    return what | _proven_json(result) | latency_json(latency)
-
-
-def _proven_json(result: SearchResult) -> dict[str, Any]:
-    assert result.export.budget is not None, "it exports for TFLite Micro"
-    return {
-        "int8_accuracy": result.int8_accuracy,
-        "equal_count": result.verification.equal_count,
-        "input_count": result.verification.input_count,
-        "budget": budget_json(result.export.budget),
-    }

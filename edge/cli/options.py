@@ -411,11 +411,30 @@ DemoQatEpochsOption = Annotated[
         "--qat-epochs", min=1, help="Epochs with int8 fake quantization; what suits the images."
     ),
 ]
-TrialsOption = Annotated[int, typer.Option("--trials", min=1, help="How many candidates to train.")]
+TrialsOption = Annotated[int, typer.Option("--trials", min=1, help="How many networks to train.")]
 MinutesOption = Annotated[
     float, typer.Option("--minutes", min=0.0, help="Time limit for training, in minutes.")
 ]
+MillisecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--ms", min=0.001, help="The most milliseconds of an inference on the engine, estimated."
+    ),
+]
 StorageOption = Annotated[
     str | None,
-    typer.Option("--storage", help="Optuna storage URL to share; a file in --out if not given."),
+    typer.Option(
+        "--storage",
+        help="Optuna storage URL to share, such as postgresql://host/name; a file in --out if not "
+        "given.",
+    ),
+]
+ArtifactsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--artifacts",
+        metavar="PATH",
+        help="Folder or s3://bucket/prefix of models and checkpoints, shared as the storage is; in "
+        "--out if not given.",
+    ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge.debugger.advice import ALARM_DB
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edge.deploy.budget import Budget
     from edge.engine.stream_plan import StreamPlan
     from edge.memory.timeline import Timeline
-    from edge.search.candidates import Candidate
+    from edge.search.result import Trial
     from edge.tflite.graph import Graph
 
 KIB = 1024
@@ -155,13 +155,11 @@ def memory_picture(graph: Graph, timeline: Timeline, path: pathlib.Path) -> None
     _save(figure, path)
 
 
-def front_picture(
-    candidates: Sequence[Candidate], front: Sequence[Candidate], path: pathlib.Path
-) -> None:
-    """Draws all candidates of a search by RAM and MACs, and the front.
+def front_picture(trials: Sequence[Trial], front: Sequence[Trial], path: pathlib.Path) -> None:
+    """Draws the trials of a search by accuracy and by each thing that they take, and the front.
 
     Args:
-        candidates: All that were planned.
+        trials: All trials.
         front: Those that no other beats.
         path: The file to write; its suffix names the format.
 
@@ -169,36 +167,50 @@ def front_picture(
         EdgeError: If the file cannot be written.
 
     Example:
-        >>> from edge.search.candidates import Candidate
-        >>> small = Candidate(0.1, 32, 400_000, 60_000, 20_000, fits=True)
-        >>> large = Candidate(1.0, 96, 100_000_000, 3_500_000, 600_000, fits=False)
-        >>> front_picture([small, large], [small], pathlib.Path("front.png"))
+        >>> from edge.search.costs import Costs
+        >>> from edge.search.design import mobilenet_v1
+        >>> from edge.search.result import Trial
+        >>> costs = Costs(400_000, 60_000, 20_000, 1.5, True)
+        >>> trial = Trial(mobilenet_v1(0.1, 32, 1, 10), costs, "complete", 0.9, 38)
+        >>> front_picture([trial], [trial], pathlib.Path("front.png"))
         >>> pathlib.Path("front.png").is_file()
         True
     """
-    figure, axes = _figure(height=5.0)
-    for fits, color in ((True, "tab:green"), (False, "tab:red")):
-        chosen = [c for c in candidates if c.fits == fits]
-        label = "fits" if fits else "does not fit"
-        axes.scatter(
-            [c.ram_bytes / KIB for c in chosen],
-            [c.macs / 1e6 for c in chosen],
-            s=[4 + c.flash_bytes / 20_000 for c in chosen],
-            color=color,
-            alpha=0.6,
-            label=label,
-        )
-    for candidate in front:
-        axes.annotate(
-            f"{candidate.alpha:g}/{candidate.side}",
-            (candidate.ram_bytes / KIB, candidate.macs / 1e6),
-            fontsize=7,
-        )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("RAM, KiB")
-    axes.set_ylabel("million MACs; the dot's size is flash")
-    axes.legend()
+    has_ms = all(trial.costs.ms is not None for trial in trials)
+    takes: list[tuple[str, Callable[[Trial], float]]] = [
+        ("RAM, KiB", lambda trial: trial.costs.ram_bytes / KIB),
+        ("flash, KiB", lambda trial: trial.costs.flash_bytes / KIB),
+    ]
+    if has_ms:
+        takes.append(("estimated ms", lambda trial: trial.costs.ms or 0.0))
+    figure, panels = _figure(height=4.5, columns=len(takes))
+    kinds = {
+        "MobileNetV1": (lambda trial: trial.design.alpha is not None, "s", "tab:orange"),
+        "other networks": (lambda trial: trial.design.alpha is None, "o", "tab:blue"),
+    }
+    for axes, (label, taken) in zip(panels, takes, strict=True):
+        for kind, (is_one, marker, color) in kinds.items():
+            for is_done, fill in ((True, color), (False, "none")):
+                chosen = [
+                    trial
+                    for trial in trials
+                    if is_one(trial)
+                    and trial.accuracy is not None
+                    and is_done == (trial.state == "complete")
+                ]
+                axes.scatter(
+                    [taken(trial) for trial in chosen],
+                    [100 * (trial.accuracy or 0.0) for trial in chosen],
+                    marker=marker,
+                    edgecolors=color,
+                    facecolors=fill,
+                    label=kind if is_done else f"{kind}, stopped",
+                )
+        line = sorted((taken(trial), 100 * (trial.accuracy or 0.0)) for trial in front)
+        axes.plot(*zip(*line, strict=True), color="tab:gray", linewidth=1, label="front")
+        axes.set_xlabel(label)
+    panels[0].set_ylabel("validation accuracy, %")
+    panels[-1].legend(fontsize=7)
     _save(figure, path)
 
 
@@ -241,12 +253,12 @@ def comparison_picture(comparison: Comparison, path: pathlib.Path) -> None:
     _save(figure, path)
 
 
-def _figure(height: float) -> tuple[Any, Any]:
+def _figure(height: float, columns: int = 1) -> tuple[Any, Any]:
     # The figure's own canvas: no display, and no global state of pyplot.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, height), layout="constrained")
-    return figure, figure.subplots()
+    return figure, figure.subplots(1, columns)
 
 
 def _save(figure: Any, path: pathlib.Path) -> None:

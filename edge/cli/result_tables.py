@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from edge.deploy.run_port import PortRun
     from edge.deploy.verify_engine import EngineVerification
     from edge.firmware.machine.image_run import ImageRun
-    from edge.search.candidates import Candidate
 
 
 def runners_table(proof: EngineVerification) -> Table:
@@ -146,54 +145,6 @@ def comparison_table(comparison: Comparison) -> Table:
             f"{layer.range_use:.0%}",
             style="red" if layer.own_sqnr_db < ALARM_DB else "bold" if is_worst else None,
         )
-    return table
-
-
-def front_table(front: list[Candidate], trials: int) -> Table:
-    """The candidates that no other beats.
-
-    Args:
-        front: The candidates that `edge.search.candidates.pareto_front` kept.
-        trials: The number of them that will be trained.
-
-    Returns:
-        A table.
-
-    Example:
-        >>> front_table([], 4).row_count
-        0
-    """
-    table = Table(
-        "alpha", "side", right("MACs"), right("flash"), right("RAM"), "", title="What fits"
-    )
-    for number, candidate in enumerate(front):
-        table.add_row(
-            f"{candidate.alpha:g}",
-            str(candidate.side),
-            f"{candidate.macs:,}",
-            f"{candidate.flash_bytes:,}",
-            f"{candidate.ram_bytes:,}",
-            "to be trained" if number < trials else "",
-        )
-    return table
-
-
-def trials_table(trials: dict[str, tuple[str, float | None]]) -> Table:
-    """What became of every trial.
-
-    Args:
-        trials: State and accuracy on the images that choose, by name.
-
-    Returns:
-        A table.
-
-    Example:
-        >>> trials_table({"alpha 0.1, side 32": ("complete", 0.9)}).row_count
-        1
-    """
-    table = Table("candidate", "trial", right("accuracy where it chose"))
-    for name, (state, accuracy) in trials.items():
-        table.add_row(name, state, "" if accuracy is None else f"{accuracy:.2%}")
     return table
 
 

@@ -143,21 +143,24 @@ def input_cycles(board: Board, rows: Rows) -> float | None:
     return None if figures is None else _sum([rows.height, rows.bytes], figures)
 
 
-def error_of(board: Board) -> float | None:
+def errors_of(board: Board) -> tuple[float, float] | None:
     """How far estimates were from the traces of networks that were left out of the fit.
 
     Args:
         board: The board.
 
     Returns:
-        The largest relative error of a whole network; None where the core was not traced.
+        The median and the largest relative error of a whole network; None where the core was not
+        traced.
 
     Example:
         >>> from edge.catalog.boards import find_board
-        >>> 0 < error_of(find_board("nucleo-f446re")) < 0.1
+        >>> median, largest = errors_of(find_board("nucleo-f446re"))
+        >>> 0 < median < 0.05 < largest < 0.25
         True
     """
-    return next(iter(_figures(built_core(board)).get("largest_error", ())), None)
+    found = _figures(built_core(board)).get("errors")
+    return None if found is None else (found[0], found[1])
 
 
 @functools.cache

@@ -1,239 +1,266 @@
-"""The study of a search: the trials and their results, shared by processes and machines."""
+"""The study of a search: its trials and what became of them, shared by processes and machines."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import hashlib
+import json
 import pathlib
-import time
-import warnings
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import optuna
-from optuna.trial import TrialState
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, SAWarning
+from optuna.trial import FrozenTrial, TrialState
 
 from edge.catalog.boards import Board
-from edge.converter.keras_files import first_line
 from edge.errors import EdgeError
-from edge.search.candidates import Candidate
-from edge.search.storage_url import masked, masked_url
+from edge.search.artifacts import Artifacts
+from edge.search.costs import Costs
+from edge.search.design import Design
+from edge.search.storage import STUDY_FILE, open_storage, study_url
+from edge.search.storage_url import masked_url
 from edge.system.files import write_files
 
 FLOAT_EPOCHS = 30
 QAT_EPOCHS = 8
-STUDY_FILE = "study.db"
-FIRST_RUNG_EPOCH = 16
-"""No trial is stopped earlier, because batch normalization's averages have not settled before."""
+FIRST_RUNG_SHARE = 4
+"""No trial is stopped before this part of the float epochs: early accuracies say too little."""
 
-HEARTBEAT_SECONDS = 2
-OPEN_ATTEMPTS = 3
-GRACE_SECONDS = 10
-"""A process without a heartbeat for so long is taken for dead, and its trial is given out again."""
+Note = Callable[[str], None]
+"""Takes a line for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """The candidates to train, and where and how long.
+    """What is searched for, and where and how long.
 
     Attributes:
         source: The images, as `keras_mobilenet.data.load_images` takes them.
+        images: The digest of their content.
+        side: The largest height and width of the input, in pixels.
         channels: The number of color channels: 1 (gray) or 3 (RGB).
-        board: The board that the candidates fit.
-        candidates: The candidates to train, the most promising first.
-        folder: The folder for the study, the trained models and the sources. Machines that share a
-            study share the folder too: a trial counts only where its model is.
+        classes: The number of classes.
+        board: The board that the networks must fit.
+        folder: The folder for the result, and for study and artifacts where these have no other.
         storage: Optuna's storage URL; several processes and machines may share one.
+        artifacts: The folder or `s3://bucket/prefix` of models and checkpoints, shared as well.
         seconds: The time limit in seconds.
+        trials: The number of networks to train.
+        runtime: `"engine"` or `"tflm"`: what must fit.
+        ms: The most milliseconds that an inference may take on the engine, estimated; None for any.
         float_epochs: The number of epochs in float.
         qat_epochs: The number of epochs with fake quantization.
-        mirror: Whether to train on mirrored images too.
+        augment: What is changed about the training images, as `parse_augmentation` takes it.
+        only_plain: Whether only MobileNetV1 at every width and resolution is tried.
     """
 
     source: str
+    images: str
+    side: int
     channels: int
+    classes: int
     board: Board
-    candidates: Sequence[Candidate]
     folder: pathlib.Path
     storage: str
+    artifacts: str
     seconds: float
+    trials: int
+    runtime: str = "engine"
+    ms: float | None = None
     float_epochs: int = FLOAT_EPOCHS
     qat_epochs: int = QAT_EPOCHS
-    mirror: bool = False
+    augment: tuple[str, ...] = ()
+    only_plain: bool = False
 
     @property
-    def digest(self) -> str:
-        """A digest of what is trained: by it, a search that is run again finds its study."""
-        names = [candidate.name for candidate in self.candidates]
+    def options_digest(self) -> str:
+        """A digest of all but the images that changes what is trained."""
         what = (
-            self.source,
+            self.side,
             self.channels,
-            self.board.id,
+            self.classes,
+            repr(self.board),
+            self.runtime,
+            self.ms,
             self.float_epochs,
             self.qat_epochs,
-            self.mirror,
+            self.augment,
+            self.only_plain,
         )
-        return hashlib.sha256(repr((what, names)).encode()).hexdigest()[:8]
+        return hashlib.sha256(repr(what).encode()).hexdigest()[:8]
 
-    def model_path(self, number: int) -> pathlib.Path:
-        """Returns the path of a trial's trained model.
+    @property
+    def name(self) -> str:
+        """The study's name: by it, a search that is run again finds its study, wherever it runs."""
+        return f"{self.board.id}-{self.options_digest}-{self.images[:8]}"
 
-        Args:
-            number: The number of the trial.
+
+class SharedStudy:
+    """A study as its workers see it.
+
+    Args:
+        job: What is searched for.
+        note: Takes lines for the user.
+
+    Raises:
+        EdgeError: If storage or artifacts cannot be used, or are not those of the study.
+    """
+
+    def __init__(self, job: Job, note: Note):
+        self.job, self._note = job, note
+        self.artifacts = Artifacts(job.artifacts)
+        self.study = _opened(job)
+        self._meet()
+
+    def _meet(self) -> None:
+        """Says what is new about the images, and finds out whether this is the study's store."""
+        storage, job = self.study._storage, self.job
+        known = self.study.user_attrs
+        if "store" not in known:
+            others = [other for other in storage.get_all_studies() if other.study_name != job.name]
+            begin = f"{job.board.id}-{job.options_digest}-"
+            if any(
+                other.study_name.startswith(begin) and other.user_attrs.get("source") == job.source
+                for other in others
+            ):
+                self._note(
+                    f"The images of {job.source} are not those of the last search: a new study "
+                    "begins."
+                )
+            marker = f"store-{uuid.uuid4().hex}"
+            self.artifacts.write(marker, job.name.encode())
+            self.study.set_user_attr("source", job.source)
+            self.study.set_user_attr("artifacts", self.artifacts.location)
+            self.study.set_user_attr("store", marker)
+        elif self.artifacts.read(known["store"]) is None:
+            if known["artifacts"] != self.artifacts.location:
+                raise EdgeError(
+                    f"The models of the study at {masked_url(job.storage)} are in "
+                    f"{known['artifacts']}, not in {self.artifacts.location}: give the place that "
+                    "all workers share with --artifacts."
+                )
+            self.artifacts.write(known["store"], job.name.encode())
+
+    def trials(self) -> list[FrozenTrial]:
+        """Lists the trials.
 
         Returns:
-            The path of a `.keras` file, which may not exist yet.
+            The trials of designs, those left out that stood for one that another stands for.
         """
-        return self.folder / "trials" / f"{self.digest}-{number:03d}.keras"
+        trials = self.study.get_trials(deepcopy=False)
+        standing = [trial for trial in trials if trial.state != TrialState.FAIL]
+        lost = self._lost()
+        return [
+            trial
+            for trial in standing
+            if trial.number not in lost and not _has_twin(trial, standing, lost)
+        ]
 
+    def add(self, design: Design, costs: Costs, choice: dict[str, Any] | None) -> None:
+        """Queues a design.
 
-def study_url(folder: pathlib.Path) -> str:
-    """Returns the storage URL of a study that lies in a folder.
+        Args:
+            design: The design.
+            costs: What it takes.
+            choice: What was chosen of the space; None for a MobileNetV1.
+        """
+        attrs = {"design": design.to_json(), "costs": json.dumps(dataclasses.asdict(costs))}
+        attrs |= {"choice": json.dumps(choice)} if choice is not None else {}
+        self.study.enqueue_trial({}, attrs)
 
-    Args:
-        folder: The folder for the file `study.db`.
+    def give_back(self, number: int) -> None:
+        """Queues a trial again that was cut, with its checkpoint.
 
-    Returns:
-        The URL, in which special characters of the folder's name are escaped.
+        Args:
+            number: The trial's number.
+        """
+        self._queue_again(self.study.get_trials(deepcopy=False)[number])
 
-    Example:
-        >>> study_url(pathlib.Path("/tmp/which one?"))
-        'sqlite:////tmp/which one%3F/study.db'
-    """
-    return URL.create("sqlite", database=str(folder.resolve() / STUDY_FILE)).render_as_string()
-
-
-def open_storage(url: str) -> optuna.storages.RDBStorage:
-    """Opens the storage of a study.
-
-    Args:
-        url: Optuna's storage URL.
-
-    Returns:
-        The storage.
-
-    Raises:
-        EdgeError: If the storage cannot be opened.
-
-    Example:
-        >>> open_storage("sqlite://").get_all_studies()  # in memory
-        []
-    """
-    # Without heartbeats the trial of a killed process would never be given out again.
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    warnings.simplefilter("ignore", SAWarning)
-    attempt = 1
-    while True:
-        try:
-            return optuna.storages.RDBStorage(
-                url,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+    def _queue_again(self, trial: FrozenTrial) -> None:
+        self.study.add_trial(
+            optuna.create_trial(
+                state=TrialState.WAITING,
+                user_attrs=trial.user_attrs,
+                system_attrs={"fixed_params": {}},
+                intermediate_values=trial.intermediate_values,
             )
-        except ImportError as error:
-            raise EdgeError(
-                f"The storage {masked_url(url)} needs a database driver that is not installed: "
-                f"{_driver(error)}. Install it with pip, or name another in the URL."
-            ) from error
-        except ArgumentError as error:
-            raise EdgeError(
-                f"{masked_url(url)!r} is no storage of Optuna's: {masked(str(error), url)}"
-            ) from error
-        except Exception as error:
-            # Of two processes that create the tables at the same moment, one is refused.
-            if attempt == OPEN_ATTEMPTS:
-                reason = masked(first_line(error), url)
-                raise EdgeError(f"Cannot open the study at {masked_url(url)}: {reason}") from error
-            attempt += 1
-            time.sleep(HEARTBEAT_SECONDS)
+        )
+
+    def is_surplus(self, trial: optuna.Trial) -> bool:
+        """Says whether an earlier trial already stands for the same design.
+
+        This happens where two processes queue the same design at the same moment.
+
+        Args:
+            trial: The trial that was just given out.
+
+        Returns:
+            True if the trial is not to be trained.
+        """
+        if "design" not in trial.user_attrs:
+            return True
+        trials = self.study.get_trials(deepcopy=False)
+        standing = [other for other in trials if other.state != TrialState.FAIL]
+        return _has_twin(trials[trial.number], standing, self._lost())
+
+    def model_of(self, trial: FrozenTrial) -> bytes | None:
+        """Reads the trained model of a trial.
+
+        Args:
+            trial: A trial that is complete.
+
+        Returns:
+            The `.keras` file's bytes; None if it is gone.
+        """
+        return self.artifacts.read(trial.user_attrs.get("model"))
+
+    def renew_lost(self) -> None:
+        """Queues the complete trials again whose models are gone, with a line for each."""
+        for trial in self.trials():
+            if trial.state == TrialState.COMPLETE and self.model_of(trial) is None:
+                name = Design.from_json(trial.user_attrs["design"]).name
+                self._note(
+                    f"The model of {name} is not in {self.artifacts.location} any more: it is "
+                    "trained again."
+                )
+                self.study.set_user_attr("lost", sorted({*self._lost(), trial.number}))
+                self._queue_again(trial)
+
+    def _lost(self) -> set[int]:
+        return set(self.study.user_attrs.get("lost", ()))
 
 
-def _driver(error: ImportError) -> str:
-    """The name of the missing module; a sentence where a driver lacks a library of its own."""
-    cause = error.__cause__ or error.__context__
-    name = next((e.name for e in (cause, error) if isinstance(e, ImportError) and e.name), None)
-    return name or first_line(error).rstrip(".")
+def _has_twin(trial: FrozenTrial, trials: Sequence[FrozenTrial], lost: set[int]) -> bool:
+    design = trial.user_attrs.get("design")
+    return design is None or any(
+        twin.number < trial.number
+        and twin.user_attrs.get("design") == design
+        and twin.number not in lost
+        for twin in trials
+    )
 
 
-def job_study(job: Job) -> optuna.Study:
-    """Opens the study of a job, and queues the candidates that no trial stands for yet.
-
-    Args:
-        job: The candidates to train.
-
-    Returns:
-        The study, the same for every process that runs this job.
-
-    Raises:
-        EdgeError: If the storage cannot be opened.
-
-    Example:
-        >>> from edge.catalog.boards import find_board
-        >>> job = Job(
-        ...     source="digits", channels=1, board=find_board("arduino-zero"), candidates=[],
-        ...     folder=pathlib.Path("found"), storage="sqlite://", seconds=60,
-        ... )
-        >>> job_study(job).get_trials()
-        []
-    """
+def _opened(job: Job) -> optuna.Study:
+    """The study; a file that was made for one that cannot be opened does not stay."""
     is_new = job.storage == study_url(job.folder) and not (job.folder / STUDY_FILE).exists()
     # SQLite creates the file, but not its folder.
     write_files(job.folder, {})
     try:
-        return _open_study(job)
+        return optuna.create_study(
+            storage=open_storage(job.storage),
+            study_name=job.name,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(seed=0),
+            pruner=optuna.pruners.SuccessiveHalvingPruner(
+                min_resource=max(1, job.float_epochs // FIRST_RUNG_SHARE), reduction_factor=2
+            ),
+        )
     except (EdgeError, optuna.exceptions.StorageInternalError):
         if is_new:
             (job.folder / STUDY_FILE).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 job.folder.rmdir()
         raise
-
-
-def _open_study(job: Job) -> optuna.Study:
-    study = optuna.create_study(
-        storage=open_storage(job.storage),
-        study_name=f"{job.source}-{job.board.id}-{job.digest}",
-        direction="maximize",
-        load_if_exists=True,
-        sampler=optuna.samplers.RandomSampler(seed=0),
-        pruner=optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=FIRST_RUNG_EPOCH, reduction_factor=2
-        ),
-    )
-    # A trial that failed, because time was up or after Ctrl-C, is queued again.
-    trials = study.get_trials(deepcopy=False)
-    alive = {t.user_attrs.get("queued_as") for t in trials if t.state != TrialState.FAIL}
-    for candidate in job.candidates:
-        if candidate.name not in alive:
-            study.enqueue_trial({"candidate": candidate.name}, {"queued_as": candidate.name})
-    return study
-
-
-def is_surplus(study: optuna.Study, trial: optuna.Trial) -> bool:
-    """Says whether another trial already stands for the same candidate.
-
-    This happens when another process took the last trial in the queue, or when two processes queued
-    the same candidate at the same moment.
-
-    Args:
-        study: The study.
-        trial: The trial that was just given out.
-
-    Returns:
-        True if the trial is not to be trained.
-
-    Example:
-        >>> study = optuna.create_study()
-        >>> is_surplus(study, study.ask())
-        True
-    """
-    name = trial.user_attrs.get("queued_as")
-    return name is None or any(
-        twin.number < trial.number
-        and twin.user_attrs.get("queued_as") == name
-        and twin.state != TrialState.FAIL
-        for twin in study.get_trials(deepcopy=False)
-    )

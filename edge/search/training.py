@@ -1,133 +1,148 @@
-"""Trains the best candidates of a search: successive halving, resumable, shared by processes."""
+"""Trains the networks of a search: each from its last epoch on, wherever that was trained."""
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
+import io
+import json
 import pathlib
+import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from edge.converter.convert import convert
-from edge.converter.keras_files import first_line, keras_bytes, load_keras
-from edge.deploy.export import Export, export
-from edge.deploy.verify import Verification, quantize_inputs, verify
+from edge.converter.keras_files import first_line, keras_bytes
 from edge.errors import EdgeError
-from edge.search.candidates import Candidate
+from edge.search.costs import TflmCosts
+from edge.search.design import Design, mobilenet_v1
+from edge.search.design_graph import graph_of
+from edge.search.engine_costs import EngineCosts
+from edge.search.proposals import propose
+from edge.search.space import Limits, Planner, Space
+from edge.search.storage import HEARTBEAT_SECONDS
 from edge.search.storage_url import masked, masked_url
-from edge.search.study import (
-    HEARTBEAT_SECONDS,
-    Job,
-    is_surplus,
-    job_study,
-)
+from edge.search.study import Job, Note, SharedStudy
 from edge.system import signals
-from edge.system.files import write_files
-from edge.tflite.reader import read_graph
 
 if TYPE_CHECKING:
     import keras
 
-PATIENCE_EPOCHS = 3
-"""Training with fake quantization stops after so many epochs without a better accuracy."""
+    from keras_mobilenet.training.train import TrainedModel
 
+Advance = Callable[[str, int], None]
+"""Takes a design's name, and the number of its epochs that are done."""
 
-@dataclasses.dataclass(frozen=True)
-class SearchResult:
-    """The best model of a search.
-
-    Attributes:
-        candidate: The candidate that won.
-        validation_accuracy: Its simulated int8 accuracy on the images that chose it, 0 to 1.
-        int8_accuracy: Its accuracy on the held-out images on LiteRT's reference kernels, 0 to 1.
-        verification: The comparison of LiteRT and TFLite Micro on the held-out images.
-        export: The firmware sources that were written.
-        trials: The state and the best accuracy of every trial, by the candidate's name.
-    """
-
-    candidate: Candidate
-    validation_accuracy: float
-    int8_accuracy: float
-    verification: Verification
-    export: Export
-    trials: dict[str, tuple[str, float | None]]
-
-
-class _TrialProgress:
-    """Reports every epoch to the study, and stops a training that no longer pays."""
-
-    def __init__(self, trial: optuna.Trial, job: Job, deadline: float, advance: Callable):
-        self.trial, self.job, self.deadline, self.advance = trial, job, deadline, advance
-        self.best, self.best_epoch = -1.0, 0
-
-    def callback(self) -> keras.callbacks.Callback:
-        # Keras takes seconds to import.
-        import keras
-
-        def on_epoch_end(epoch: int, logs: dict) -> None:
-            if self._has_stalled(epoch, float(logs["val_accuracy"])):
-                callback.model.stop_training = True
-
-        callback = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
-        return callback
-
-    def _has_stalled(self, epoch: int, accuracy: float) -> bool:
-        self.trial.report(accuracy, epoch + 1)
-        self.advance(epoch + 1)
-        if time.monotonic() > self.deadline:
-            raise OutOfTimeError
-        if epoch < self.job.float_epochs:
-            if self.trial.should_prune():
-                raise optuna.TrialPruned
-        elif accuracy > self.best:
-            self.best, self.best_epoch = accuracy, epoch
-        return epoch >= self.job.float_epochs and epoch - self.best_epoch >= PATIENCE_EPOCHS
+BACKUP = "backup"
 
 
 class OutOfTimeError(Exception):
-    """The time limit passed in the middle of a trial, which goes back to the queue."""
-
-
-def run_search(
-    job: Job, advance: Callable[[str, int], None] = lambda name, epoch: None
-) -> SearchResult:
-    """Trains the candidates of a job until all are done or time is up.
-
-    A trial that was interrupted is trained again, here or by another process that shares the
-    storage; none is lost and none is trained twice.
+    """The time limit passed in the middle of a trial, which goes back to the queue.
 
     Args:
-        job: The candidates to train.
-        advance: A function that is called with the candidate's name and the number of epochs done.
+        number: The trial's number.
+
+    Example:
+        >>> OutOfTimeError(3).number
+        3
+    """
+
+    def __init__(self, number: int):
+        super().__init__(f"Trial {number} ran out of time.")
+        self.number = number
+
+
+def planner_of(job: Job) -> Planner:
+    """Makes what finds networks that fit.
+
+    Args:
+        job: What is searched for.
 
     Returns:
-        The `SearchResult`.
-
-    Raises:
-        EdgeError: If no trial was finished in time, or the storage cannot be used.
+        A `Planner`: no network computes more than the MobileNetV1 of the largest side at alpha 1,
+        which bounds the time of its training.
 
     Example:
         >>> from edge.catalog.boards import find_board
-        >>> from edge.search.candidates import plan_candidates
-        >>> from edge.search.study import study_url
-        >>> board, folder = find_board("arduino-zero"), pathlib.Path("found")
-        >>> candidates = plan_candidates(board, 32, 1, 10)  # doctest: +SKIP
-        >>> best = [candidate for candidate in candidates if candidate.fits][-1:]  # doctest: +SKIP
-        >>> job = Job(  # doctest: +SKIP
-        ...     source="digits", channels=1, board=board, candidates=best, folder=folder,
-        ...     storage=study_url(folder), seconds=600,
+        >>> job = Job(
+        ...     source="faces", images="", side=32, channels=1, classes=2, seconds=600, trials=4,
+        ...     board=find_board("arduino-zero"), folder=pathlib.Path("found"),
+        ...     storage="sqlite://", artifacts="artifacts",
         ... )
-        >>> run_search(job).verification.sentence()  # doctest: +SKIP
-        'LiteRT reference == TFLM on 360 of 360 inputs'
+        >>> planner_of(job).limits.macs
+        11534592
+    """
+    is_engine = job.runtime == "engine"
+    space = Space(job.side, job.channels, job.classes, has_compression=is_engine)
+    costs = EngineCosts(job.board) if is_engine else TflmCosts(job.board)
+    largest = mobilenet_v1(1.0, job.side, job.channels, job.classes)
+    return Planner(space, costs, Limits(job.ms, graph_of(largest).total_macs()))
+
+
+def train_trials(
+    job: Job,
+    planner: Planner,
+    advance: Advance = lambda name, epoch: None,
+    note: Note = lambda line: None,
+) -> SharedStudy:
+    """Trains the networks of a search until all are done or time is up.
+
+    A trial that was interrupted is trained on from its last epoch, here or by another process that
+    shares storage and artifacts; none is lost and none is trained twice.
+
+    Args:
+        job: What is searched for.
+        planner: Finds networks that fit.
+        advance: A function that is called with a design's name and its number of epochs done.
+        note: Takes lines for the user.
+
+    Returns:
+        The study.
+
+    Raises:
+        EdgeError: If the storage or the artifacts cannot be used.
+
+    Example:
+        >>> shared = train_trials(job, planner_of(job))  # doctest: +SKIP
+        >>> [trial.state.name for trial in shared.trials()]  # doctest: +SKIP
+        ['COMPLETE', 'COMPLETE', 'PRUNED', 'COMPLETE']
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with storage_errors(job):
+        shared = SharedStudy(job, note)
+        shared.renew_lost()
+        _work(shared, planner, advance)
+        return shared
+
+
+@contextlib.contextmanager
+def storage_errors(job: Job) -> Iterator[None]:
+    """Says in one line what a storage refuses.
+
+    Args:
+        job: The job whose storage it is.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        EdgeError: In place of Optuna's error.
+
+    Example:
+        >>> import types
+        >>> job = types.SimpleNamespace(storage="sqlite:///study.db")
+        >>> with storage_errors(job):
+        ...     raise optuna.exceptions.StorageInternalError("it is full")
+        Traceback (most recent call last):
+        edge.errors.EdgeError: The study at sqlite:///study.db takes no more: it is full
+    """
     try:
-        return _run(job, advance)
+        yield
     except optuna.exceptions.StorageInternalError as error:
         reason = masked(first_line(error.__cause__ or error), job.storage)
         raise EdgeError(
@@ -135,102 +150,161 @@ def run_search(
         ) from error
 
 
-def _run(job: Job, advance: Callable[[str, int], None]) -> SearchResult:
-    study = job_study(job)
+def _work(shared: SharedStudy, planner: Planner, advance: Advance) -> None:
+    job, study = shared.job, shared.study
     deadline = time.monotonic() + job.seconds
-    by_name = {candidate.name: candidate for candidate in job.candidates}
 
     def objective(trial: optuna.Trial) -> float:
-        if is_surplus(study, trial):
+        if shared.is_surplus(trial):
             raise optuna.TrialPruned
-        name = trial.suggest_categorical("candidate", list(by_name))
-        progress = _TrialProgress(trial, job, deadline, lambda epoch: advance(name, epoch))
-        return _trained_accuracy(job, by_name[name], trial.number, progress)
+        return _trained_accuracy(shared, trial, deadline, advance)
 
     while time.monotonic() < deadline:
         optuna.storages.fail_stale_trials(study)
-        states = [trial.state for trial in study.get_trials(deepcopy=False)]
-        if TrialState.WAITING in states:
+        everything = [trial.state for trial in study.get_trials(deepcopy=False)]
+        trials = shared.trials()
+        if TrialState.WAITING in everything:
             try:
                 study.optimize(objective, n_trials=1)
-            except OutOfTimeError:
+            except OutOfTimeError as cut:
+                shared.give_back(cut.number)
                 break
-        elif TrialState.RUNNING in states:
+        elif len(trials) < job.trials and _propose(shared, planner, trials):
+            continue
+        elif TrialState.RUNNING in everything:
             # Another process trains it: wait until it ends or falls silent.
             time.sleep(HEARTBEAT_SECONDS)
         else:
             break
-    return _result(job, study, by_name)
+    optuna.storages.fail_stale_trials(study)
+
+
+def _propose(shared: SharedStudy, planner: Planner, trials: list[FrozenTrial]) -> bool:
+    proposal = propose(planner, trials, shared.job.trials, only_plain=shared.job.only_plain)
+    if proposal is None:
+        return False
+    shared.add(*proposal)
+    return True
 
 
 def _trained_accuracy(
-    job: Job, candidate: Candidate, number: int, progress: _TrialProgress
+    shared: SharedStudy, trial: optuna.Trial, deadline: float, advance: Advance
 ) -> float:
-    """Trains a candidate, keeps its model, and returns its validation accuracy as int8."""
-    from keras_mobilenet.training.augmentation import Augmentation
-    from keras_mobilenet.training.data import load_images
-    from keras_mobilenet.training.train import train
+    """Trains a design, keeps its model, and returns its validation accuracy as int8."""
+    design = Design.from_json(trial.user_attrs["design"])
+    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
+        backup = pathlib.Path(name) / BACKUP
+        checkpoint = shared.artifacts.read(trial.user_attrs.get("checkpoint"))
+        if checkpoint is not None:
+            _unpack(checkpoint, backup.parent)
+        course = _Course(shared, trial, backup, deadline, lambda epoch: advance(design.name, epoch))
+        # A signal ends the process here; the trial's heartbeat stops, and it is given out again.
+        with signals.in_native_code():
+            trained = _trained(shared.job, design, backup, course.callback())
+    key = f"{shared.job.name}-{trial.number}-{uuid.uuid4().hex[:8]}"
+    history = json.dumps(trained.history, default=float).encode()
+    for kind, content in (
+        ("history", (f"{key}.history.json", history)),
+        ("model", (f"{key}.keras", keras_bytes(trained.model))),
+    ):
+        shared.artifacts.write(*content)
+        trial.set_user_attr(kind, content[0])
+    course.forget()
+    return float(trained.validation_accuracy)
 
-    data = load_images(job.source, candidate.side, job.channels)
-    # A signal ends the process here; the trial's heartbeat stops, and it is given out again.
-    with signals.in_native_code():
-        trained = train(
+
+def _trained(
+    job: Job, design: Design, backup: pathlib.Path, course: keras.callbacks.Callback
+) -> TrainedModel:
+    import keras_mobilenet
+    from edge.engine.zero_blocks import pruning_block
+    from keras_mobilenet.training.augmentation import parse_augmentation
+    from keras_mobilenet.training.data import load_images
+    from keras_mobilenet.training.train import ChanceWarning, train
+
+    data = load_images(job.source, design.side, job.channels)
+    callbacks: list[keras.callbacks.Callback] = []
+    if design.sparsity:
+        block = pruning_block(job.board)
+        callbacks.append(keras_mobilenet.MagnitudePruning(design.sparsity, block=block))
+    with warnings.catch_warnings():
+        # Some candidates are bad: that is what they are tried for.
+        warnings.simplefilter("ignore", ChanceWarning)
+        return train(
             data,
-            alpha=candidate.alpha,
+            model=design.build(),
             float_epochs=job.float_epochs,
             qat_epochs=job.qat_epochs,
-            augmentation=dataclasses.replace(Augmentation.default(), mirror=job.mirror),
+            augmentation=parse_augmentation(job.augment),
+            weight_bits=design.weight_bits,
             verbose=0,
-            callbacks=[progress.callback()],
+            callbacks=[*callbacks, course],
+            backup=backup,
         )
-    path = job.model_path(number)
-    write_files(path.parent, {path.name: keras_bytes(trained.model)})
-    return trained.validation_accuracy
 
 
-def _result(job: Job, study: optuna.Study, by_name: dict[str, Candidate]) -> SearchResult:
-    from keras_mobilenet.training.data import load_images
+class _Course:
+    """Keeps and reports every epoch, and stops a training that no longer pays.
 
-    trials = study.get_trials(deepcopy=False)
-    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    done = [trial for trial in done if job.model_path(trial.number).is_file()]
-    if not done:
-        raise EdgeError(
-            f"No candidate was trained within {job.seconds / 60:g} minutes. Run the same command "
-            "again: the search goes on where it is."
-        )
-    best = max(done, key=lambda trial: trial.value or 0.0)
-    candidate = by_name[best.params["candidate"]]
-    model = load_keras(job.model_path(best.number))
-    data = load_images(job.source, candidate.side, job.channels)
-    graph = read_graph(convert(model))
-    proof = verify(graph, quantize_inputs(graph, data.test_inputs()))
-    accuracy = float(np.mean(proof.outputs.argmax(axis=1) == data.test_labels))
-    with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
-        # The sources are written elsewhere first, so that the folder gets all files or none.
-        staging = pathlib.Path(name)
-        written = export(graph.content, job.board, staging, labels=data.class_names)
-        contents = {f"firmware/{file}": (staging / file).read_bytes() for file in written.files}
-    contents |= {"model.tflite": written.graph.content, "model.keras": keras_bytes(model)}
-    write_files(job.folder, contents)
-    written = dataclasses.replace(written, folder=job.folder / "firmware")
-    return SearchResult(
-        candidate=candidate,
-        validation_accuracy=float(best.value or 0.0),
-        int8_accuracy=accuracy,
-        verification=proof,
-        export=written,
-        trials=_summary(trials),
-    )
+    Args:
+        shared: The study.
+        trial: The trial.
+        backup: The folder in which the training keeps its last epoch.
+        deadline: When time is up, by the monotonic clock.
+        advance: Takes the number of epochs done.
+    """
+
+    def __init__(
+        self,
+        shared: SharedStudy,
+        trial: optuna.Trial,
+        backup: pathlib.Path,
+        deadline: float,
+        advance: Callable[[int], None],
+    ):
+        self._shared, self._trial, self._backup = shared, trial, backup
+        self._deadline, self._advance = deadline, advance
+        self._checkpoint: str | None = trial.user_attrs.get("checkpoint")
+
+    def callback(self) -> keras.callbacks.Callback:
+        # Keras takes seconds to import.
+        import keras
+
+        return keras.callbacks.LambdaCallback(on_epoch_end=self._on_epoch_end)
+
+    def _on_epoch_end(self, epoch: int, logs: dict) -> None:
+        job = self._shared.job
+        self._keep()
+        self._trial.report(float(logs["val_accuracy"]), epoch + 1)
+        self._advance(epoch + 1)
+        if epoch + 1 == job.float_epochs + job.qat_epochs:
+            return
+        if epoch < job.float_epochs and self._trial.should_prune():
+            self.forget()
+            raise optuna.TrialPruned
+        if time.monotonic() > self._deadline:
+            raise OutOfTimeError(self._trial.number)
+
+    def _keep(self) -> None:
+        """Puts the epoch into the store; the one before stays until the study knows this one."""
+        name = f"{self._shared.job.name}-{self._trial.number}-{uuid.uuid4().hex[:8]}.checkpoint"
+        self._shared.artifacts.write(name, _packed(self._backup))
+        self._trial.set_user_attr("checkpoint", name)
+        self._shared.artifacts.remove(self._checkpoint)
+        self._checkpoint = name
+
+    def forget(self) -> None:
+        """Removes the checkpoint of a trial that has come to its end."""
+        self._shared.artifacts.remove(self._checkpoint)
 
 
-def _summary(trials: Sequence[optuna.trial.FrozenTrial]) -> dict[str, tuple[str, float | None]]:
-    """Sums up each candidate; where a trial was given out twice, the last one counts."""
-    summary = {}
-    for trial in trials:
-        name = trial.user_attrs.get("queued_as")
-        if name is not None and (name not in summary or "candidate" in trial.params):
-            reported = trial.intermediate_values
-            value = trial.value if trial.value is not None else max(reported.values(), default=None)
-            summary[str(name)] = (trial.state.name.lower(), value)
-    return summary
+def _packed(folder: pathlib.Path) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        tar.add(folder, arcname=BACKUP)
+    return content.getvalue()
+
+
+def _unpack(content: bytes, folder: pathlib.Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        tar.extractall(folder, filter="data")

@@ -62,7 +62,7 @@ JOBS: dict[str, tuple[str, ...]] = {
 """Every command of the command line, by its first word; `test_kills.py` compares the two."""
 
 STATE = {
-    "search": ("study.db", "trials"),
+    "search": ("study.db", "artifacts"),
     "run-all": ("run.json", "backup-", "model.", "tflm/", "engine/"),
 }
 """What a command writes while it works, so that the next one goes on from there."""

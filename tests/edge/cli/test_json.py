@@ -32,6 +32,9 @@ from edge.firmware.serial_link import Device
 from edge.firmware.sizes import SectionSize, SymbolSize
 from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
+from edge.search.costs import Costs
+from edge.search.design import mobilenet_v1
+from edge.search.result import SearchResult, Trial
 from edge.tflite.reader import read_graph
 from keras_mobilenet.training.baselines import Baselines
 from keras_mobilenet.training.evaluation import evaluate
@@ -48,6 +51,7 @@ CAMERA = """
 camera.format camera.width camera.height camera.state_bytes camera.row_bytes camera.tables_bytes
 """
 CYCLES = "board clock_hz low high low_ms high_ms flash_wait_cycles flash_wait_ms"
+SEARCH_COSTS = "macs flash_bytes ram_bytes ms fits"
 LATENCY = "estimated_ms.low estimated_ms.high estimated_ms.flash_wait not_estimated"
 CLASS = "name precision recall f1 count"
 TENSOR = "name shape[] dtype bytes scale zero_point"
@@ -144,8 +148,12 @@ KEYS = {
         float_epochs best_epoch {below("history", "accuracy[] val_accuracy[]")}
     """,
     "search": f"""
-        alpha side int8_accuracy equal_count input_count trials.first[] {below("budget", BUDGET)}
-        {LATENCY}
+        name runtime int8_accuracy validation_accuracy image_count equal_count input_count folder
+        design.side design.channels design.classes design.stem[] design.stages[][]
+        design.is_residual design.weight_bits design.sparsity design.alpha
+        {below("costs", SEARCH_COSTS)}
+        trials[].name trials[].network trials[].state trials[].accuracy trials[].epochs
+        trials[].front {below("trials[].costs", SEARCH_COSTS)} {LATENCY}
     """,
     "demo": f"""
         source missing float_accuracy qat_accuracy int8_accuracy equal_count input_count
@@ -272,8 +280,22 @@ def printed(tmp_path_factory, kws):
         board_accuracy=1.0,
         equal_on_board=1,
         missing="",
-        candidate=types.SimpleNamespace(alpha=0.25, side=48),
-        trials={"first": ("complete", 0.9)},
+    )
+    tried = Trial(
+        mobilenet_v1(0.25, 48, 1, 10), Costs(1, 1, 1, 1.0, True), "complete", accuracy=0.9, epochs=1
+    )
+    searched = SearchResult(
+        runtime="engine",
+        best=tried,
+        trials=(tried,),
+        int8_accuracy=0.9,
+        image_count=1,
+        equal_count=1,
+        input_count=1,
+        proof="",
+        images=(),
+        graph=graph,
+        folder=folder,
     )
     variant = Variant(0.5, 0.5, (4, 4, 3), 1, 1)
     values = {
@@ -303,7 +325,7 @@ def printed(tmp_path_factory, kws):
         "train": cli_json.train_json(
             trained_outcome(), Baselines(0.5, 0.5, 1), ["It is at chance."], training_files(folder)
         ),
-        "search": cli_json.search_json(outcome, Latency(board, ran.cycles)),
+        "search": cli_json.search_json(searched, Latency(board, ran.cycles)),
         "demo": json_demo.demo_json(outcome),
     }
     return {name: json.loads(json.dumps(value)) for name, value in values.items()}

@@ -190,6 +190,7 @@ def typed() -> typing.Iterator[tuple[str, list[str]]]:
         "--ram-margin": (("fit",), ["-1"]),
         "--steps": (("plan",), ["-1", "0.5", "many"]),
         "--minutes": (("search",), ["-1"]),
+        "--ms": (("search",), ["0", "-1"]),
         "--trials": (("search",), ["0", "-2"]),
         "--ram": (("stream", "build"), ["0", "-4096"]),
         "--side": (("train", "search"), ["513", "9" * 30]),
@@ -276,13 +277,16 @@ def files() -> typing.Iterator[tuple[str, list[str]]]:
     for rho in ("0", "-1", "1.5", "nan", "0.1"):
         yield BAD_INPUT, ["train", "--out", "new.keras", "--rho", rho]
     for name in ("train", "search"):
-        for side in ("0", "-48", "31"):
+        for side in ("0", "-48", "31" if name == "train" else "15"):
             yield BAD_INPUT, [*good(name), "--side", side]
         for channels in ("0", "2", "-1", "4"):
             yield BAD_INPUT, [*good(name), "--channels", channels]
     for storage in ("", "abc", "nosuch://host/study", "sqlite:////proc/nowhere/study.db"):
         if storage:
             yield BAD_INPUT, ["search", "--out", "new", "--storage", storage]
+    for artifacts in (*BAD_FOLDERS, "s3://"):
+        yield BAD_INPUT, ["search", "--out", "new", "--artifacts", artifacts]
+    yield BAD_INPUT, ["search", "--out", "new", "--runtime", "tflm", "--ms", "5"]
 
 
 def with_model() -> typing.Iterator[tuple[str, list[str]]]:

@@ -5,8 +5,8 @@ import urllib.parse
 import pytest
 
 from edge.errors import EdgeError
+from edge.search.storage import open_storage
 from edge.search.storage_url import masked, masked_url
-from edge.search.study import open_storage
 
 PASSWORDS = ("secret", "s@cret", "s:c/ret", "se?cret", "%73ecret", "a b", "se://cret")
 URLS = (
@@ -23,7 +23,7 @@ URLS = (
 @pytest.mark.parametrize("password", PASSWORDS)
 @pytest.mark.parametrize("is_quoted", [False, True])
 def test_no_password_is_shown(url, password, is_quoted, monkeypatch):
-    monkeypatch.setattr("edge.search.study.OPEN_ATTEMPTS", 1)
+    monkeypatch.setattr("edge.search.storage.OPEN_ATTEMPTS", 1)
     quoted = urllib.parse.quote(password, safe="")
     with pytest.raises(EdgeError) as refused:
         open_storage(url.format(quoted if is_quoted else password))
