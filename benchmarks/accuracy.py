@@ -1,7 +1,8 @@
 """What int8, pruning and channel pruning do to accuracy and to bytes, over seeds: a table.
 
 `python benchmarks/accuracy.py [--seeds 5] [--data digits fashion_mnist] [--out FILE]`. Every
-variant starts from the seed's float network; int8 accuracies are those of the int8 kernels.
+variant starts from the seed's float network; int8 accuracies are those of the int8 kernels. Simple
+classifiers of the same pixels stand beside: on digits they win, so these rank no networks.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 import edge
 import keras_mobilenet
@@ -34,6 +40,7 @@ from edge.tflite.reader import read_graph
 from keras_mobilenet.pruning import ChannelPruning, MagnitudePruning, PolynomialDecay
 from keras_mobilenet.pruning.channel_costs import macs
 from keras_mobilenet.pruning.channel_groups import ChannelGroups
+from keras_mobilenet.training.baselines import averaged
 from keras_mobilenet.training.batches import augmented_batches
 from keras_mobilenet.training.data import ImageData, load_images
 from keras_mobilenet.training.schedule import QAT_LEARNING_RATE
@@ -94,6 +101,22 @@ def accuracy(model: keras.Model, data: ImageData) -> float:
     return float((answers == data.test_labels).mean() * 100)
 
 
+def simple(data: ImageData, seed: int) -> dict[str, dict]:
+    """What classifiers of pixels reach: where they win, networks cannot be told apart."""
+    classifiers = {
+        "logistic regression": LogisticRegression(C=0.01, max_iter=300),
+        "random forest": RandomForestClassifier(100, random_state=seed),
+        "SVM": SVC(C=10.0),
+    }
+    results = {}
+    for name, classifier in classifiers.items():
+        scaled = make_pipeline(StandardScaler(), classifier)
+        scaled.fit(averaged(data.train_pixels), data.train_labels)
+        share = scaled.score(averaged(data.test_pixels), data.test_labels)
+        results[name] = {"accuracy": float(share * 100)}
+    return results
+
+
 def sizes(tflite: bytes, model: keras.Model, stored_zeros: float) -> dict:
     """Bytes of the file and, on the board, of the engine's constants and state."""
     graph = read_graph(tflite)
@@ -122,7 +145,7 @@ def one_seed(source: str, seed: int) -> dict[str, dict]:
     shape = data.train_pixels.shape[1:]
     first = keras_mobilenet.MobileNetV1(shape, ALPHA, classes=len(data.class_names))
     fit(first, data, seed, [(FLOAT_EPOCHS[source], FLOAT_RATE)])
-    results: dict[str, dict] = {"float": {"accuracy": accuracy(first, data)}}
+    results: dict[str, dict] = {"float": {"accuracy": accuracy(first, data)}, **simple(data, seed)}
 
     tflite = edge.convert(first, data.train_inputs()[:200])
     graph = read_graph(tflite)

@@ -120,6 +120,15 @@ def print_note(message: str) -> None:
         _print_line("Note:", "bold", message)
 
 
+def print_warning(message: str) -> None:
+    """Prints what a user must not miss, as one line on the standard error.
+
+    Args:
+        message: A sentence.
+    """
+    _print_line("Warning:", "bold yellow", message)
+
+
 def _print_line(head: str, style: str, message: str) -> None:
     line = f"{head} {one_line(message)}"
     if stderr.is_terminal:

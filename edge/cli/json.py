@@ -16,6 +16,7 @@ from edge.cli.json_boards import fields as _fields
 from edge.cli.json_boards import run_port_json as run_port_json
 from edge.cli.json_costs import cycles_json, latency_json, profile_json
 from edge.cli.json_search import search_json as search_json
+from edge.cli.json_training import train_json as train_json
 from edge.cli.json_whole_run import whole_run_json as whole_run_json
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from edge.memory.timeline import Timeline
     from edge.reporting.figures import Absent, Report
     from edge.tflite.graph import Graph
-    from keras_mobilenet.training.train import TrainedModel
 
 Part = TypeVar("Part")
 
@@ -341,21 +341,3 @@ def _or_reason(part: Part | Absent, shown: Callable[[Part], Any]) -> Any:
     from edge.reporting.figures import Absent
 
     return part.reason if isinstance(part, Absent) else shown(part)
-
-
-def train_json(
-    trained: TrainedModel, model: pathlib.Path, labels: pathlib.Path, held_out_count: int
-) -> dict[str, Any]:
-    """What `train` prints.
-
-    Args:
-        trained: The outcome of the training.
-        model: The `.keras` file that was written.
-        labels: The text file with the names of the classes.
-        held_out_count: The number of images on which the accuracy was measured.
-
-    Returns:
-        Files and accuracies, 0 to 1.
-    """
-    files = {"model": str(model), "labels": str(labels), "held_out_count": held_out_count}
-    return files | _fields(trained, "float_accuracy qat_accuracy")

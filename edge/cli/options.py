@@ -116,6 +116,13 @@ LabelsOption = Annotated[
 FloatModelOption = Annotated[
     str | None, typer.Option("--float", help="The float .keras file that was quantized.")
 ]
+TrainingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--training",
+        help="The .evaluation.json that train wrote beside the model: curves, confusion matrix.",
+    ),
+]
 
 # What a command writes.
 
@@ -300,6 +307,94 @@ GroupsOption = Annotated[
         metavar="PATTERN",
         help="Keep a folder's images together in one part whose class/name this regular expression "
         "finds the same in, such as '(film[0-9]+)_'; or subfolder, for folders inside a class.",
+    ),
+]
+TrainAlphaOption = Annotated[
+    float | None,
+    typer.Option(
+        "--alpha",
+        help="Width multiplier, 0 < alpha <= 1; 0.25, with --stages 1, with --weights the file's "
+        "if none is given.",
+    ),
+]
+StagesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--stages",
+        metavar="STAGES",
+        help="A network of your own in place of MobileNetV1: filters,kernel,stride,repeats,kind of "
+        "each stage, such as '48,3,2,3 96,3,2,4'; kind is separable or conv.",
+    ),
+]
+StemOption = Annotated[
+    str | None,
+    typer.Option(
+        "--stem",
+        metavar="STEM",
+        help="The first convolution of --stages: filters,kernel,stride; 32,3,2 if none is given.",
+    ),
+]
+ResidualOption = Annotated[
+    bool,
+    typer.Option(
+        "--residual", help="Add blocks of --stages to what they read, where shapes allow."
+    ),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="WEIGHTS",
+        help="Begin with trained weights: imagenet, or a .tflite, .keras or .h5 file; RGB ones "
+        "serve gray images too.",
+    ),
+]
+FrozenEpochsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--frozen-epochs",
+        min=0,
+        help="Float epochs that train the classifier alone, with --weights; a third of them if "
+        "not given.",
+    ),
+]
+BatchSizeOption = Annotated[
+    int, typer.Option("--batch-size", min=1, max=4096, help="Images of a training step.")
+]
+LearningRateOption = Annotated[
+    float, typer.Option("--learning-rate", help="Learning rate of the first epoch.")
+]
+ClassWeightsOption = Annotated[
+    bool,
+    typer.Option("--class-weights", help="Let all classes count the same, however few images."),
+]
+PatienceOption = Annotated[
+    int | None,
+    typer.Option(
+        "--patience",
+        min=1,
+        help="Epochs without a better validation accuracy after which float, or int8, ends early.",
+    ),
+]
+WeightBitsOption = Annotated[
+    Literal["8", "4"], typer.Option("--weight-bits", help="Bits of a weight in int8 epochs.")
+]
+BackupOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--backup",
+        parser=output_folder,
+        metavar="PATH",
+        help="Folder for the state after each epoch; the same command goes on from it.",
+    ),
+]
+TensorBoardOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--tensorboard",
+        parser=output_folder,
+        metavar="PATH",
+        help="Folder for a log of the training that TensorBoard reads.",
     ),
 ]
 FloatEpochsOption = Annotated[int, typer.Option("--float-epochs", min=1, help="Epochs in float.")]

@@ -16,6 +16,7 @@ from edge.cli.options import (
     LabelledDataOption,
     ModelArgument,
     PngOption,
+    TrainingOption,
 )
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ def report(
     png: PngOption = None,
     float_model: FloatModelOption = None,
     data: LabelledDataOption = None,
+    training: TrainingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one HTML file: memory over time, cost of each layer, budget, error, accuracy."""
+    """Write one HTML file: memory, cost of each layer, budget, error, training, accuracy."""
     from edge.catalog.boards import find_board
     from edge.converter.model_source import model_name, read_model
     from edge.reporting.report import report
@@ -48,6 +50,7 @@ def report(
             out,
             float_model=float_model,
             data=images,
+            training=training,
             picture=png,
             name=model_name(model),
         )

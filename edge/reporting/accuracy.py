@@ -1,7 +1,8 @@
-"""Measures how often a model is right on held-out images, in int8 and in float."""
+"""Measures how often a model is right on test images, in int8 and in float."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from edge.deploy.verify import quantize_inputs
 from edge.errors import EdgeError
 from edge.reporting.figures import Accuracy
+from edge.reporting.training import answers_of
 from edge.runtimes.interpreters import run_litert
 from edge.system import signals
 from edge.tflite.graph import Graph
@@ -18,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def measured_accuracy(graph: Graph, float_model: Any, images: ImageData) -> Accuracy:
-    """Measures the accuracy of an int8 model, and of its float model, on held-out images.
+    """Measures the accuracy of an int8 model, and of its float model, on test images.
 
     Args:
         graph: The int8 model.
         float_model: The built float Keras model; None leaves it out.
-        images: Labelled images, of which the held-out part is used.
+        images: Labelled images, of which the test images are used.
 
     Returns:
         The `Accuracy`.
@@ -39,8 +41,8 @@ def measured_accuracy(graph: Graph, float_model: Any, images: ImageData) -> Accu
         ...     validation_labels=labels, test_pixels=pixels, test_labels=labels,
         ...     class_names=("cat", "dog"),
         ... )
-        >>> measured_accuracy(graph, None, data)
-        Accuracy(image_count=2, int8=0.5, float=None)
+        >>> measured_accuracy(graph, None, data).int8
+        0.5
     """
     inputs, labels = images.test_inputs(), images.test_labels
     if inputs.shape[1:] != graph.input.shape[1:]:
@@ -51,9 +53,18 @@ def measured_accuracy(graph: Graph, float_model: Any, images: ImageData) -> Accu
             f"The images have {len(images.class_names)} classes, the model has {classes} outputs: "
             "give images of the classes that it was trained for."
         )
-    outputs = run_litert(graph, quantize_inputs(graph, inputs))
-    right = float(np.mean(outputs.argmax(axis=1) == labels))
-    return Accuracy(len(labels), right, _float_accuracy(float_model, inputs, labels))
+    from keras_mobilenet.training.evaluation import evaluate
+
+    outputs = run_litert(graph, quantize_inputs(graph, inputs)).reshape(len(labels), -1)
+    found = evaluate(outputs, labels, images.class_names)
+    return Accuracy(
+        image_count=len(labels),
+        int8=found.accuracy,
+        float=_float_accuracy(float_model, inputs, labels),
+        answers=answers_of(
+            found.confusion.tolist(), [dataclasses.asdict(figures) for figures in found.classes]
+        ),
+    )
 
 
 def _float_accuracy(model: Any, inputs: np.ndarray, labels: np.ndarray) -> float | None:

@@ -82,18 +82,71 @@ class LayerFigures:
 
 
 @dataclasses.dataclass(frozen=True)
-class Accuracy:
-    """The accuracy on held-out images.
+class ClassAnswers:
+    """How well one class is told from the others.
 
     Attributes:
-        image_count: The number of held-out images.
+        name: The name of the class.
+        precision: The share of the images called so that are so, 0 to 1.
+        recall: The share of the images that are so that are called so, 0 to 1.
+        f1: The harmonic mean of both, 0 to 1.
+        count: The number of images of the class.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What a classifier made of the test images.
+
+    Attributes:
+        confusion: The number of images by class and answer.
+        classes: The figures of each class.
+    """
+
+    confusion: tuple[tuple[int, ...], ...]
+    classes: tuple[ClassAnswers, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """The course of a training, and what came out.
+
+    Attributes:
+        history: The figures of each epoch: `accuracy`, `val_accuracy`, `loss`, `val_loss`.
+        float_epochs: The number of float epochs; those behind them are int8.
+        best_epoch: The epoch that was kept, counted from 0.
+        accuracies: The accuracies on the test images, 0 to 1, with the names of who has them.
+        answers: What the trained model, int8 simulated, made of the test images.
+    """
+
+    history: dict[str, tuple[float, ...]]
+    float_epochs: int
+    best_epoch: int
+    accuracies: tuple[tuple[str, float], ...]
+    answers: Answers
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """The accuracy on the test images.
+
+    Attributes:
+        image_count: The number of test images.
         int8: The accuracy of the int8 model on LiteRT's reference kernels, 0 to 1.
         float: The accuracy of the float model, 0 to 1; None where it was not given.
+        answers: What the int8 model made of the images.
     """
 
     image_count: int
     int8: float
     float: float | None
+    answers: Answers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +163,7 @@ class Report:
         cycles: The estimated cycles of one inference, at the board's clock.
         accuracy: The accuracy on held-out images.
         comparison: The int8 model compared with its float model, layer by layer.
+        training: The course of the model's training.
     """
 
     name: str
@@ -121,3 +175,4 @@ class Report:
     cycles: Cycles | Absent
     accuracy: Accuracy | Absent
     comparison: Comparison | Absent
+    training: Training | Absent

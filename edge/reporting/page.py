@@ -15,7 +15,8 @@ from edge.firmware.cycles import Cycles
 from edge.firmware.profile import Profile
 from edge.firmware.sizes import SectionSize
 from edge.reporting.chart import COLORS, chart, rounded, short_name
-from edge.reporting.figures import Absent, Accuracy, LayerFigures, Report, Runtime
+from edge.reporting.curves import curves, matrix
+from edge.reporting.figures import Absent, Accuracy, LayerFigures, Report, Runtime, Training
 
 BEST_DB = 60
 """The bar of a layer's signal-to-noise ratio ends here."""
@@ -86,7 +87,22 @@ def render_page(report: Report) -> str:
         errors=_errors(report),
         why_no_comparison=_reason(report.comparison),
         why_no_accuracy=_reason(report.accuracy),
+        training=report.training if isinstance(report.training, Training) else None,
+        why_no_training=_reason(report.training),
+        curves=curves(report.training) if isinstance(report.training, Training) else [],
+        **_answers(report),
     )
+
+
+def _answers(report: Report) -> dict[str, Any]:
+    """What the model made of the test images: measured on them, or as its training says."""
+    if isinstance(report.accuracy, Accuracy):
+        answers, source = report.accuracy.answers, "LiteRT's reference kernels"
+    elif isinstance(report.training, Training):
+        answers, source = report.training.answers, "the model that trained, int8 simulated"
+    else:
+        return {"answers": None, "matrix": [], "answers_source": ""}
+    return {"answers": answers, "matrix": matrix(answers), "answers_source": source}
 
 
 def _reason(part: object) -> str:

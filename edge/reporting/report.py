@@ -21,6 +21,7 @@ from edge.memory.timeline import memory_timeline
 from edge.reporting.accuracy import measured_accuracy
 from edge.reporting.figures import Absent, Accuracy, LayerFigures, Report, Runtime
 from edge.reporting.memory import engine_memory, tflm_memory
+from edge.reporting.training import read_training
 from edge.runtimes.tflm_operators import require_tflm_operators
 from edge.system.files import output_file, write_files
 from edge.tflite.graph import Graph
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 Part = TypeVar("Part")
 
+NO_TRAINING = Absent(
+    "Not shown: it needs the .evaluation.json that train writes beside the model, --training on "
+    "the command line or training= in Python."
+)
+
 
 def report(
     model: Any,
@@ -39,6 +45,7 @@ def report(
     *,
     float_model: Any = None,
     data: ImageData | None = None,
+    training: str | os.PathLike | None = None,
     picture: str | os.PathLike | None = None,
     name: str | None = None,
 ) -> Report:
@@ -53,8 +60,10 @@ def report(
         board: The name of the board, or a `Board`.
         out_file: The path of the HTML file to write.
         float_model: The float Keras model that was quantized, or the path of its `.keras` file.
-        data: Labelled images from `keras_mobilenet.data.load_images`, of which the held-out part is
-            used.
+        data: Labelled images from `keras_mobilenet.data.load_images`, of which the test images
+            are used.
+        training: The path of the `.evaluation.json` that `keras-mobilenet train` wrote beside the
+            model: its curves and its confusion matrix.
         picture: The path of a picture to write with the same figures; its suffix names the format.
         name: The name of the model on the page; None takes the file's name, or the Keras model's.
 
@@ -77,7 +86,7 @@ def report(
     paths = [output_file(path) for path in (out_file, picture) if path is not None]
     if len({path.absolute() for path in paths}) < len(paths):
         raise EdgeError(f"{paths[0]} cannot be both the page and the picture: name two files.")
-    result = collect(model, board, float_model=float_model, data=data, name=name)
+    result = collect(model, board, float_model=float_model, data=data, training=training, name=name)
     contents = [render_page(result).encode("utf-8")]
     contents += [render_picture(result, path.suffix) for path in paths[1:]]
     for path, content in zip(paths, contents, strict=True):
@@ -91,6 +100,7 @@ def collect(
     *,
     float_model: Any = None,
     data: ImageData | None = None,
+    training: str | os.PathLike | None = None,
     name: str | None = None,
 ) -> Report:
     """Computes and measures the figures of a report, and writes nothing.
@@ -99,7 +109,8 @@ def collect(
         model: A model of any kind that `report` takes.
         board: The name of the board, or a `Board`.
         float_model: The float Keras model that was quantized, or the path of its `.keras` file.
-        data: Labelled images, of which the held-out part is used.
+        data: Labelled images, of which the test images are used.
+        training: The path of the `.evaluation.json` that `keras-mobilenet train` wrote.
         name: The name of the model; None takes the file's name, or the Keras model's.
 
     Returns:
@@ -117,6 +128,7 @@ def collect(
     graph = read_model(model)
     name = model_name(model) if name is None else name
     # Errors in the arguments come before minutes of work.
+    trained = NO_TRAINING if training is None else read_training(training)
     accuracy, comparison = _errors_of_int8(graph, float_model, data)
     engine = _attempt(lambda: compile_engine(graph, instruction_set(target)))
     profiled = engine if isinstance(engine, Absent) else _attempt(lambda: profile(engine, target))
@@ -133,6 +145,7 @@ def collect(
         cycles=cycles,
         accuracy=accuracy,
         comparison=comparison,
+        training=trained,
     )
 
 

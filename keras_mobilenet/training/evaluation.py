@@ -200,6 +200,12 @@ def _class_figures(
         labels, answers, labels=range(len(class_names)), zero_division=0.0
     )
     return tuple(
-        ClassFigures(name, float(precision), float(recall), float(f1), int(count))
+        ClassFigures(
+            name=name,
+            precision=float(precision),
+            recall=float(recall),
+            f1=float(f1),
+            count=int(count),
+        )
         for name, precision, recall, f1, count in zip(class_names, *columns, strict=True)
     )

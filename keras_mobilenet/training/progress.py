@@ -9,6 +9,8 @@ import keras
 from keras_mobilenet.quantization import QuantizationAwareTraining
 from keras_mobilenet.training.backup import Backup, TrainingState
 
+DRAWS_PER_EPOCH = 2**16
+
 
 class Progress(keras.callbacks.Callback):
     """Keeps the best epoch of each stage, ends a stage that does not get better, and backs up.
@@ -49,6 +51,16 @@ class Progress(keras.callbacks.Callback):
             self.backup.load_weights(self.model)
             if self.state.is_over:
                 self.quantizing.on_epoch_begin(self.state.epoch - 1)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Lets dropout draw what the epoch's number decides: Keras saves no random state."""
+        generators = [
+            generator
+            for layer in self.model._flatten_layers()
+            for generator in layer._seed_generators
+        ]
+        for number, generator in enumerate(generators):
+            generator.state.assign([number, epoch * DRAWS_PER_EPOCH])
 
     @property
     def epochs(self) -> int:

@@ -8,11 +8,10 @@ import math
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
-from keras.callbacks import Callback
 
 from keras_mobilenet.models.mobilenet_v1 import MobileNetV1
 from keras_mobilenet.quantization import QuantizationAwareTraining
@@ -20,18 +19,13 @@ from keras_mobilenet.quantization.weight_bits import WeightBits
 from keras_mobilenet.training.augmentation import Augmentation
 from keras_mobilenet.training.backup import Backup, TrainingState
 from keras_mobilenet.training.baselines import doubts
-from keras_mobilenet.training.batches import BATCH_SIZE, augmented_batches, steps_per_epoch
+from keras_mobilenet.training.batches import BATCH_SIZE
+from keras_mobilenet.training.course import Course
 from keras_mobilenet.training.data import ImageData
 from keras_mobilenet.training.evaluation import Evaluation, choose_threshold, evaluate
-from keras_mobilenet.training.momentum import settle_within
 from keras_mobilenet.training.progress import Progress
-from keras_mobilenet.training.schedule import (
-    PEAK_LEARNING_RATE,
-    THAWED_SHARE,
-    LearningRates,
-    rate_of,
-)
-from keras_mobilenet.training.transfer import DEFAULT_ALPHA, body, frozen, pretrained_network
+from keras_mobilenet.training.schedule import PEAK_LEARNING_RATE
+from keras_mobilenet.training.transfer import DEFAULT_ALPHA, body, pretrained_network
 
 BALANCED = "balanced"
 PREDICTED_AT_ONCE = 256
@@ -127,10 +121,12 @@ def train(
             the folder holds the backup of another training.
 
     Example:
+        >>> from keras_mobilenet import MobileNet
         >>> from keras_mobilenet.training.data import load_images
         >>> data = load_images("faces", side=32, channels=1)
-        >>> trained = train(data, alpha=0.1, float_epochs=1, qat_epochs=1, verbose=0)
-        >>> 0 <= trained.evaluation.accuracy <= 1
+        >>> model = MobileNet([(8, 3, 2)], (32, 32, 1), stem=(8, 3, 4), classes=2)
+        >>> trained = train(data, model=model, float_epochs=1, qat_epochs=1, verbose=0)
+        >>> trained.evaluation.accuracy > 0.5
         True
     """
     counts = {"float_epochs": float_epochs, "qat_epochs": qat_epochs, "batch_size": batch_size}
@@ -138,19 +134,17 @@ def train(
     frozen_epochs = _frozen_epochs(weights, frozen_epochs, float_epochs)
     keras.utils.set_random_seed(seed)
     model = _network(data, model, alpha, weights)
-    options = (
+    purpose = (
+        data.digest,
+        _outline(model, weights),
+        counts,
         learning_rate,
         augmentation,
         class_weights,
-        patience,
-        frozen_epochs,
-        weight_bits,
-        seed,
     )
-    store = None if backup is None else Backup(backup, _purpose(data, model, counts, options))
+    purpose += (patience, frozen_epochs, weight_bits, seed)
+    store = None if backup is None else Backup(backup, _hashed(purpose))
     state = (store and store.read()) or TrainingState(epoch=0, float_epochs=float_epochs)
-    if class_weights == BALANCED:
-        class_weights = data.class_weights()
     quantizing = QuantizationAwareTraining(state.float_epochs, weight_bits=weight_bits)
     progress = Progress(
         state,
@@ -161,44 +155,18 @@ def train(
         measure_float=lambda model: _accuracy(model, data.test_inputs(), data.test_labels),
         backup=store,
     )
-    settle_within(model, steps_per_epoch(len(data.train_labels), batch_size) * float_epochs)
-    is_mixed = augmentation is not None and augmentation.mixup > 0
-
-    def fit(epochs: int, rate_of_epoch: Callable[[int], float], *before: Callback) -> None:
-        batches = augmented_batches(
-            data,
-            seed,
-            augmentation=augmentation,
-            batch_size=batch_size,
-            first_epoch=state.epoch,
-        )
-        labels = data.validation_labels
-        if is_mixed:
-            labels = np.eye(len(data.class_names), dtype=np.float32)[labels]
-        _compile(model, is_mixed)
-        model.fit(
-            batches,
-            initial_epoch=state.epoch,
-            epochs=epochs,
-            validation_data=(data.validation_inputs(), labels),
-            class_weight=class_weights,
-            callbacks=[*before, LearningRates(rate_of_epoch), progress, *callbacks],
-            verbose=verbose,
-            shuffle=False,  # the data set shuffles itself
-        )
-
-    peak = learning_rate * (THAWED_SHARE if frozen_epochs else 1.0)
-    if frozen_epochs and state.epoch <= frozen_epochs:
-        with frozen(body(model)):
-            fit(frozen_epochs, lambda epoch: learning_rate)
-        progress.begin_stage()
-    fit(
-        progress.epochs,
-        lambda epoch: rate_of(
-            epoch - frozen_epochs, state.float_epochs - frozen_epochs, qat_epochs, peak
-        ),
-        quantizing,
+    course = Course(
+        model=model,
+        data=data,
+        progress=progress,
+        augmentation=augmentation,
+        batch_size=batch_size,
+        class_weights=data.class_weights() if class_weights == BALANCED else class_weights,
+        seed=seed,
+        verbose=verbose,
+        callbacks=callbacks,
     )
+    course.run(learning_rate)
     return _judged(model, state, data)
 
 
@@ -277,12 +245,18 @@ def _check_model(model: keras.Model, data: ImageData) -> None:
         )
 
 
-def _purpose(data: ImageData, model: keras.Model, *options: object) -> str:
-    """What tells this training from others."""
-    network = [(type(w).__name__, tuple(w.shape)) for w in model.weights]
+def _outline(model: keras.Model, weights: str | os.PathLike | None) -> tuple[object, ...]:
+    """What tells a network from others; of its weights, those that came trained."""
     kinds = [type(layer).__name__ for layer in model.layers]
-    text = repr((data.digest, network, kinds, options))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    digest = hashlib.sha256()
+    for layer in body(model) if weights is not None else ():
+        for array in layer.get_weights():
+            digest.update(array.tobytes())
+    return kinds, [tuple(weight.shape) for weight in model.weights], digest.hexdigest()
+
+
+def _hashed(purpose: tuple[object, ...]) -> str:
+    return hashlib.sha256(repr(purpose).encode("utf-8")).hexdigest()
 
 
 def _predicted(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
@@ -291,13 +265,3 @@ def _predicted(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
 
 def _accuracy(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> float:
     return float((_predicted(model, inputs).argmax(axis=1) == labels).mean())
-
-
-def _compile(model: keras.Model, is_mixed: bool) -> None:
-    # XLA takes longer to compile these small graphs on a CPU than it saves.
-    model.compile(
-        keras.optimizers.Adam(PEAK_LEARNING_RATE),
-        f"{'' if is_mixed else 'sparse_'}categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,
-    )

@@ -12,6 +12,7 @@ import pytest
 from edge.catalog.boards import Led, Port, find_board
 from edge.cli import json as cli_json
 from edge.cli import json_demo
+from edge.cli.training_output import training_files
 from edge.debugger.result import Comparison, LayerError
 from edge.deploy.budget import Variant, budget
 from edge.deploy.build import Build
@@ -36,6 +37,7 @@ from edge.search.design import mobilenet_v1
 from edge.search.result import SearchResult, Trial
 from edge.tflite.reader import read_graph
 from keras_mobilenet.training.baselines import Baselines
+from keras_mobilenet.training.evaluation import evaluate
 
 CLI = pathlib.Path(cli_json.__file__).parent
 
@@ -51,6 +53,7 @@ camera.format camera.width camera.height camera.state_bytes camera.row_bytes cam
 CYCLES = "board clock_hz low high low_ms high_ms flash_wait_cycles flash_wait_ms"
 SEARCH_COSTS = "macs flash_bytes ram_bytes ms fits"
 LATENCY = "estimated_ms.low estimated_ms.high estimated_ms.flash_wait not_estimated"
+CLASS = "name precision recall f1 count"
 TENSOR = "name shape[] dtype bytes scale zero_point"
 LAYER_ERROR = """
 operator opcode name keras_layer sqnr_db saturation_rate range_use own_sqnr_db cause
@@ -134,7 +137,15 @@ KEYS = {
         {below("comparison", COMPARISON)}
     """,
     "run_all": "folder done_before[] steps.train.test_accuracy steps.train.sentence",
-    "train": "model labels float_accuracy qat_accuracy held_out_count",
+    "train": f"""
+        {below("files", "model labels history curves confusion evaluation")}
+        float_validation_accuracy float_test_accuracy validation_accuracy
+        {below("test", "accuracy chance image_count confusion[]")} {below("test.classes[]", CLASS)}
+        {below("test.threshold", "score int8 accuracy")}
+        {below("test.threshold.positive", CLASS)}
+        {below("baselines", "logistic_regression random_forest image_count")} doubts[]
+        float_epochs best_epoch {below("history", "accuracy[] val_accuracy[]")}
+    """,
     "search": f"""
         name runtime int8_accuracy validation_accuracy image_count equal_count input_count folder
         design.side design.channels design.classes design.stem[] design.stages[][]
@@ -310,15 +321,30 @@ def printed(tmp_path_factory, kws):
         "run_all": cli_json.whole_run_json(
             WholeRun(folder, {"train": {"test_accuracy": 1.0, "sentence": "All."}}, ("train",))
         ),
-        "train": cli_json.train_json(outcome, folder, folder, 1),
+        "train": cli_json.train_json(
+            trained_outcome(), Baselines(0.5, 0.5, 1), ["It is at chance."], training_files(folder)
+        ),
         "search": cli_json.search_json(searched, Latency(board, ran.cycles)),
         "demo": json_demo.demo_json(outcome),
     }
     return {name: json.loads(json.dumps(value)) for name, value in values.items()}
 
 
+def trained_outcome():
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]])
+    return types.SimpleNamespace(
+        history={"accuracy": [0.5, 1.0], "val_accuracy": [0.5, 1.0]},
+        float_epochs=1,
+        best_epoch=1,
+        float_validation_accuracy=1.0,
+        float_test_accuracy=1.0,
+        validation_accuracy=1.0,
+        evaluation=evaluate(scores, np.array([0, 1]), ("no", "yes"), least_byte=0),
+    )
+
+
 def report_of(graph, board, use, comparison):
-    from edge.reporting.figures import Accuracy
+    from edge.reporting.figures import Accuracy, Answers
 
     profile = types.SimpleNamespace(board=board, instructions=10, input_instructions=1, residual=0)
     names = ("operator", "opcode", "name", "shape", "macs", "weights_bytes")
@@ -333,7 +359,7 @@ def report_of(graph, board, use, comparison):
         layers=(cost,),
         profile=profile,
         cycles=Cycles(board, (), Cost(1, 1, 2, 1)),
-        accuracy=Accuracy(1, 1.0, None),
+        accuracy=Accuracy(1, 1.0, None, Answers((), ())),
         comparison=comparison,
     )
 

@@ -180,6 +180,10 @@ def typed() -> typing.Iterator[tuple[str, list[str]]]:
     ranges = {
         "--inputs": (("verify", "run"), ["0", "-1"]),
         "--seed": (("verify", "run", "train"), ["-1", "4294967296"]),
+        "--frozen-epochs": (("train",), ["-1"]),
+        "--batch-size": (("train",), ["0", "-1", "5000"]),
+        "--patience": (("train",), ["0", "-1"]),
+        "--weight-bits": (("train",), ["0", "5", "16"]),
         "--float-epochs": (("train", "search", "demo"), ["0", "-3"]),
         "--qat-epochs": (("train", "search", "demo"), ["0", "-3"]),
         "--flash-margin": (("fit",), ["-1"]),
@@ -240,6 +244,27 @@ def files() -> typing.Iterator[tuple[str, list[str]]]:
         yield BAD_INPUT, [*good("train"), "--data", "few images", "--groups", pattern]
     for preview in ("x.jpg", "x", "", "folder.png", f"{LONG}.png", "locked/x.png"):
         yield BAD_INPUT, [*good("train"), "--preview", preview]
+    for option, values in {
+        "--stages": ("0,3", "8,3,2,1,dense", "8;3", "8,,3", "-8", "", " ", "9" * 40, LONG, "8,2.5"),
+        "--stem": ("8", "0", "x", ""),
+        "--learning-rate": ("0", "-1", "nan", "inf"),
+        "--frozen-epochs": ("31",),
+        "--weights": (
+            "missing.keras",
+            "text.keras",
+            "text.tflite",
+            "folder",
+            "labels.bin",
+            "",
+            LONG,
+        ),
+        "--backup": ("text.tflite", LONG),
+        "--tensorboard": ("text.tflite", LONG),
+    }.items():
+        for value in values:
+            yield BAD_INPUT, [*good("train"), option, value]
+    yield BAD_INPUT, [*good("train"), "--residual"]
+    yield BAD_INPUT, [*good("train"), "--stages", "8,3,2", "--stem", "8,0"]
     for name in ("search", "demo"):
         for out in BAD_FOLDERS:
             yield BAD_INPUT, [name, "--out", out]

@@ -100,7 +100,11 @@ EPOCHS, STEPS = ("epochs", "moving_average"), ("steps", "lsq")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "killed_in_epoch"),
-    [(EPOCHS, 1), pytest.param(STEPS, 3, marks=pytest.mark.exhaustive), (STEPS, 5)],
+    [
+        pytest.param(EPOCHS, 1, marks=pytest.mark.exhaustive),
+        pytest.param(STEPS, 3, marks=pytest.mark.exhaustive),
+        (STEPS, 5),
+    ],
 )
 def test_killed_training_resumes_with_its_losses_masks_ranges_and_schedule(
     tmp_path, uninterrupted, variant, killed_in_epoch

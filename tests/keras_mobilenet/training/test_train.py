@@ -55,7 +55,7 @@ def tiny():
 
 def network():
     keras.utils.set_random_seed(0)
-    return MobileNet([(8, 3, 2)], (16, 16, 1), stem=(8, 3, 2), classes=10)
+    return MobileNet([(8, 3, 2)], (16, 16, 1), stem=(8, 3, 2), dropout=0.2, classes=10)
 
 
 class Cut(keras.callbacks.Callback):
@@ -74,13 +74,27 @@ class Cut(keras.callbacks.Callback):
 
 
 OPTIONS = {
-    "float_epochs": 2,
-    "qat_epochs": 3,
+    "float_epochs": 1,
+    "qat_epochs": 2,
     "learning_rate": 1e-2,
     "class_weights": "balanced",
     "weight_bits": 4,
     "verbose": 0,
 }
+
+
+def assert_same(found, expected):
+    assert found.history == expected.history
+    assert found.best_epoch == expected.best_epoch
+    assert found.float_test_accuracy == expected.float_test_accuracy
+    pairs = zip(found.model.get_weights(), expected.model.get_weights(), strict=True)
+    assert all(np.array_equal(ours, theirs) for ours, theirs in pairs)
+    assert np.array_equal(found.evaluation.confusion, expected.evaluation.confusion)
+
+
+def cut(data, folder, epoch, **options):
+    with pytest.raises(KeyboardInterrupt):
+        train(data, model=network(), backup=folder, callbacks=[Cut(epoch)], **options)
 
 
 @pytest.mark.slow
@@ -89,24 +103,34 @@ def test_cut_training_goes_on_to_the_same_network(tiny, tmp_path):
 
     tf.config.experimental.enable_op_determinism()
     whole = train(tiny, model=network(), **OPTIONS)
-    for epoch in (1, 4):
-        with pytest.raises(KeyboardInterrupt):
-            train(tiny, model=network(), backup=tmp_path, callbacks=[Cut(epoch)], **OPTIONS)
-    resumed = train(tiny, model=network(), backup=tmp_path, **OPTIONS)
-    again = train(tiny, model=network(), backup=tmp_path, **OPTIONS)
-    for done in (resumed, again):
-        assert done.history == whole.history
-        assert done.best_epoch == whole.best_epoch
-        assert done.float_test_accuracy == whole.float_test_accuracy
-        pairs = zip(done.model.get_weights(), whole.model.get_weights(), strict=True)
-        assert all(np.array_equal(ours, theirs) for ours, theirs in pairs)
-        assert np.array_equal(done.evaluation.confusion, whole.evaluation.confusion)
-    accuracies = whole.history["val_accuracy"][2:]
-    assert whole.best_epoch == 2 + accuracies.index(max(accuracies))
+    accuracies = whole.history["val_accuracy"][1:]
+    assert whole.best_epoch == 1 + accuracies.index(max(accuracies))
     assert whole.validation_accuracy == max(accuracies)
+    cut(tiny, tmp_path, 2, **OPTIONS)
+    assert_same(train(tiny, model=network(), backup=tmp_path, **OPTIONS), whole)
     with pytest.raises(ValueError, match="backup of another training"):
         train(tiny, model=network(), backup=tmp_path, **OPTIONS | {"seed": 1})
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("frozen_epochs", [None, 1])
+def test_training_that_is_cut_often_goes_on_in_every_stage(tiny, tmp_path, frozen_epochs):
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+    options = OPTIONS | {"float_epochs": 3}
+    if frozen_epochs:
+        rgb = MobileNet([(8, 3, 2)], (16, 16, 3), stem=(8, 3, 2), classes=3)
+        rgb.save(tmp_path / "rgb.keras")
+        options |= {"weights": tmp_path / "rgb.keras", "frozen_epochs": frozen_epochs}
+    whole = train(tiny, model=network(), **options)
+    for epoch in range(5):
+        cut(tiny, tmp_path / "backup", epoch, **options)
+    for _ in range(2):
+        # The second time there is nothing left to train.
+        done = train(tiny, model=network(), backup=tmp_path / "backup", **options)
+        assert_same(done, whole)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1, "files": {}}'])
@@ -121,13 +145,13 @@ def test_model_of_other_images_is_refused(tiny):
         train(tiny, model=MobileNet([(8,)], (32, 32, 3), classes=2))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_stage_that_gets_no_better_ends_early(tiny):
-    options = OPTIONS | {"learning_rate": 1e-12, "float_epochs": 20, "qat_epochs": 20}
+    options = OPTIONS | {"learning_rate": 1e-12, "float_epochs": 9, "qat_epochs": 9}
     with pytest.warns(ChanceWarning, match="The network is at chance"):
         done = train(tiny, model=network(), patience=1, **options)
-    assert done.float_epochs < 20
-    assert len(done.history["loss"]) < 20 + done.float_epochs
+    assert done.float_epochs < 9
+    assert len(done.history["loss"]) < 9 + done.float_epochs
 
 
 @pytest.mark.slow
@@ -135,7 +159,7 @@ def test_short_training_ends_well_above_chance():
     """The shortest setting of the tutorial and of the search: one epoch and one more."""
     faces = load_images("faces", side=32, channels=1)
     model = MobileNet([(16, 3, 2, 2)], (32, 32, 1), stem=(8, 3, 2), classes=2)
-    done = train(faces, model=model, float_epochs=1, qat_epochs=1, mirror=True, verbose=0)
+    done = train(faces, model=model, float_epochs=1, qat_epochs=1, verbose=0)
     assert done.evaluation.accuracy > 0.7
     assert not done.evaluation.is_at_chance()
 

@@ -25,7 +25,10 @@ def assert_same_features(ours, theirs, shape, **tolerance):
 
 @pytest.mark.parametrize(
     ("name", "read"),
-    [("mobilenet_v1_0.25_128_quant.tflite", from_tflite), ("vww_96.h5", from_h5)],
+    [
+        ("mobilenet_v1_0.25_128_quant.tflite", from_tflite),
+        pytest.param("vww_96.h5", from_h5, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_real_rgb_weights_read_gray_images(shared_data, name, read):
     path = shared_data / "models" / name
@@ -59,6 +62,7 @@ def test_network_of_the_family_takes_its_own_kind_of_file(small, tmp_path, is_qu
     assert_same_features(made, small, (32, 32, 1))
 
 
+@pytest.mark.exhaustive
 def test_file_of_keras_applications_gives_its_body(tmp_path):
     official = keras.applications.MobileNet((64, 64, 3), 0.25, weights=None, include_top=False)
     official.save_weights(tmp_path / "no_top.weights.h5")
