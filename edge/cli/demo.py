@@ -11,14 +11,16 @@ from edge.cli.arguments import bad_argument, keras_verbosity, load_backend, make
 from edge.cli.console import print_json, print_note, show, stderr, stdout
 from edge.cli.misfit import showing_misfit
 from edge.cli.options import (
-    AlphaOption,
     BoardOption,
     DemoDataOption,
+    JsonOption,
+    OutOption,
+)
+from edge.cli.training_options import (
+    AlphaOption,
     DemoFloatEpochsOption,
     DemoQatEpochsOption,
-    JsonOption,
     MirrorOption,
-    OutOption,
 )
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge import __version__
 from edge.catalog.boards import find_board
 from edge.converter.convert import convert
 from edge.converter.keras_files import keras_bytes, load_keras
@@ -97,7 +96,8 @@ def run_all(
         ()
     """
     require_writable(folder, (STATE_FILE, "model.keras", "tflm/x", "engine/x"))
-    return _Run(described, folder, verbose, announce, warn).whole()
+    run_of_steps = _Run(described, folder, verbose=verbose, announce=announce, warn=warn)
+    return run_of_steps.whole()
 
 
 class _Run:
@@ -105,6 +105,7 @@ class _Run:
         self,
         described: RunTable,
         folder: pathlib.Path,
+        *,
         verbose: int | str,
         announce: Callable[[str], None],
         warn: Callable[[str], None],
@@ -146,7 +147,9 @@ class _Run:
 
     def _step(self, name: str, inputs: Any, work: Callable[[], Outcome]) -> dict:
         """Does a step unless an earlier run has done it with the same inputs."""
-        text = json.dumps([__version__, name, inputs])
+        import keras_mobilenet
+
+        text = json.dumps([keras_mobilenet.__version__, name, inputs])
         self.key = hashlib.sha256(text.encode("utf-8")).hexdigest()
         known = self.known.get(name)
         if known is not None and known["inputs"] == self.key and self._has(known["files"]):
