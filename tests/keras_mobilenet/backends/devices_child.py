@@ -43,10 +43,10 @@ def trained(scope):
         )
     callbacks = [
         keras_mobilenet.MagnitudePruning(0.5),
-        keras_mobilenet.QuantizationAwareTraining(2),
+        keras_mobilenet.QuantizationAwareTraining(1),
     ]
     images = np.float32(images).clip(-1, 1)
-    model.fit(images, labels, 32, epochs=4, verbose=0, callbacks=callbacks)
+    model.fit(images, labels, 32, epochs=3, verbose=0, callbacks=callbacks)
     return [np.asarray(weight) for weight in model.get_weights()], edge.convert(model)
 
 

@@ -12,20 +12,6 @@ from keras_mobilenet.training.batches import augmented_batches, changed_images, 
 from keras_mobilenet.training.data import DataError, ImageData
 from keras_mobilenet.training.preview import ROWS, VARIANTS, augmentation_preview
 
-EVERYTHING = Augmentation(
-    shift=0.1,
-    zoom=0.1,
-    turn=0.05,
-    brightness=0.1,
-    contrast=0.2,
-    colour=0.4,
-    noise=0.02,
-    blur=0.8,
-    cutout=0.2,
-    mixup=0.2,
-    mirror=True,
-)
-
 
 def image_data(pixels, labels):
     """The same images in all parts."""
@@ -155,12 +141,14 @@ def assert_same(first, second):
 
 
 def test_a_training_that_goes_on_sees_the_batches_of_one_that_never_stopped(images):
+    changes = Augmentation(shift=0.1, noise=0.02, cutout=0.2, mixup=0.2, mirror=True)
+
     def epochs_from(first, count):
-        batches = augmented_batches(images, 5, augmentation=EVERYTHING, first_epoch=first)
+        batches = augmented_batches(images, 5, augmentation=changes, first_epoch=first)
         return [as_arrays(batches.take(2)) for _ in range(count)]
 
-    epochs = epochs_from(0, 3)
-    assert_same(*epochs_from(2, 1), epochs[2])
+    epochs = epochs_from(0, 2)
+    assert_same(*epochs_from(1, 1), epochs[1])
     assert not np.array_equal(epochs[0][0][0], epochs[1][0][0]), "each epoch is another"
 
 
