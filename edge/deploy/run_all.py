@@ -233,7 +233,12 @@ class _Run:
         return self.described.model.stages is None
 
     def _network(self) -> keras.Model:
+        import keras
+
         from keras_mobilenet.models.family import MobileNet
+
+        # The weights that it begins with, and what its dropout drops.
+        keras.utils.set_random_seed(self.described.training.seed)
 
         asked = self.described.model
         assert asked.stages is not None

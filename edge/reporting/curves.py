@@ -98,7 +98,7 @@ def _path(values: Sequence[float], x: Any, y: Any) -> str:
 
 
 def matrix(answers: Answers) -> list[dict[str, Any]]:
-    """Shades a confusion matrix, each row by its shares.
+    """Shades a confusion matrix, each row by the roots of its shares.
 
     Args:
         answers: The answers of a classifier.
@@ -120,7 +120,8 @@ def matrix(answers: Answers) -> list[dict[str, Any]]:
             "cells": [
                 {
                     "count": count,
-                    "share": rounded(count / max(sum(row), 1) * 100),
+                    # The root, so that a few percent are seen beside the many that are right.
+                    "share": rounded(math.sqrt(count / max(sum(row), 1)) * 100),
                     "is_right": column == number,
                     "answer": answers.classes[column].name,
                 }

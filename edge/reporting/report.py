@@ -19,7 +19,7 @@ from edge.firmware.profile import Profile, profile
 from edge.memory.offline_plan import planned_model
 from edge.memory.timeline import memory_timeline
 from edge.reporting.accuracy import measured_accuracy
-from edge.reporting.figures import Absent, Accuracy, LayerFigures, Report, Runtime
+from edge.reporting.figures import Absent, Accuracy, LayerFigures, Report, Runtime, Training
 from edge.reporting.memory import engine_memory, tflm_memory
 from edge.reporting.training import read_training
 from edge.runtimes.tflm_operators import require_tflm_operators
@@ -128,7 +128,7 @@ def collect(
     graph = read_model(model)
     name = model_name(model) if name is None else name
     # Errors in the arguments come before minutes of work.
-    trained = NO_TRAINING if training is None else read_training(training)
+    trained = NO_TRAINING if training is None else _training_of(graph, training)
     accuracy, comparison = _errors_of_int8(graph, float_model, data)
     engine = _attempt(lambda: compile_engine(graph, instruction_set(target)))
     profiled = engine if isinstance(engine, Absent) else _attempt(lambda: profile(engine, target))
@@ -147,6 +147,17 @@ def collect(
         comparison=comparison,
         training=trained,
     )
+
+
+def _training_of(graph: Graph, path: str | os.PathLike) -> Training:
+    training = read_training(path)
+    classes, outputs = len(training.answers.classes), graph.output.element_count
+    if classes != outputs:
+        raise EdgeError(
+            f"{os.fspath(path)} is of {classes} classes, the model has {outputs} outputs: give "
+            "what train wrote beside this model."
+        )
+    return training
 
 
 def _errors_of_int8(

@@ -140,7 +140,8 @@ KEYS = {
     "train": f"""
         {below("files", "model labels history curves confusion evaluation")}
         float_validation_accuracy float_test_accuracy validation_accuracy
-        {below("test", "accuracy chance image_count confusion[]")} {below("test.classes[]", CLASS)}
+        {below("test", "accuracy chance image_count confusion[][]")}
+        {below("test.classes[]", CLASS)}
         {below("test.threshold", "score int8 accuracy")}
         {below("test.threshold.positive", CLASS)}
         {below("baselines", "logistic_regression random_forest image_count")} doubts[]

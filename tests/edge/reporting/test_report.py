@@ -21,6 +21,7 @@ from edge.memory.tflm_arena import predict_arena
 from edge.reporting.figures import Absent
 from edge.reporting.page import render_page
 from edge.reporting.report import collect, report
+from edge.reporting.training import read_training
 from edge.tflite.reader import read_graph
 
 BOARD = "nucleo-f446re"
@@ -42,6 +43,29 @@ def with_names(content, name):
     return bytes(builder.Output())
 
 
+def evaluation(classes):
+    """What `train` writes, of classes whose names are code; the first loss was no number."""
+    figures = {"precision": 0.75, "recall": 0.5, "f1": 0.6, "count": 4}
+    return {
+        "history": {
+            "accuracy": [0.5, 0.7, 0.8],
+            "val_accuracy": [0.4, 0.6, 0.75],
+            "loss": [float("nan"), 0.9, 0.5],
+            "val_loss": [1.5, 1.0, 0.7],
+        },
+        "float_epochs": 1,
+        "best_epoch": 2,
+        "float_test_accuracy": 0.8125,
+        "test": {
+            "accuracy": 0.78125,
+            "chance": 0.5,
+            "confusion": (3 * np.eye(classes, dtype=int) + 1).tolist(),
+            "classes": [{"name": f"{n} {HOSTILE_NAME}", **figures} for n in range(classes)],
+        },
+        "baselines": {"logistic_regression": 0.71, "random_forest": 0.69},
+    }
+
+
 @pytest.fixture(scope="module")
 def hostile(network, cli, tmp_path_factory):
     """A report of a model whose names are code, as a user writes it."""
@@ -49,7 +73,10 @@ def hostile(network, cli, tmp_path_factory):
     model = folder / HOSTILE_FILE
     model.write_bytes(with_names(network("odd").content, HOSTILE_NAME))
     page, picture = folder / "report.html", folder / "report.png"
-    done = cli("report", model, "--board", BOARD, "-o", page, "--png", picture, "--json")
+    training = folder / "model.evaluation.json"
+    training.write_text(json.dumps(evaluation(read_graph(model).output.element_count)))
+    arguments = ("--board", BOARD, "-o", page, "--png", picture, "--training", training)
+    done = cli("report", model, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     return read_graph(model), page, picture, json.loads(done.stdout)
 
@@ -166,6 +193,43 @@ def test_keyboard_and_touch_do_the_same_as_the_pointer(opened, hostile):
     assert not find(browser, "#view-engine .alive").text.startswith("Operator 0, CONV_2D, row 0")
     find(browser, "#view-engine .to-peak").click()
     assert slider.get_attribute("aria-valuetext") == at_peak
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_curves_and_confusion_matrix_are_seen(opened, hostile, width):
+    browser = opened(width)
+    classes = hostile[0].output.element_count
+    for pane in browser.find_elements("css selector", ".pane"):
+        assert pane.size["width"] > width / 4
+        for line in pane.find_elements("css selector", ".curve"):
+            box = line.rect
+            assert box["width"] > pane.size["width"] / 4
+            assert pane.rect["y"] <= box["y"] <= box["y"] + box["height"] <= pane.rect["y"] + 231
+    assert find(browser, "#training").text.count("78.12") == 1
+    cells = [cell.text for cell in browser.find_elements("css selector", ".matrix td")]
+    assert cells == [str(n) for n in (3 * np.eye(classes, dtype=int) + 1).ravel()]
+    # Below each other, and beside each other where there is room.
+    matrix, figures = (find(browser, f".{name}").rect for name in ("matrix", "classes"))
+    assert (figures["x"] > matrix["x"] + 50) == (width == 1280)
+    assert HOSTILE_NAME.partition("/")[2] in find(browser, ".classes").text
+
+
+def test_evaluation_of_another_model_or_of_nothing_is_refused(network, tmp_path):
+    graph = network("odd")
+    path = tmp_path / "model.evaluation.json"
+    path.write_text(json.dumps(evaluation(graph.output.element_count + 1)))
+    with pytest.raises(EdgeError, match="outputs: give what train wrote beside this model"):
+        collect(graph, BOARD, training=path)
+    good = evaluation(2)
+    for wrong in (
+        *("", "[]", "1", "nothing", "[" * 10_000),
+        json.dumps(good | {"best_epoch": 3}),
+        json.dumps(good | {"history": {}}),
+        json.dumps(good | {"test": good["test"] | {"confusion": [[1]]}}),
+    ):
+        path.write_text(wrong)
+        with pytest.raises(EdgeError, match="is no evaluation of a training"):
+            read_training(path)
 
 
 def test_page_is_dark_where_the_user_prefers_it(opened):
@@ -293,6 +357,9 @@ def test_accuracy_is_that_of_the_held_out_images(trained, trained_tflite, digits
     assert found.accuracy.float == np.mean(scores.argmax(axis=1) == digits.test_labels)
     page = render_page(found)
     assert f"Of {len(digits.test_labels)} held-out images" in page
+    confusion = np.array(found.accuracy.answers.confusion)
+    assert np.trace(confusion) == round(found.accuracy.int8 * confusion.sum())
+    assert 'class="matrix"' in page
     assert [e.operator for e in found.comparison.layers] == sorted(
         e.operator for e in found.comparison.layers
     )
