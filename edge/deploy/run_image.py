@@ -25,8 +25,9 @@ from edge.tflite.graph import Graph
 SECONDS_AN_INPUT = 10.0
 """A hundred times what an inference of ten million instructions takes."""
 BYTES_A_RUN = 16_000
-"""Sent to one emulated board: SysTick interrupts none, so a core without a cycle counter loses the
-time when SysTick has counted down twice, and gives up an input that it waits for."""
+"""Sent to one emulated board without a cycle counter: SysTick interrupts none, so it loses the time
+when SysTick has counted down twice, and gives up an input that it waits for."""
+COUNTERLESS = "cortex-m0plus"
 
 
 def run_everywhere(elf: pathlib.Path, board: Board) -> tuple[ImageRun, ...]:
@@ -90,7 +91,9 @@ def ask_image(graph: Graph, elf: pathlib.Path, board: Board, inputs: np.ndarray)
                [ 113, -113]], dtype=int8)
     """
     flip = np.uint8(input_flip(graph))
-    count = max(os.cpu_count() or 1, -(-inputs.nbytes // BYTES_A_RUN))
+    count = os.cpu_count() or 1
+    if board.core == COUNTERLESS:
+        count = max(count, -(-inputs.nbytes // BYTES_A_RUN))
     parts = np.array_split(inputs.view(np.uint8) ^ flip, min(len(inputs), count))
     requests = [
         ImageRequest(

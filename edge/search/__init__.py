@@ -1,1 +1,1 @@
-"""Searches for the best MobileNetV1 that fits a board."""
+"""Searches for the best network of MobileNet's family that fits a board."""
