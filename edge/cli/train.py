@@ -18,12 +18,7 @@ from edge.cli.arguments import (
 )
 from edge.cli.console import print_json, print_warning, say, show, status
 from edge.cli.network import network_of
-from edge.cli.options import (
-    DataOption,
-    JsonOption,
-    KerasOutOption,
-    SeedOption,
-)
+from edge.cli.options import DataOption, JsonOption, KerasOutOption, SeedOption
 from edge.cli.training_options import (
     AugmentOption,
     BackupOption,

@@ -1,4 +1,4 @@
-"""The options of the commands that train."""
+"""Arguments and options of the commands that train."""
 
 from __future__ import annotations
 

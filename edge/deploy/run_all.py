@@ -28,6 +28,7 @@ from edge.deploy.verify import quantize_inputs, verify
 from edge.errors import DoesNotFitError, EdgeError
 from edge.system import signals
 from edge.system.files import require_writable, write_files
+from edge.system.version import package_version
 
 if TYPE_CHECKING:
     import keras
@@ -147,9 +148,7 @@ class _Run:
 
     def _step(self, name: str, inputs: Any, work: Callable[[], Outcome]) -> dict:
         """Does a step unless an earlier run has done it with the same inputs."""
-        import keras_mobilenet
-
-        text = json.dumps([keras_mobilenet.__version__, name, inputs])
+        text = json.dumps([package_version(), name, inputs])
         self.key = hashlib.sha256(text.encode("utf-8")).hexdigest()
         known = self.known.get(name)
         if known is not None and known["inputs"] == self.key and self._has(known["files"]):
