@@ -110,7 +110,7 @@ def matrix(answers: Answers) -> list[dict[str, Any]]:
         >>> from edge.reporting.training import answers_of
         >>> cat = {"name": "cat", "precision": 1.0, "recall": 1.0, "f1": 1.0, "count": 3}
         >>> matrix(answers_of([[3]], [cat]))[0]["cells"][0]["share"]
-        100.0
+        100
     """
     if len(answers.classes) > MOST_CELLS:
         return []
