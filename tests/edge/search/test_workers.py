@@ -16,12 +16,15 @@ import pytest
 from edge.errors import EdgeError
 from edge.search.storage import open_storage
 
-SHORT = ("--board", "arduino-zero", "--data", "faces", "--side", "32", "--qat-epochs", "1")
+SHORT = ("--board", "arduino-zero", "--data", "faces", "--side", "16", "--qat-epochs", "1")
+MINUTES = ("--minutes", "60")
+"""More than a busy machine takes."""
 
 
-def command(out, *more, epochs=2, trials=3):
+def command(out, *more, epochs=2, trials=2):
     options = ["--float-epochs", str(epochs), "--trials", str(trials), "--out", str(out), "--json"]
-    return [sys.executable, "-m", "edge", "search", *SHORT, *options, *map(str, more)]
+    given = [*SHORT, *MINUTES, *options, *map(str, more)]
+    return [sys.executable, "-m", "edge", "search", *given]
 
 
 def start(out, *more, **counts):
@@ -74,7 +77,7 @@ def test_two_workers_share_a_database_and_artifacts_only(postgresql, tmp_path):
     killed.communicate()
     report = finish(other)
     done = ended(postgresql)
-    assert len(done) == len(set(done)) == 3, "each network once"
+    assert len(done) == len(set(done)) == 2, "each network once"
     assert {trial["state"] for trial in report["trials"]} <= {"complete", "pruned"}
     assert all(trial.state.name != "RUNNING" for trial in trials(postgresql))
     # A third folder has nothing to train, and exports the same.
@@ -84,7 +87,7 @@ def test_two_workers_share_a_database_and_artifacts_only(postgresql, tmp_path):
     found = [tmp_path / name / "found" for name in ("two", "three")]
     assert len({(folder / "model.tflite").read_bytes() for folder in found}) == 1
     assert (found[1] / "firmware" / "firmware.elf").is_file()
-    assert len(ended(postgresql)) == 3
+    assert len(ended(postgresql)) == 2
 
 
 @pytest.mark.slow
