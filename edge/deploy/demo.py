@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from keras_mobilenet.training.train import TrainedModel
 
 BATCH_SIZE, LEARNING_RATE = 64, 1e-2
-SHIFT = 0.08
+SHIFT, SEED = 0.08, 0
 FIRMWARE = "firmware"
 """The folder of the engine's firmware, within that of the demo."""
 
@@ -180,10 +180,13 @@ def _trained(
     warn: Callable[[str], None],
 ) -> tuple[TrainedModel, Baselines]:
     """The network, and what simple classifiers make of the same images."""
+    import keras
+
     from keras_mobilenet.training.augmentation import Augmentation
     from keras_mobilenet.training.baselines import baselines, doubts
     from keras_mobilenet.training.train import train
 
+    keras.utils.set_random_seed(SEED)
     with signals.in_native_code():
         trained = train(
             data,
