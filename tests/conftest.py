@@ -57,6 +57,8 @@ CPU_SECONDS = {
     "tests/edge/converter/test_convert.py": 32,
     "tests/edge/emit/engine/test_cmsis_nn.py": 31,
     "tests/edge/search/test_search.py": 28,
+    "tests/edge/search/test_training.py": 20,
+    "tests/edge/search/test_costs.py": 20,
     "tests/edge/transforms/test_scale.py": 27,
     "tests/edge/deploy/test_build.py": 27,
     "tests/edge/emit/engine/test_limits.py": 26,

@@ -28,6 +28,8 @@ QAT_EPOCHS = 8
 FIRST_RUNG_SHARE = 4
 """No trial is stopped before this part of the float epochs: early accuracies say too little."""
 
+SURPLUS = "surplus"
+
 Note = Callable[[str], None]
 """Takes a line for the user."""
 
@@ -149,8 +151,7 @@ class SharedStudy:
         Returns:
             The trials of designs, those left out that stood for one that another stands for.
         """
-        trials = self.study.get_trials(deepcopy=False)
-        standing = [trial for trial in trials if trial.state != TrialState.FAIL]
+        standing = _standing(self.study.get_trials(deepcopy=False))
         lost = self._lost()
         return [
             trial
@@ -188,8 +189,8 @@ class SharedStudy:
             )
         )
 
-    def is_surplus(self, trial: optuna.Trial) -> bool:
-        """Says whether an earlier trial already stands for the same design.
+    def gives_up(self, trial: optuna.Trial) -> bool:
+        """Says whether an earlier trial already stands for the same design, and marks this one.
 
         This happens where two processes queue the same design at the same moment.
 
@@ -199,11 +200,12 @@ class SharedStudy:
         Returns:
             True if the trial is not to be trained.
         """
-        if "design" not in trial.user_attrs:
-            return True
         trials = self.study.get_trials(deepcopy=False)
-        standing = [other for other in trials if other.state != TrialState.FAIL]
-        return _has_twin(trials[trial.number], standing, self._lost())
+        is_surplus = _has_twin(trials[trial.number], _standing(trials), self._lost())
+        if is_surplus:
+            # Where the earlier one fails, this one must not stand in the way of its successor.
+            trial.set_user_attr(SURPLUS, True)
+        return is_surplus
 
     def model_of(self, trial: FrozenTrial) -> bytes | None:
         """Reads the trained model of a trial.
@@ -230,6 +232,14 @@ class SharedStudy:
 
     def _lost(self) -> set[int]:
         return set(self.study.user_attrs.get("lost", ()))
+
+
+def _standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [
+        trial
+        for trial in trials
+        if trial.state != TrialState.FAIL and SURPLUS not in trial.user_attrs
+    ]
 
 
 def _has_twin(trial: FrozenTrial, trials: Sequence[FrozenTrial], lost: set[int]) -> bool:

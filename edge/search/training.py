@@ -155,7 +155,7 @@ def _work(shared: SharedStudy, planner: Planner, advance: Advance) -> None:
     deadline = time.monotonic() + job.seconds
 
     def objective(trial: optuna.Trial) -> float:
-        if shared.is_surplus(trial):
+        if shared.gives_up(trial):
             raise optuna.TrialPruned
         return _trained_accuracy(shared, trial, deadline, advance)
 

@@ -37,6 +37,9 @@ def job(tmp_path):
     )
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+
+
 @pytest.fixture
 def lines():
     return []
@@ -46,7 +49,7 @@ def trained(shared, design, accuracy, model=b"model"):
     """What a worker leaves behind."""
     shared.add(design, COSTS, None)
     trial = shared.study.ask()
-    assert not shared.is_surplus(trial)
+    assert not shared.gives_up(trial)
     shared.artifacts.write(f"{trial.number}.keras", model)
     trial.set_user_attr("model", f"{trial.number}.keras")
     shared.study.tell(trial, accuracy)
@@ -93,7 +96,7 @@ def test_a_model_that_was_moved_away_is_trained_again(job, lines):
     assert [line.split(" is ")[0] for line in lines] == ["The model of alpha 0.1, side 32"]
     states = {trial.design.alpha: trial.state for trial in trials_of(shared)}
     assert states == {0.1: "waiting", 0.15: "complete"}
-    assert not shared.is_surplus(shared.study.ask())
+    assert not shared.gives_up(shared.study.ask())
     again = SharedStudy(job, lines.append)
     again.renew_lost()
     assert len(lines) == 1, "queued once"
@@ -128,10 +131,13 @@ def test_one_network_stands_once_whoever_queued_it(job, lines):
     shared.add(design, COSTS, None)
     shared.add(design, COSTS, None)
     first, second = shared.study.ask(), shared.study.ask()
-    assert not shared.is_surplus(first)
-    assert shared.is_surplus(second)
+    assert not shared.gives_up(first)
+    assert shared.gives_up(second)
+    shared.study.tell(second, state=TrialState.PRUNED)
     shared.study.tell(first, state=TrialState.FAIL)
-    assert not shared.is_surplus(second), "what failed stands for nothing"
+    assert trials_of(shared) == (), "what failed or was given up stands for nothing"
+    shared.give_back(first.number)
+    assert not shared.gives_up(shared.study.ask())
     assert [trial.design for trial in trials_of(shared)] == [design]
 
 
