@@ -3,7 +3,7 @@
     benchmarks/layer_cycles.py trace --networks 30    # a line a network; run again it goes on
     benchmarks/layer_cycles.py fit
 
-To be run again where kernels have changed: `tests/edge/search/test_layer_cycles.py` notices.
+To be run again where kernels have changed: `tests/edge/search/test_costs.py` compares with a trace.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import numpy as np
 from scipy.optimize import nnls
 
 from edge.catalog.boards import built_core, find_board
-from edge.emit.engine.render import kernel_version
 from edge.engine.compile import schedule_and_pack
 from edge.engine.layers import network_of
 from edge.engine.packing import instruction_set
@@ -120,7 +119,6 @@ def fit(path: pathlib.Path) -> None:
     lines = [
         "# Written by benchmarks/layer_cycles.py: do not edit. Cycles for each of what",
         "# LayerShape.features lists, fitted to traced layers; the middle of the trace's bounds.",
-        f'kernels = "{kernel_version()}"',
     ]
     for name in BOARDS:
         rows = [row for row in rows_of(path) if row["board"] == name]

@@ -32,6 +32,7 @@ FOLLOW_A_SPEC = (
 NOT_RUN = {
     "edge/deploy/demo.py: run_demo": "trains for minutes",
     "edge/deploy/demo_data.py: best_source": "asks the network",
+    "edge/deploy/run_all.py: run_all": "trains for minutes",
     "edge/search/training.py: train_trials": "trains for minutes",
     "edge/search/result.py: finish": "needs networks that were trained",
     "edge/search/result.py: trials_of": "needs networks that were trained",

@@ -10,15 +10,12 @@ from edge.cli import json_demo, result_tables
 from edge.cli.arguments import bad_argument, keras_verbosity, load_backend, make_repeatable
 from edge.cli.console import print_json, print_note, show, stderr, stdout
 from edge.cli.misfit import showing_misfit
-from edge.cli.options import (
+from edge.cli.options import BoardOption, DemoDataOption, JsonOption, OutOption
+from edge.cli.training_options import (
     AlphaOption,
-    BoardOption,
-    DemoDataOption,
     DemoFloatEpochsOption,
     DemoQatEpochsOption,
-    JsonOption,
     MirrorOption,
-    OutOption,
 )
 
 

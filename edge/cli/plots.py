@@ -206,7 +206,12 @@ def front_picture(trials: Sequence[Trial], front: Sequence[Trial], path: pathlib
                     facecolors=fill,
                     label=kind if is_done else f"{kind}, stopped",
                 )
-        line = sorted((taken(trial), 100 * (trial.accuracy or 0.0)) for trial in front)
+        # Among the complete ones, the best at each price: every panel has its own.
+        line, best = [], -1.0
+        for price, accuracy in sorted((taken(t), 100 * (t.accuracy or 0.0)) for t in front):
+            if accuracy > best:
+                best = accuracy
+                line.append((price, accuracy))
         axes.plot(*zip(*line, strict=True), color="tab:gray", linewidth=1, label="front")
         axes.set_xlabel(label)
     panels[0].set_ylabel("validation accuracy, %")

@@ -6,7 +6,7 @@ import pathlib
 
 from edge.cli import json
 from edge.cli.arguments import bad_argument, keras_verbosity, load_backend, make_repeatable
-from edge.cli.console import print_json, print_note, say
+from edge.cli.console import print_json, print_warning, say
 from edge.cli.options import JsonOption, NewRunOption, OutOption, RunFileArgument
 from edge.errors import EdgeError
 
@@ -41,7 +41,7 @@ def run_all(
             out,
             verbose=0 if as_json else keras_verbosity(),
             announce=(lambda sentence: None) if as_json else say,
-            warn=print_note,
+            warn=print_warning,
         )
     if as_json:
         print_json(json.whole_run_json(done))

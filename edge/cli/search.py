@@ -11,21 +11,17 @@ from typing import TYPE_CHECKING, Any
 from edge.cli import json, search_tables
 from edge.cli.arguments import bad_argument, load_backend, load_data, make_repeatable
 from edge.cli.console import print_json, say, show, status, stderr
-from edge.cli.options import (
+from edge.cli.options import BoardOption, DataOption, JsonOption, OutOption, RuntimeOption
+from edge.cli.training_options import (
     ArtifactsOption,
     AugmentOption,
-    BoardOption,
     ChannelsOption,
-    DataOption,
     FloatEpochsOption,
-    JsonOption,
     LargestSideOption,
     MillisecondsOption,
     MinutesOption,
     MirrorOption,
-    OutOption,
     QatEpochsOption,
-    RuntimeOption,
     StorageOption,
     TrialsOption,
 )

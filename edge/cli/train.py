@@ -18,18 +18,16 @@ from edge.cli.arguments import (
 )
 from edge.cli.console import print_json, print_warning, say, show, status
 from edge.cli.network import network_of
-from edge.cli.options import (
+from edge.cli.options import DataOption, JsonOption, KerasOutOption, SeedOption
+from edge.cli.training_options import (
     AugmentOption,
     BackupOption,
     BatchSizeOption,
     ChannelsOption,
     ClassWeightsOption,
-    DataOption,
     FloatEpochsOption,
     FrozenEpochsOption,
     GroupsOption,
-    JsonOption,
-    KerasOutOption,
     LearningRateOption,
     MirrorOption,
     PatienceOption,
@@ -37,7 +35,6 @@ from edge.cli.options import (
     QatEpochsOption,
     ResidualOption,
     RhoOption,
-    SeedOption,
     SideOption,
     StagesOption,
     StemOption,

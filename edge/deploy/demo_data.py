@@ -84,11 +84,41 @@ class Recipe:
 
 SMALL = ((32, 3, 1, 2), (64, 3, 2, 2), (128, 3, 2))
 RECIPES = {
-    "cifar10": Recipe(32, 3, (24, 3, 2), ((48, 3, 1, 2), (96, 3, 2, 3)), 8, 2, is_mirrored=True),
-    "fashion_mnist": Recipe(28, 1, (16, 3, 2), SMALL, 8, 2, is_mirrored=True),
-    "digits": Recipe(16, 1, (16, 3, 1), ((32, 3, 2, 2), (64, 3, 2, 2)), 30, 8),
+    "cifar10": Recipe(
+        side=32,
+        channels=3,
+        stem=(24, 3, 2),
+        stages=((48, 3, 1, 2), (96, 3, 2, 3)),
+        float_epochs=8,
+        qat_epochs=2,
+        is_mirrored=True,
+    ),
+    "fashion_mnist": Recipe(
+        side=28,
+        channels=1,
+        stem=(16, 3, 2),
+        stages=SMALL,
+        float_epochs=8,
+        qat_epochs=2,
+        is_mirrored=True,
+    ),
+    "digits": Recipe(
+        side=16,
+        channels=1,
+        stem=(16, 3, 1),
+        stages=((32, 3, 2, 2), (64, 3, 2, 2)),
+        float_epochs=30,
+        qat_epochs=8,
+    ),
 }
-OTHER = Recipe(48, 1, (16, 3, 2), (*SMALL, (128, 3, 2)), 30, 8)
+OTHER = Recipe(
+    side=48,
+    channels=1,
+    stem=(16, 3, 2),
+    stages=(*SMALL, (128, 3, 2)),
+    float_epochs=30,
+    qat_epochs=8,
+)
 
 
 def recipe_for(source: str) -> Recipe:

@@ -9,12 +9,12 @@ import json
 import pathlib
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge import __version__
 from edge.catalog.boards import find_board
 from edge.converter.convert import convert
 from edge.converter.keras_files import keras_bytes, load_keras
@@ -28,11 +28,13 @@ from edge.deploy.verify import quantize_inputs, verify
 from edge.errors import DoesNotFitError, EdgeError
 from edge.system import signals
 from edge.system.files import require_writable, write_files
+from edge.system.version import package_version
 
 if TYPE_CHECKING:
     import keras
 
     from keras_mobilenet.training.data import ImageData
+    from keras_mobilenet.training.train import TrainedModel
 
 STATE_FILE = "run.json"
 BACKUP = "backup-"
@@ -77,7 +79,8 @@ def run_all(
             `model.tflite`, `tflm/`, `engine/`, and `run.json` with the figures.
         verbose: How much Keras prints, as `model.fit` takes it.
         announce: A function that is told what begins, and what came of it.
-        warn: A function that is told what of a folder of images was left out.
+        warn: A function that is told what of a folder of images was left out, and what makes the
+            network doubtful.
 
     Returns:
         The `WholeRun`.
@@ -94,7 +97,8 @@ def run_all(
         ()
     """
     require_writable(folder, (STATE_FILE, "model.keras", "tflm/x", "engine/x"))
-    return _Run(described, folder, verbose, announce, warn).whole()
+    run_of_steps = _Run(described, folder, verbose=verbose, announce=announce, warn=warn)
+    return run_of_steps.whole()
 
 
 class _Run:
@@ -102,6 +106,7 @@ class _Run:
         self,
         described: RunTable,
         folder: pathlib.Path,
+        *,
         verbose: int | str,
         announce: Callable[[str], None],
         warn: Callable[[str], None],
@@ -143,7 +148,7 @@ class _Run:
 
     def _step(self, name: str, inputs: Any, work: Callable[[], Outcome]) -> dict:
         """Does a step unless an earlier run has done it with the same inputs."""
-        text = json.dumps([__version__, name, inputs])
+        text = json.dumps([package_version(), name, inputs])
         self.key = hashlib.sha256(text.encode("utf-8")).hexdigest()
         known = self.known.get(name)
         if known is not None and known["inputs"] == self.key and self._has(known["files"]):
@@ -176,7 +181,8 @@ class _Run:
         asked = self.described.data
         side = _input_side(asked.side, self.described.model)
         data = load_images(asked.source, side, asked.channels, seed=asked.seed, groups=asked.groups)
-        self.warn(data.left_out.sentence())
+        if sentence := data.left_out.sentence():
+            self.warn(sentence)
         self.announce(
             f"load: {len(data.class_names)} classes, {len(data.train_labels):,} images to train, "
             f"{len(data.validation_labels):,} to choose, {len(data.test_labels):,} to test."
@@ -185,14 +191,16 @@ class _Run:
 
     def _train(self) -> Outcome:
         from keras_mobilenet.training.augmentation import parse_augmentation
-        from keras_mobilenet.training.train import train
+        from keras_mobilenet.training.train import ChanceWarning, train
 
         asked = self.described.training
         backup = self.folder / f"{BACKUP}{self.key[:KEY_DIGITS]}"
         rate: dict[str, Any] = {}
         if asked.learning_rate is not None:
             rate["learning_rate"] = asked.learning_rate
-        with signals.in_native_code():
+        with signals.in_native_code(), warnings.catch_warnings():
+            # It is said beside the reference figures.
+            warnings.simplefilter("ignore", ChanceWarning)
             trained = train(
                 self.data,
                 alpha=self.described.model.alpha if self._is_v1() else None,
@@ -212,22 +220,31 @@ class _Run:
                 **rate,
             )
         names = "".join(f"{name}\n" for name in self.data.class_names)
-        figures: dict[str, Any] = {
-            "float_test_accuracy": trained.float_test_accuracy,
-            "test_accuracy": trained.evaluation.accuracy,
-            "validation_accuracy": trained.validation_accuracy,
-            "best_epoch": trained.best_epoch,
-        }
-        count = len(self.data.test_labels)
-        figures["sentence"] = (
-            f"float {trained.float_test_accuracy:.2%}, int8 simulated "
-            f"{trained.evaluation.accuracy:.2%} of {count:,} test images."
-        )
         contents = {
             "model.keras": keras_bytes(trained.model),
             "model.labels.txt": names.encode("utf-8"),
         }
-        return contents, figures
+        return contents, self._trained_figures(trained)
+
+    def _trained_figures(self, trained: TrainedModel) -> dict[str, Any]:
+        from keras_mobilenet.training.baselines import baselines, doubts
+
+        simple = baselines(self.data, self.described.training.seed)
+        for doubt in doubts(trained.evaluation, simple):
+            self.warn(doubt)
+        return {
+            "float_test_accuracy": trained.float_test_accuracy,
+            "test_accuracy": trained.evaluation.accuracy,
+            "validation_accuracy": trained.validation_accuracy,
+            "logistic_regression_accuracy": simple.logistic_regression,
+            "random_forest_accuracy": simple.random_forest,
+            "best_epoch": trained.best_epoch,
+            "history": trained.history,
+            "sentence": f"float {trained.float_test_accuracy:.2%}, int8 simulated "
+            f"{trained.evaluation.accuracy:.2%}, a logistic regression "
+            f"{simple.logistic_regression:.2%}, a random forest {simple.random_forest:.2%} of "
+            f"{len(self.data.test_labels):,} test images.",
+        }
 
     def _is_v1(self) -> bool:
         return self.described.model.stages is None

@@ -161,9 +161,26 @@ class _Builder:
         data: np.ndarray | None,
     ) -> int:
         index = len(self.tensors)
-        self.tensors.append(Tensor(index, name, shape, dtype, quantization, data))
+        self.tensors.append(
+            Tensor(
+                index=index,
+                name=name,
+                shape=shape,
+                dtype=dtype,
+                quantization=quantization,
+                data=data,
+            )
+        )
         return index
 
     def _operator(self, opcode: str, inputs: tuple[int, ...], output: int, options: dict) -> int:
-        self.operators.append(Operator(len(self.operators), opcode, inputs, (output,), options))
+        self.operators.append(
+            Operator(
+                index=len(self.operators),
+                opcode=opcode,
+                inputs=inputs,
+                outputs=(output,),
+                options=options,
+            )
+        )
         return output

@@ -50,11 +50,11 @@ class LayerShape(NamedTuple):
         """
         source, output = network.rows[layer.inputs[0]], network.rows[layer.output]
         return LayerShape(
-            (source.height, source.width, source.channels),
-            (output.height, output.width, output.channels),
-            layer.window,
-            layer.stride[1],
-            words,
+            source=(source.height, source.width, source.channels),
+            output=(output.height, output.width, output.channels),
+            window=layer.window,
+            stride=layer.stride[1],
+            words=words,
         )
 
     def features(self, kernel: str) -> list[int]:

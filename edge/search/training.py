@@ -197,7 +197,13 @@ def _trained_accuracy(
         checkpoint = shared.artifacts.read(trial.user_attrs.get("checkpoint"))
         if checkpoint is not None:
             _unpack(checkpoint, backup.parent)
-        course = _Course(shared, trial, backup, deadline, lambda epoch: advance(design.name, epoch))
+        course = _Course(
+            shared,
+            trial,
+            backup=backup,
+            deadline=deadline,
+            advance=lambda epoch: advance(design.name, epoch),
+        )
         # A signal ends the process here; the trial's heartbeat stops, and it is given out again.
         with signals.in_native_code():
             trained = _trained(shared.job, design, backup, course.callback())

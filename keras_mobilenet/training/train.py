@@ -260,7 +260,10 @@ def _hashed(purpose: tuple[object, ...]) -> str:
 
 
 def _predicted(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
-    return model.predict(inputs, batch_size=PREDICTED_AT_ONCE, verbose=0)
+    # Not `predict`: it would trace the whole network for a few batches.
+    starts = range(0, len(inputs), PREDICTED_AT_ONCE)
+    batches = (model(inputs[n : n + PREDICTED_AT_ONCE], training=False) for n in starts)
+    return np.concatenate([keras.ops.convert_to_numpy(scores) for scores in batches])
 
 
 def _accuracy(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import pathlib
 
@@ -12,10 +11,10 @@ from edge.errors import EdgeError, readable
 from edge.firmware.flash.uf2 import uf2
 from edge.firmware.segments import Segment, flat_image, read_segments
 from edge.system.files import read_file
+from edge.system.version import DISTRIBUTION, package_version
 
 LINKED_FILES = ("firmware.elf", "firmware.bin", "firmware.hex", "firmware.map")
 DESCRIPTION_FILE = "firmware.json"
-DISTRIBUTION = "keras-mobilenet"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +82,7 @@ def firmware_contents(build: pathlib.Path, board: Board, model_sha256: str) -> d
         "flash_bytes": len(image),
         "flash_end": address + len(image),
         "ram_end": _ram_end(segments, board),
-        "made_by": f"{DISTRIBUTION} {_version()}",
+        "made_by": f"{DISTRIBUTION} {package_version()}",
     }
     text = json.dumps(description, indent=2) + "\n"
     return contents | {DESCRIPTION_FILE: text.encode("utf-8")}
@@ -165,10 +164,3 @@ def _ram_end(segments: tuple[Segment, ...], board: Board) -> int:
     ends = [s.run_address + s.memory_bytes for s in segments]
     inside = [end for end in ends if _holds(bank, bank.address, end)]
     return max((end for end in inside if end > bank.address), default=bank.address)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version(DISTRIBUTION)
-    except importlib.metadata.PackageNotFoundError:
-        return "from its sources"

@@ -37,6 +37,10 @@ QUICK = ("--float-epochs", "1", "--qat-epochs", "1")
 JOBS: dict[str, tuple[str, ...]] = {
     "boards": ("boards",),
     "train": ("train", "--out", "out/model.keras", "--side", "32", *QUICK),
+    "train backup": (
+        *("train", "--out", "out/model.keras", "--side", "32", "--stages", "8,3,2"),
+        *("--backup", "out/backup", *QUICK),
+    ),
     "export": ("export", "in/real.tflite", "--out", "out"),
     "export engine": ("export", "in/real.tflite", "--runtime", "engine", "--out", "out"),
     "export keras": ("export", "in/small.keras", "--out", "out"),
@@ -62,6 +66,7 @@ JOBS: dict[str, tuple[str, ...]] = {
 """Every command of the command line, by its first word; `test_kills.py` compares the two."""
 
 STATE = {
+    "train backup": ("backup/",),
     "search": ("study.db", "artifacts"),
     "run-all": ("run.json", "backup-", "model.", "tflm/", "engine/"),
 }

@@ -302,6 +302,8 @@ def with_model() -> typing.Iterator[tuple[str, list[str]]]:
             yield BAD_INPUT, [name, "real.tflite", "--plot", plot]
     for out in ("folder", "", f"{LONG}.tflite", *(f"{name}/x.tflite" for name in BAD_FOLDERS)):
         yield BAD_INPUT, ["plan", "real.tflite", "--out", out]
+    for training in ("missing.json", "text.tflite", "folder", "/dev/zero", "", LONG):
+        yield BAD_INPUT, ["report", "real.tflite", "--training", training]
     for out in BAD_FOLDERS:
         yield BAD_INPUT, ["export", "real.tflite", "--out", out]
     yield BAD_INPUT, ["export", "real.tflite", "--labels", "labels.txt"]
