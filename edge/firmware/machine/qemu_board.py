@@ -22,7 +22,7 @@ from edge.system.subprocesses import run_tool
 QUIET_S = 1.5
 """How long a board that has tested itself says nothing before it counts as done."""
 POLL_S = 0.1
-ANSWER_S = 20.0
+ANSWER_S = 60.0
 FAULT_RESULT = 4
 
 
