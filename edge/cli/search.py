@@ -56,7 +56,7 @@ def search(
     mirror: MirrorOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the best network that fits a board: count thousands, train a few, export the best.
+    """Find the best network that fits a board: count many, train a few, export the best.
 
     Interrupted and run again with the same options it goes on from the last epoch; run twice at a
     time, on machines that share --storage and --artifacts, both share the work.

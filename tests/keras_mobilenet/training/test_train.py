@@ -169,3 +169,9 @@ def test_momentum_is_keras_own_for_a_long_training():
     assert momenta == sorted(momenta)
     assert momenta[-1] == keras.layers.BatchNormalization().momentum
     assert momentum_for(30) ** 30 < 1e-4
+
+
+@pytest.mark.parametrize("steps", [60, 300, 3000])
+def test_moving_averages_have_settled_after_a_quarter_of_a_training(steps):
+    """There a search compares for the first time."""
+    assert momentum_for(steps) ** (steps / 4) < 1e-3
