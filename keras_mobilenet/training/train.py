@@ -117,8 +117,8 @@ def train(
         The `TrainedModel`.
 
     Raises:
-        ValueError: If an argument is out of range, the model does not belong to the images, or
-            the folder holds the backup of another training.
+        ValueError: If an argument is out of range, the model does not belong to the images, the
+            folder holds the backup of another training, or one of the callbacks ends it in float.
 
     Example:
         >>> from keras_mobilenet import MobileNet
@@ -167,6 +167,11 @@ def train(
         callbacks=callbacks,
     )
     course.run(learning_rate)
+    if state.epoch <= state.float_epochs:
+        raise ValueError(
+            f"A callback ended the training after {state.epoch} of {state.float_epochs} float "
+            "epochs, before those in int8; patience ends a stage and goes on with the next."
+        )
     return _judged(model, state, data)
 
 

@@ -164,6 +164,14 @@ def test_short_training_ends_well_above_chance():
     assert not done.evaluation.is_at_chance()
 
 
+def test_training_that_a_callback_ends_in_float_is_no_int8_network():
+    faces = load_images("faces", side=32, channels=1)
+    model = MobileNet([(8, 3, 2)], (32, 32, 1), stem=(8, 3, 4), classes=2)
+    stop = keras.callbacks.EarlyStopping("val_accuracy", patience=1, baseline=2.0)
+    with pytest.raises(ValueError, match="after 2 of 3 float epochs, before those in int8"):
+        train(faces, model=model, float_epochs=3, qat_epochs=1, verbose=0, callbacks=[stop])
+
+
 def test_momentum_is_keras_own_for_a_long_training():
     momenta = [momentum_for(steps) for steps in (1, 30, 100, 1000, 10**6)]
     assert momenta == sorted(momenta)
