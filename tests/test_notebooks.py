@@ -6,8 +6,8 @@ import pathlib
 import pytest
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-AT_LENGTH = ("02_train_small",)
-"""Trains one network after the other, for two minutes."""
+AT_LENGTH = ("02_train_small", "03_from_keras_to_cortex_m")
+"""They train for two minutes."""
 
 RUN = [
     pytest.param(path, marks=pytest.mark.exhaustive if path.stem in AT_LENGTH else (), id=path.stem)

@@ -228,7 +228,7 @@ def load_data(
 
     Example:
         >>> load_data("digits", 8, 1).train_pixels.shape
-        (1437, 8, 8, 1)
+        (1295, 8, 8, 1)
     """
     from keras_mobilenet.training.data import load_images
 

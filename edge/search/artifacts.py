@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pathlib
 from typing import Any
 
@@ -35,7 +36,7 @@ class Artifacts:
     def __init__(self, location: str):
         self.location, self._prefix, self._folder = location, "", None
         if not location.startswith(S3):
-            self._folder = pathlib.Path(location).resolve()
+            self._folder = pathlib.Path(os.path.abspath(location))
             self.location = str(self._folder)
             self._store: Any = optuna.artifacts.FileSystemArtifactStore(self._folder)
             return

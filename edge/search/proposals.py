@@ -47,7 +47,7 @@ def propose(
         >>> space = Space(16, 1, 10, has_compression=False)
         >>> planner = Planner(space, costs, Limits(ms=None, macs=300_000))
         >>> propose(planner, [], 4)[0].sentence()
-        '16x16x1, stem 8, 16/2 x2, 32/2 x2, 64/2 x2, residual'
+        '16x16x1, stem 12, 24/2 x2, 48/2 x2, 96/2 x2, residual'
     """
     known = {trial.user_attrs["design"] for trial in trials}
     for design, choice in _candidates(planner, trials, count, only_plain):

@@ -75,7 +75,7 @@ def planner_of(job: Job) -> Planner:
         ...     storage="sqlite://", artifacts="artifacts",
         ... )
         >>> planner_of(job).limits.macs
-        11534592
+        11440640
     """
     is_engine = job.runtime == "engine"
     space = Space(job.side, job.channels, job.classes, has_compression=is_engine)

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import edge
+import keras_mobilenet
 from edge.catalog.boards import find_board
 from edge.memory.arena import tensor_arena
 from edge.memory.greedy import greedy_offsets
@@ -41,9 +43,12 @@ def networks(draw):
 @pytest.fixture(scope="module")
 def mobilenet():
     """MobileNetV1 at alpha 1, whose graph the narrower ones follow from."""
-    from edge.search.candidates import widest_mobilenet
-
-    return widest_mobilenet(224, 3, 1000)
+    model = keras_mobilenet.MobileNetV1((224, 224, 3), padding="same")
+    quantized = keras_mobilenet.quantize_model(model)
+    # A batch of noise sets the activation ranges.
+    noise = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype("float32")
+    quantized(noise, training=True)
+    return read_graph(edge.convert(quantized))
 
 
 def aligned(size):

@@ -13,7 +13,7 @@ import edge
 import keras_mobilenet
 from edge.tflite.reader import read_graph
 
-KIND = sys.argv[1]
+KIND = sys.argv[-1]
 ROUNDING = 1e-4
 
 
@@ -50,23 +50,31 @@ def trained(scope):
     return [np.asarray(weight) for weight in model.get_weights()], edge.convert(model)
 
 
-if KIND == "mirrored":
-    import tensorflow as tf
+def main():
+    """Compares."""
+    if KIND == "mirrored":
+        import tensorflow as tf
 
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    one = trained(contextlib.nullcontext())
-    two = trained(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope())
-else:
-    assert len(keras.distribution.list_devices()) == 2
-    one = trained(contextlib.nullcontext())
-    keras.distribution.set_distribution(keras.distribution.DataParallel())
-    two = trained(contextlib.nullcontext())
-for weight, other in zip(one[0], two[0], strict=True):
-    np.testing.assert_allclose(weight, other, atol=ROUNDING)
-    np.testing.assert_array_equal(weight == 0, other == 0, "the same weights are pruned")
-for tensor, other in zip(*(read_graph(file).tensors for _, file in (one, two)), strict=True):
-    if tensor.data is not None and tensor.data.dtype == np.int8:
-        steps = np.abs(tensor.data.astype(int) - other.data.astype(int))
-        assert steps.max() <= 1, f"{tensor.name}: {steps.max()} steps"
-print("equal")
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+        one = trained(contextlib.nullcontext())
+        two = trained(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope())
+    else:
+        assert len(keras.distribution.list_devices()) == 2
+        one = trained(contextlib.nullcontext())
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+        two = trained(contextlib.nullcontext())
+    for weight, other in zip(one[0], two[0], strict=True):
+        np.testing.assert_allclose(weight, other, atol=ROUNDING)
+        np.testing.assert_array_equal(weight == 0, other == 0, "the same weights are pruned")
+    for tensor, other in zip(*(read_graph(file).tensors for _, file in (one, two)), strict=True):
+        if tensor.data is not None and tensor.data.dtype == np.int8:
+            steps = np.abs(tensor.data.astype(int) - other.data.astype(int))
+            assert steps.max() <= 1, f"{tensor.name}: {steps.max()} steps"
+    print("equal")
+
+
+if __name__ == "__main__":
+    main()

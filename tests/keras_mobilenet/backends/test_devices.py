@@ -20,6 +20,7 @@ def assert_equal(kind, **environment):
     assert done.stdout.splitlines()[-1:] == ["equal"], done.stderr[-3000:]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_two_devices_of_jax_train_one_network(keras_backend):
     flags = "--xla_force_host_platform_device_count=2"
