@@ -13,6 +13,7 @@ from edge.errors import EdgeError
 from edge.firmware.flash.firmware_files import FirmwareFiles, read_firmware
 from edge.firmware.flash.session import Deadline, Session
 from edge.firmware.flash.ways import PlannedWay, first_ready, lacks, require_ways, tool_of
+from edge.system.files import output_path
 
 LIMIT_SECONDS = 60.0
 
@@ -143,7 +144,7 @@ def _sessions(
             files=files,
             deadline=deadline,
             tell=tell,
-            drives=None if drives is None else os.fspath(drives),
+            drives=None if drives is None else os.fspath(output_path(drives)),
         )
         for way in board.programming.ways
         if tool in (None, way.tool)
