@@ -213,7 +213,9 @@ def test_trains_and_exports_what_it_trained(cli, tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["test"]["image_count"] == 40
-    exported = cli("export", model, "--labels", report["labels"], "--out", tmp_path / "firmware")
+    exported = cli(
+        "export", model, "--labels", report["files"]["labels"], "--out", tmp_path / "firmware"
+    )
     assert exported.returncode == 0, exported.stderr
     settings = (tmp_path / "firmware" / "faces_settings.h").read_text()
     assert '"no face",' in settings
