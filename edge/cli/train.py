@@ -185,7 +185,7 @@ def _finish(
     for reason in reasons:
         print_warning(reason)
     if as_json:
-        print_json(json.train_json(trained, simple, reasons, files))
+        print_json(shown)
         return
     show(accuracies_table(trained, simple), classes_table(trained.evaluation))
     if sentence := threshold_sentence(trained.evaluation):
