@@ -167,16 +167,16 @@ def train(
         callbacks=callbacks,
     )
     course.run(learning_rate)
-    if state.epoch <= state.float_epochs:
-        raise ValueError(
-            f"A callback ended the training after {state.epoch} of {state.float_epochs} float "
-            "epochs, before those in int8; patience ends a stage and goes on with the next."
-        )
     return _judged(model, state, data)
 
 
 def _judged(model: keras.Model, state: TrainingState, data: ImageData) -> TrainedModel:
     """The model of the best int8 epoch, and what it makes of the test images."""
+    if state.epoch <= state.float_epochs:
+        raise ValueError(
+            f"A callback ended the training after {state.epoch} of {state.float_epochs} float "
+            "epochs, before those in int8; patience ends a stage and goes on with the next."
+        )
     model.set_weights(state.best_weights)
     least_byte = None
     if len(data.class_names) == 2:
