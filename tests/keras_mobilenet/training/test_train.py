@@ -167,7 +167,7 @@ def test_short_training_ends_well_above_chance():
 def test_training_that_a_callback_ends_in_float_is_no_int8_network():
     faces = load_images("faces", side=32, channels=1)
     model = MobileNet([(8, 3, 2)], (32, 32, 1), stem=(8, 3, 4), classes=2)
-    stop = keras.callbacks.EarlyStopping("val_accuracy", patience=1, baseline=2.0)
+    stop = keras.callbacks.EarlyStopping("val_accuracy", patience=1, min_delta=1.0)
     with pytest.raises(ValueError, match="after 2 of 3 float epochs, before those in int8"):
         train(faces, model=model, float_epochs=3, qat_epochs=1, verbose=0, callbacks=[stop])
 
