@@ -207,6 +207,32 @@ class SharedStudy:
             trial.set_user_attr(SURPLUS, True)
         return is_surplus
 
+    def is_behind(self, number: int, epoch: int, accuracy: float) -> bool:
+        """Says whether a training no longer pays, by asynchronous successive halving.
+
+        Optuna's own pruner counts a trial that was cut as a rival of the one that goes on with its
+        training, so that an epoch below an earlier one of its own can end it.
+
+        Args:
+            number: The trial's number.
+            epoch: The number of float epochs done.
+            accuracy: The validation accuracy after that epoch.
+
+        Returns:
+            True if the epoch is a rung and the trial not in the better half of those that reached
+            it. The first rung is a quarter of the float epochs, each other twice the one before.
+        """
+        rungs, rest = divmod(epoch, max(1, self.job.float_epochs // FIRST_RUNG_SHARE))
+        if rest or rungs & (rungs - 1):
+            return False
+        others = [
+            trial.intermediate_values[epoch]
+            for trial in self.trials()
+            if trial.number != number and epoch in trial.intermediate_values
+        ]
+        best_first = sorted([accuracy, *others], reverse=True)
+        return accuracy < best_first[max(0, len(best_first) // 2 - 1)]
+
     def model_of(self, trial: FrozenTrial) -> bytes | None:
         """Reads the trained model of a trial.
 
@@ -264,9 +290,7 @@ def _opened(job: Job) -> optuna.Study:
             direction="maximize",
             load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(seed=0),
-            pruner=optuna.pruners.SuccessiveHalvingPruner(
-                min_resource=max(1, job.float_epochs // FIRST_RUNG_SHARE), reduction_factor=2
-            ),
+            pruner=optuna.pruners.NopPruner(),
         )
     except (EdgeError, optuna.exceptions.StorageInternalError):
         if is_new:

@@ -281,11 +281,13 @@ class _Course:
     def _on_epoch_end(self, epoch: int, logs: dict) -> None:
         job = self._shared.job
         self._keep()
-        self._trial.report(float(logs["val_accuracy"]), epoch + 1)
-        self._advance(epoch + 1)
-        if epoch + 1 == job.float_epochs + job.qat_epochs:
+        done, accuracy = epoch + 1, float(logs["val_accuracy"])
+        self._trial.report(accuracy, done)
+        self._advance(done)
+        if done == job.float_epochs + job.qat_epochs:
             return
-        if epoch < job.float_epochs and self._trial.should_prune():
+        is_float = done <= job.float_epochs
+        if is_float and self._shared.is_behind(self._trial.number, done, accuracy):
             self.forget()
             raise optuna.TrialPruned
         if time.monotonic() > self._deadline:

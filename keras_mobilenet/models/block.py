@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras import layers, ops
 
+from keras_mobilenet.models.batch_norm import batch_normalized
 from keras_mobilenet.models.padding import (
     ZeroPadding,
     checked_padding,
@@ -74,7 +75,7 @@ class Block(layers.Layer):
             widths[rows], widths[columns] = self.zero_padding
             x = ops.pad(x, widths)
         for convolution, batch_norm, relu in self.fusable_stages():
-            x = relu(batch_norm(convolution(x), training=training))
+            x = relu(batch_normalized(batch_norm, convolution(x), training))
         return x
 
     def padded_shape(self, shape: tuple) -> tuple:

@@ -8,6 +8,8 @@ from typing import Any
 
 from keras import KerasTensor, layers, ops
 
+from keras_mobilenet.models.batch_norm import batch_normalized
+
 
 def folded(
     kernel: Any,
@@ -76,6 +78,6 @@ def normalized(
     """
     more = 0 if not norm.built else len(x.shape) - norm.input_spec.ndim
     if more == 0:
-        return norm(x, training=training)
+        return batch_normalized(norm, x, training)
     axes = tuple(range(len(x.shape) - 1 - more, len(x.shape) - 1))
     return ops.expand_dims(norm(ops.squeeze(x, axes), training=training), axes)

@@ -78,7 +78,9 @@ def test_tflms_costs_are_those_of_the_file(random_weights):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["flash_bytes", "ram_bytes"])
+@pytest.mark.parametrize(
+    "name", ["flash_bytes", pytest.param("ram_bytes", marks=pytest.mark.exhaustive)]
+)
 def test_a_pruned_networks_image_meets_the_target(random_weights, name):
     model = network(FULL, random_weights)
     model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)

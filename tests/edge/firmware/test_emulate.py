@@ -39,7 +39,7 @@ def test_firmware_computes_the_bytes_of_the_reference(
 def test_firmware_computes_the_bytes_of_random_networks(
     arm_compiler, qemu, random_graph, random_inputs, board
 ):
-    @settings(max_examples=15, deadline=None, database=None)
+    @settings(max_examples=6, deadline=None, database=None)
     @given(st.integers(0, 10**9), st.sampled_from([0.0, 0.5]))
     def check(seed, dead):
         graph = random_graph(seed, dead)

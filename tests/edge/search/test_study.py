@@ -156,6 +156,30 @@ def test_a_trial_that_was_cut_waits_with_its_checkpoint(job, lines):
         finish(shared)
 
 
+def test_a_training_in_the_lower_half_of_its_rung_no_longer_pays(job, lines):
+    shared = SharedStudy(dataclasses.replace(job, float_epochs=8), lines.append)
+    behind = {}
+    for alpha, accuracy in ((0.1, 0.5), (0.15, 0.4), (0.2, 0.6), (0.25, 0.55)):
+        shared.add(mobilenet_v1(alpha, 32, 1, 2), COSTS, None)
+        trial = shared.study.ask()
+        for epoch in (1, 2, 3, 4):
+            trial.report(accuracy, epoch)
+        behind[alpha] = [shared.is_behind(trial.number, epoch, accuracy) for epoch in (1, 2, 3, 4)]
+    never, at_each_rung = [False] * 4, [False, True, False, True]
+    assert behind == {0.1: never, 0.15: at_each_rung, 0.2: never, 0.25: never}
+
+
+def test_a_training_that_goes_on_is_no_rival_of_itself(job, lines):
+    shared = SharedStudy(dataclasses.replace(job, float_epochs=4), lines.append)
+    shared.add(mobilenet_v1(0.1, 32, 1, 2), COSTS, None)
+    for epoch, accuracy in ((1, 0.7), (2, 0.6), (4, 0.5)):
+        trial = shared.study.ask()
+        trial.report(accuracy, epoch)
+        assert not shared.is_behind(trial.number, epoch, accuracy)
+        shared.study.tell(trial, state=TrialState.FAIL)
+        shared.give_back(trial.number)
+
+
 def test_front_holds_what_nothing_beats(job, lines):
     shared = SharedStudy(job, lines.append)
     for alpha, accuracy in ((0.1, 0.8), (0.15, 0.9), (0.2, 0.7)):

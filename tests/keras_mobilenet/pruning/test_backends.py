@@ -12,7 +12,7 @@ CHILD = pathlib.Path(__file__).with_name("backend_child.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.exhaustive)])
 def test_pruning_works_in_fit(keras_backend, backend):
     environment = os.environ | {
         "KERAS_BACKEND": keras_backend(backend),

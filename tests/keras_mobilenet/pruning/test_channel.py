@@ -63,11 +63,13 @@ def fit(model, callbacks, epochs=4, count=32):
         pytest.param("mobilenet_v2", False, marks=pytest.mark.exhaustive),
         pytest.param("ds_cnn", True, marks=pytest.mark.exhaustive),
         pytest.param("resnet8", False, marks=pytest.mark.exhaustive),
-        ("resnet8", True),
+        pytest.param("resnet8", True, marks=pytest.mark.exhaustive),
+        ("small", True),
     ],
 )
 def test_pruned_network_computes_the_same_at_half_the_macs(networks, name, is_quantized):
-    model = (networks | {"ours": ours, "padded": lambda: ours(PADDED)})[name]()
+    own = {"ours": ours, "padded": lambda: ours(PADDED), "small": small}
+    model = (networks | own)[name]()
     before = cost(model).mult_adds
     pruning = ChannelPruning(target_macs=0.5, end_epoch=2)
     qat = [keras_mobilenet.QuantizationAwareTraining(start_epoch=3)] if is_quantized else []

@@ -20,7 +20,7 @@ def _cases():
 
 cases = _cases()
 
-IN_CI = ("stopping_early-middle-before", "best_early-middle-after", "backup_2-step-before")
+IN_CI = ("best_early-middle-after", "backup_2-step-before")
 """What a float epoch leaves is converted; a training is interrupted where rounding begins."""
 
 

@@ -15,8 +15,8 @@ NAMES = (
     # Minutes, for many layers of the kinds that the others have too.
     pytest.param("mobilenet_v1", marks=pytest.mark.exhaustive),
     pytest.param("mobilenet_v2", marks=pytest.mark.exhaustive),
-    "ds_cnn",
-    "resnet8",
+    pytest.param("ds_cnn", marks=pytest.mark.exhaustive),
+    pytest.param("resnet8", marks=pytest.mark.exhaustive),
     "mixture",
 )
 COUNT = 50

@@ -103,7 +103,7 @@ EPOCHS, STEPS = ("epochs", "moving_average"), ("steps", "lsq")
     [
         pytest.param(EPOCHS, 1, marks=pytest.mark.exhaustive),
         pytest.param(STEPS, 3, marks=pytest.mark.exhaustive),
-        (STEPS, 5),
+        pytest.param(STEPS, 5, marks=pytest.mark.exhaustive),
     ],
 )
 def test_killed_training_resumes_with_its_losses_masks_ranges_and_schedule(

@@ -84,7 +84,7 @@ def test_a_padded_pixel_is_zero_and_not_the_next_row(host_compiler, rows, column
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**9))
 def test_computes_any_network_with_weights_of_four_bits(host_compiler, random_inputs, seed):
     graph = random_int4_graph(seed, 0.3 if seed % 2 else 0.0)
@@ -94,7 +94,7 @@ def test_computes_any_network_with_weights_of_four_bits(host_compiler, random_in
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from([0.0, 0.5]))
 @example(29705, 0.0).via("two pools, no weights")
 def test_computes_any_network(host_compiler, random_graph, random_inputs, seed, dead):
