@@ -21,7 +21,7 @@ from edge.deploy.verify import Verification, quantize_inputs, verify
 from edge.emit.tflm.compiled import COMPILER, compiled_model_bytes
 from edge.errors import DoesNotFitError, EdgeError
 from edge.system import signals
-from edge.system.files import write_files
+from edge.system.files import read_folder, write_files
 from edge.tflite.graph import Graph
 from edge.tflite.reader import read_graph
 
@@ -228,8 +228,7 @@ def _written(
             raise
         except EdgeError as error:
             ends["missing"] = str(error)
-        made = [path for path in sorted(staging.rglob("*")) if path.is_file()]
-        files |= {path.relative_to(staging).as_posix(): path.read_bytes() for path in made}
+        files |= read_folder(staging)
     write_files(folder, files)
     return ends | {"export": dataclasses.replace(written, folder=folder)}
 

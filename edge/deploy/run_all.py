@@ -10,7 +10,7 @@ import pathlib
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from edge.deploy.run_file import ModelTable, RunTable
 from edge.deploy.verify import quantize_inputs, verify
 from edge.errors import DoesNotFitError, EdgeError
 from edge.system import signals
-from edge.system.files import require_writable, write_files
+from edge.system.files import read_folder, require_writable, write_files
 from edge.system.version import package_version
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ class _Run:
         with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
             staging = pathlib.Path(name)
             export(self.graph, self.board, staging, labels=names, name=self._c_name())
-            contents = dict(_contents(staging, "tflm"))
+            contents = read_folder(staging, "tflm")
         return contents, {
             "file_count": len(contents),
             "sentence": f"{len(contents)} files for TFLite Micro in tflm.",
@@ -309,7 +309,7 @@ class _Run:
         with tempfile.TemporaryDirectory(prefix="keras-mobilenet-") as name:
             staging = pathlib.Path(name)
             built = build(self.graph, self.board, staging, name=self._c_name())
-            contents = dict(_contents(staging, "engine"))
+            contents = read_folder(staging, "engine")
         figures = {"ram_bytes": built.ram_bytes, "flash_bytes": built.flash_bytes}
         return contents, figures | {
             "sentence": f"a firmware for {self.board.name} in engine, of {built.flash_bytes:,} "
@@ -350,12 +350,6 @@ def _file_digest(path: str | None) -> str | None:
     if path is None or not pathlib.Path(path).is_file():
         return None
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-
-
-def _contents(folder: pathlib.Path, name: str) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield f"{name}/{path.relative_to(folder).as_posix()}", path.read_bytes()
 
 
 def _read_state(folder: pathlib.Path) -> dict[str, dict]:

@@ -22,6 +22,7 @@ from edge.errors import EdgeError
 from edge.runtimes.interpreters import run_litert
 from edge.search.costs import Costs
 from edge.search.design import Design
+from edge.search.images import images_of
 from edge.search.study import Job, SharedStudy
 from edge.system.files import write_files
 from edge.tflite.graph import Graph
@@ -176,7 +177,7 @@ def finish(shared: SharedStudy) -> SearchResult:
     if best is None or content is None:
         raise EdgeError(_nothing_yet(job, trials_of(shared)))
     design = Design.from_json(best.user_attrs["design"])
-    graph, data = _graph(content), _images(job, design)
+    graph, data = _graph(content), images_of(job, design.side)
     inputs = quantize_inputs(graph, data.test_inputs())
     outputs = run_litert(graph, inputs)
     proven = _on_engine if job.runtime == "engine" else _on_tflm
@@ -212,12 +213,6 @@ def _graph(content: bytes) -> Graph:
         path.write_bytes(content)
         model = load_keras(path)
     return read_graph(convert(model))
-
-
-def _images(job: Job, design: Design) -> ImageData:
-    from keras_mobilenet.training.data import load_images
-
-    return load_images(job.source, design.side, job.channels)
 
 
 Proven = tuple[int, int, str, tuple["ImageRun", ...]]

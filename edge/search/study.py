@@ -29,6 +29,8 @@ FIRST_RUNG_SHARE = 4
 """No trial is stopped before this part of the float epochs: early accuracies say too little."""
 
 SURPLUS = "surplus"
+QUEUED = ("design", "costs", "choice")
+"""What a trial knows before it is trained."""
 
 Note = Callable[[str], None]
 """Takes a line for the user."""
@@ -177,9 +179,7 @@ class SharedStudy:
         Args:
             number: The trial's number.
         """
-        self._queue_again(self.study.get_trials(deepcopy=False)[number])
-
-    def _queue_again(self, trial: FrozenTrial) -> None:
+        trial = self.study.get_trials(deepcopy=False)[number]
         self.study.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,
@@ -254,7 +254,9 @@ class SharedStudy:
                     "trained again."
                 )
                 self.study.set_user_attr("lost", sorted({*self._lost(), trial.number}))
-                self._queue_again(trial)
+                # Without the epochs that it reported: it reports them anew.
+                kept = {k: v for k, v in trial.user_attrs.items() if k in QUEUED}
+                self.study.enqueue_trial({}, kept)
 
     def _lost(self) -> set[int]:
         return set(self.study.user_attrs.get("lost", ()))

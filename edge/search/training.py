@@ -23,6 +23,7 @@ from edge.search.costs import TflmCosts
 from edge.search.design import Design, mobilenet_v1
 from edge.search.design_graph import graph_of
 from edge.search.engine_costs import EngineCosts
+from edge.search.images import images_of
 from edge.search.proposals import propose
 from edge.search.space import Limits, Planner, Space
 from edge.search.storage import HEARTBEAT_SECONDS
@@ -225,10 +226,9 @@ def _trained(
     import keras_mobilenet
     from edge.engine.zero_blocks import pruning_block
     from keras_mobilenet.training.augmentation import parse_augmentation
-    from keras_mobilenet.training.data import load_images
     from keras_mobilenet.training.train import ChanceWarning, train
 
-    data = load_images(job.source, design.side, job.channels)
+    data = images_of(job, design.side)
     callbacks: list[keras.callbacks.Callback] = []
     if design.sparsity:
         block = pruning_block(job.board)

@@ -229,6 +229,30 @@ def read_file(path: pathlib.Path) -> bytes:
     return path.read_bytes()
 
 
+def read_folder(folder: pathlib.Path, name: str = "") -> dict[str, bytes]:
+    """Reads all files below a folder, such as one in which tools have worked.
+
+    Args:
+        folder: The folder.
+        name: The folder that the files go to, relative to that of `write_files`.
+
+    Returns:
+        The contents by the files' paths, `/` between their parts, as `write_files` takes them.
+
+    Raises:
+        OSError: If a file cannot be read.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_files(pathlib.Path(folder), {"src/main.c": b"int x;"})
+        ...     read_folder(pathlib.Path(folder), "firmware")
+        {'firmware/src/main.c': b'int x;'}
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    under = pathlib.PurePosixPath(name)
+    return {(under / path.relative_to(folder)).as_posix(): path.read_bytes() for path in paths}
+
+
 def require_writable(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
     """Checks that files can be written, so that an error comes before minutes of work.
 

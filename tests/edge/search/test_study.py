@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import sys
+import warnings
 
 import pytest
 from optuna.trial import TrialState
@@ -50,6 +51,7 @@ def trained(shared, design, accuracy, model=b"model"):
     shared.add(design, COSTS, None)
     trial = shared.study.ask()
     assert not shared.gives_up(trial)
+    trial.report(accuracy, 1)
     shared.artifacts.write(f"{trial.number}.keras", model)
     trial.set_user_attr("model", f"{trial.number}.keras")
     shared.study.tell(trial, accuracy)
@@ -96,7 +98,12 @@ def test_a_model_that_was_moved_away_is_trained_again(job, lines):
     assert [line.split(" is ")[0] for line in lines] == ["The model of alpha 0.1, side 32"]
     states = {trial.design.alpha: trial.state for trial in trials_of(shared)}
     assert states == {0.1: "waiting", 0.15: "complete"}
-    assert not shared.gives_up(shared.study.ask())
+    again = shared.study.ask()
+    assert not shared.gives_up(again)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again.report(0.85, 1)
+    assert trials_of(shared)[-1].accuracy == 0.85, "not what the lost one had reported"
     again = SharedStudy(job, lines.append)
     again.renew_lost()
     assert len(lines) == 1, "queued once"
