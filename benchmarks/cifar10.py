@@ -40,11 +40,8 @@ WARM_UP = 0.05
 
 FAMILY: dict[str, dict] = {
     "separable 5x5": {"stem": (24, 3, 1), "stages": [(64, 3, 2, 4), (96, 5, 2, 4)]},
-    "conv first 5x5": {
-        "stem": (16, 3, 1),
-        "stages": [(32, 3, 2, 2, "conv"), (64, 3, 1, 2), (96, 5, 2, 4)],
-    },
-    "half": {"stem": (16, 3, 1), "stages": [(40, 3, 2, 3), (96, 5, 2, 5)]},
+    "half": {"stem": (16, 3, 1), "stages": [(40, 3, 2, 3), (96, 3, 2, 5)]},
+    "shallow": {"stem": (24, 3, 1), "stages": [(56, 3, 2, 3), (96, 3, 2, 3)]},
 }
 """The arguments of `MobileNet` for each row but ResNet8."""
 

@@ -1,8 +1,8 @@
-"""Every command with every option given wrongly: `wrong_calls.py light|heavy FOLDER [MODEL]`.
+"""Every command with every option given wrongly: `wrong_calls.py light|heavy SHARE FOLDER [MODEL]`.
 
 Python and the libraries are loaded once; each call runs in a fork of its own, through the real
 entry point, with the process's own streams in files. The heavy calls are those that come as far as
-TensorFlow. Prints one JSON object a call.
+TensorFlow. Of a share of 3, every third call runs. Prints one JSON object a call.
 """
 
 from __future__ import annotations
@@ -418,8 +418,8 @@ def load(weight: str) -> None:
     import keras_mobilenet.training.train  # noqa: F401
 
 
-def main(weight: str, folder: pathlib.Path, model: pathlib.Path | None = None) -> None:
-    """Runs all light or all heavy calls and prints what came of them."""
+def main(weight: str, share: int, folder: pathlib.Path, model: pathlib.Path | None = None) -> None:
+    """Runs a share of the light or the heavy calls and prints what came of them."""
     work, temporary = folder / "work", folder / "tmp"
     work.mkdir()
     temporary.mkdir()
@@ -431,7 +431,7 @@ def main(weight: str, folder: pathlib.Path, model: pathlib.Path | None = None) -
     load(weight)
     heed_permissions()
     before = snapshot(work)
-    for when, arguments in calls(model is not None):
+    for when, arguments in calls(model is not None)[::share]:
         if is_heavy(when, arguments) != (weight == "heavy"):
             continue
         result = run(arguments, work)
@@ -442,4 +442,4 @@ def main(weight: str, folder: pathlib.Path, model: pathlib.Path | None = None) -
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], pathlib.Path(sys.argv[2]), *map(pathlib.Path, sys.argv[3:4]))
+    main(sys.argv[1], int(sys.argv[2]), *map(pathlib.Path, sys.argv[3:5]))

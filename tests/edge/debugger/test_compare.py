@@ -168,7 +168,10 @@ def test_int8_model_may_be_a_path_bytes_a_graph_or_a_keras_model(
     assert all(comparison == found[0] for comparison in found)
 
 
-@pytest.mark.parametrize(("name", "index"), [("block_4_depthwise", 7), ("conv_preds", 28)])
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("block_4_depthwise", 7), pytest.param("conv_preds", 28, marks=pytest.mark.exhaustive)],
+)
 def test_weights_of_three_bits_are_found(saved, trained_tflite, images, name, index):
     op = read_graph(trained_tflite).operators[index]
     model = unpack(trained_tflite)

@@ -13,7 +13,9 @@ pytestmark = pytest.mark.slow
 NAMES = [f"alpha{alpha}-{side}" for alpha in (0.1, 0.25, 0.35, 0.5) for side in (32, 64, 96)]
 
 
-@pytest.mark.parametrize("name", [*NAMES, "mobilenet_v2", "resnet8"])
+@pytest.mark.parametrize(
+    "name", [*NAMES, pytest.param("mobilenet_v2", marks=pytest.mark.exhaustive), "resnet8"]
+)
 def test_is_what_tflm_reports(network, random_inputs, name):
     graph = network(name)
     inputs = random_inputs(graph, 3)

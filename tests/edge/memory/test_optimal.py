@@ -60,7 +60,7 @@ def most_alive(buffers):
     return max(sum(aligned(b.bytes) for b in buffers if b.first <= t <= b.last) for t in times)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(networks())
 def test_of_any_network(buffers):
     plan = plan_offline(buffers, steps=3_000)

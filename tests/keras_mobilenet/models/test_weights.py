@@ -101,6 +101,7 @@ def test_a_few_steps_of_training_keep_the_accuracy(google, photographs):
     assert (answers == labels).mean() >= is_right.mean() - POINTS
 
 
+@pytest.mark.exhaustive
 def test_our_own_int8_model_comes_back(trained, trained_tflite, digits, tmp_path):
     path = tmp_path / "digits.tflite"
     path.write_bytes(trained_tflite)

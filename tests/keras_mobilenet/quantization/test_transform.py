@@ -61,7 +61,7 @@ def test_twin_computes_nearly_what_the_float_model_computes():
     model = keras.Model(inputs, layers.Dense(5)(x))
     twin = keras_mobilenet.quantize_model(model)
     x = images()
-    observe(twin, x, times=200)
+    observe(twin, x, times=60)
     expected = model(x, training=False).numpy()
     error = np.abs(twin(x, training=False).numpy() - expected).max()
     assert error < 0.05 * np.ptp(expected)

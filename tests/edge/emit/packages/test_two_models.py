@@ -39,7 +39,7 @@ ECOSYSTEMS = pathlib.Path(__file__).parent / "ecosystems"
 SEEDS = {"person": 7, "person detector": 8, "model 2": 12}
 COUNTS = (2, 3)
 IN_ECOSYSTEMS = (pytest.param(2, marks=pytest.mark.exhaustive), 3)
-LANGUAGES = ("c", "cpp")
+LANGUAGES = (pytest.param("c", marks=pytest.mark.exhaustive), "cpp")
 
 
 @pytest.fixture(scope="session")
