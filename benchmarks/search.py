@@ -5,7 +5,7 @@ images: the search among networks of the family, its rival among MobileNetV1's a
 What is chosen is chosen on images set apart from the training set; the 5,000 test images are looked
 at once for each winner. Run again it goes on, from the last epoch.
 
-    benchmarks/search.py --minutes 60 --trials 12 --float-epochs 12
+    benchmarks/search.py --minutes 60 --trials 12
 """
 
 from __future__ import annotations
@@ -40,13 +40,11 @@ BUDGETS: tuple[tuple[str, float | None], ...] = (
 )
 """The boards, each with its limit in milliseconds."""
 
-FEW = 300
-
 
 def main() -> None:
     """Trains the rows that are asked for and not there; prints all."""
     options = arguments()
-    images = image_folder(options.folder, options.few)
+    images = image_folder(options.folder, options.train_images)
     digest = load_images(str(images), options.side, 3).digest
     rows = options.folder / "rows.jsonl"
     known = {row["key"] for row in read_rows(rows)}
@@ -74,22 +72,23 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--qat-epochs", type=int, default=3)
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--only", nargs="*", type=int, help="numbers of the budgets, from 0")
-    parser.add_argument("--few", action="store_true", help="only so many images as a try takes")
+    parser.add_argument("--train-images", type=int, default=15_000, help="of the 50,000")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     return options
 
 
-def image_folder(folder: pathlib.Path, is_few: bool) -> pathlib.Path:
+def image_folder(folder: pathlib.Path, train_images: int) -> pathlib.Path:
     """The archives as folders of images, `train/` and `test/`, unpacked once."""
-    target = folder / ("few" if is_few else "cifar10")
+    target = folder / f"cifar10-{train_images}"
     for part in ("train", "test"):
         done = folder / f"{target.name}-{part}.done"
         if done.exists():
             continue
         images, labels = read_archive(part)
-        if is_few:
-            images, labels = images[:: len(images) // FEW], labels[:: len(labels) // FEW]
+        if part == "train":
+            chosen = np.random.default_rng(0).permutation(len(images))[:train_images]
+            images, labels = images[chosen], labels[chosen]
         for number, (image, label) in enumerate(zip(images, labels, strict=True)):
             place = target / part / f"class-{label}"
             place.mkdir(parents=True, exist_ok=True)
