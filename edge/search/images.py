@@ -24,7 +24,16 @@ def images_of(job: Job, side: int) -> ImageData:
         The `ImageData`, which nobody may change.
 
     Example:
-        >>> images_of(job, 32) is images_of(job, 32)  # doctest: +SKIP
+        >>> import pathlib
+        >>> from edge.catalog.boards import find_board
+        >>> job = Job(
+        ...     source="faces", images="", side=32, channels=1, classes=2, seconds=600, trials=4,
+        ...     board=find_board("arduino-zero"), folder=pathlib.Path("found"),
+        ...     storage="sqlite://", artifacts="artifacts",
+        ... )
+        >>> images_of(job, 24).train_pixels.shape
+        (144, 24, 24, 1)
+        >>> images_of(job, 24) is images_of(job, 24)
         True
     """
     return _loaded(job.source, job.images, side, job.channels)
