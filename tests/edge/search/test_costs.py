@@ -118,16 +118,27 @@ def test_costs_of_random_designs_are_those_of_their_images(name):
     designs = [random_design(rng) for _ in range(40)]
     for design in designs[:20]:
         costs.linked(design)
+    compared = 0
     for design in designs[20:]:
         counted, linked = costs(design), costs.linked(design)
         assert counted.ram_bytes == linked.ram_bytes
         assert abs(counted.flash_bytes - linked.flash_bytes) < 256
         if design.sparsity == 0:
             graph = converted(design)
-            engine = compile_engine(graph, instruction_set(board))
+            engines = [
+                compile_engine(each, instruction_set(board)) for each in (graph, graph_of(design))
+            ]
+            engine, names = engines[0], [[k.name for k in each.kernels] for each in engines]
+            if names[0] != names[1]:
+                # Untrained scales of weights of four bits may be so coarse that a layer takes the
+                # portable kernel.
+                assert design.weight_bits == 4
+                continue
+            compared += 1
             firmware = measured_firmware(engine, board)
             assert linked.ram_bytes == firmware.static_ram_bytes + STACK_BYTES
             assert linked.flash_bytes == pytest.approx(firmware.flash_bytes, rel=2e-3)
+    assert compared >= 8
 
 
 @pytest.mark.parametrize("kind", [EngineCosts, TflmCosts])
