@@ -98,11 +98,11 @@ def test_a_model_that_was_moved_away_is_trained_again(job, lines):
     assert [line.split(" is ")[0] for line in lines] == ["The model of alpha 0.1, side 32"]
     states = {trial.design.alpha: trial.state for trial in trials_of(shared)}
     assert states == {0.1: "waiting", 0.15: "complete"}
-    again = shared.study.ask()
-    assert not shared.gives_up(again)
+    second = shared.study.ask()
+    assert not shared.gives_up(second)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        again.report(0.85, 1)
+        second.report(0.85, 1)
     assert trials_of(shared)[-1].accuracy == 0.85, "not what the lost one had reported"
     again = SharedStudy(job, lines.append)
     again.renew_lost()
