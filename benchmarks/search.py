@@ -74,7 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--float-epochs", type=int, default=12)
     parser.add_argument("--qat-epochs", type=int, default=3)
     parser.add_argument("--side", type=int, default=32)
-    parser.add_argument("--plain-side", type=int, default=96, help="MobileNetV1's largest input")
+    parser.add_argument("--plain-side", type=int, default=80, help="MobileNetV1's largest input")
     parser.add_argument("--only", nargs="*", type=int, help="numbers of the budgets, from 0")
     parser.add_argument("--train-images", type=int, default=15_000, help="of the 50,000")
     options = parser.parse_args()
