@@ -22,19 +22,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from cifar10_images import accuracy, cifar10
-from compression_cost import costs
-from compression_network import as_floats, augmented
+from cifar10_images import cifar10
+from compression_cost import measured
+from compression_network import augmented
 from keras import ops
 from networks import resnet8
 from rich.console import Console
 from rich.table import Table
+from rows import add_row, read_rows
 
 import edge
 import keras_mobilenet
-from edge.runtimes.interpreters import run_litert
-from edge.tflite.quantize import to_int8
-from edge.tflite.reader import read_graph
 
 ROOT = pathlib.Path(__file__).parent.parent
 ROWS = ROOT / "build" / "cifar10" / "rows.jsonl"
@@ -70,6 +68,7 @@ TRAININGS = {
     "separable 5x5": Training(
         {"stem": (24, 3, 1), "stages": [(64, 3, 2, 4), (96, 5, 2, 4)]}, 75, 6
     ),
+    "wide 5x5": Training({"stem": (24, 3, 1), "stages": [(56, 3, 2, 5), (116, 5, 2, 3)]}, 75, 6),
     "half": Training({"stem": (16, 3, 1), "stages": [(40, 3, 2, 3), (96, 3, 2, 5)]}, 75, 6),
     "int4": Training(
         {"stem": (32, 3, 1), "stages": [(64, 3, 2, 4), (88, 3, 2, 2)]}, 60, 21, 4, 1e-3
@@ -94,9 +93,7 @@ def main() -> None:
             if key in known:
                 continue
             row = {"key": key, **row_of(training, key, seed, options.rows.parent, data)}
-            with options.rows.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print(json.dumps(row), flush=True)
+            add_row(options.rows, row)
     Console(width=160).print(table(read_rows(options.rows)))
 
 
@@ -131,13 +128,9 @@ def row_of(training: Training, key: str, seed: int, place: pathlib.Path, data: d
         fit(training, seed, data, folder, clock)
     tflite = edge.convert(keras.models.load_model(folder / MODEL, compile=False))
     (folder / "model.tflite").write_bytes(tflite)
-    graph = read_graph(tflite)
     row: dict[str, object] = {"cpu_minutes": round(clock.seconds() / 60, 1)}
     row["macs"] = keras_mobilenet.analysis.cost.cost(made(training.network)).mult_adds
-    for part in ("validation", "test"):
-        scores = run_litert(graph, to_int8(as_floats(data[f"{part}_images"]), graph.input))
-        row[part] = accuracy(scores, data[f"{part}_labels"])
-    return row | {"file_bytes": len(tflite)} | costs(graph, has_all_cores=False)
+    return row | measured(tflite, data, has_all_cores=False)
 
 
 def fit(training: Training, seed: int, data: dict, folder: pathlib.Path, clock: Clock) -> None:
@@ -251,15 +244,6 @@ class Clock(keras.callbacks.Callback):
 
     def _known(self) -> dict[str, float]:
         return json.loads(self.path.read_text("utf-8")) if self.path.is_file() else {}
-
-
-def read_rows(path: pathlib.Path) -> list[dict]:
-    """The rows so far."""
-    return (
-        [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        if path.is_file()
-        else []
-    )
 
 
 def table(rows: list[dict]) -> Table:

@@ -10,7 +10,6 @@ JAX, which TensorFlow imports, tries a module `compression`: this file cannot ha
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pathlib
 import subprocess
@@ -23,16 +22,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from cifar10_images import accuracy, cifar10
-from compression_cost import costs
+from compression_cost import measured
 from compression_network import CHANNELS, as_floats, batches, compiled, network, scaled
 from rich.console import Console
 from rich.table import Table
+from rows import add_row, read_rows
 
 import edge
 import keras_mobilenet
-from edge.runtimes.interpreters import run_litert
-from edge.tflite.quantize import to_int8
-from edge.tflite.reader import read_graph
 from keras_mobilenet.quantization.weight_bits import flash_bytes_of
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -57,9 +54,7 @@ def main() -> None:
         started = time.monotonic()
         row = {"key": name} | run(key, options, data)
         row["seconds"] = round(time.monotonic() - started)
-        with options.rows.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+        add_row(options.rows, row)
     Console(width=180).print(table(read_rows(options.rows)))
 
 
@@ -275,23 +270,6 @@ def widths(model: keras.Model) -> list[int]:
     """The channels that each layer but the depthwise ones makes."""
     kernels = [weight for weight in model.weights if weight.name == "kernel"]
     return [int(kernel.shape[-1]) for kernel in kernels if kernel.shape[-1] > 1]
-
-
-def measured(tflite: bytes, data: dict, *, has_all_cores: bool) -> Row:
-    """The int8 file's accuracy on LiteRT, and its costs on the engine."""
-    graph = read_graph(tflite)
-    row: Row = {"file_bytes": len(tflite)}
-    for part in ("test", "validation"):
-        inputs = to_int8(as_floats(data[f"{part}_images"]), graph.input)
-        row[part] = accuracy(run_litert(graph, inputs), data[f"{part}_labels"])
-    return row | costs(graph, has_all_cores=has_all_cores)
-
-
-def read_rows(path: pathlib.Path) -> list[Row]:
-    """The rows so far."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def table(rows: list[Row]) -> Table:

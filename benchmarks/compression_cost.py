@@ -1,6 +1,9 @@
-"""What the engine takes for an int8 file on the cores: instructions counted by QEMU, flash, RAM."""
+"""What an int8 file reaches on LiteRT and takes of the engine: instructions, flash, RAM."""
 
 from __future__ import annotations
+
+from cifar10_images import accuracy
+from compression_network import as_floats
 
 from edge.catalog.boards import find_board
 from edge.deploy.engine_budget import measured_firmware
@@ -9,11 +12,24 @@ from edge.deploy.verify_engine import emulate_engine
 from edge.engine.compile import compile_engine
 from edge.engine.packing import instruction_set
 from edge.firmware.cycles import estimate_cycles
+from edge.runtimes.interpreters import run_litert
 from edge.tflite.graph import Graph
+from edge.tflite.quantize import to_int8
+from edge.tflite.reader import read_graph
 
 M4 = "mps2-an386"
 CLOCKED = "nucleo-f446re"
 OTHERS = {"m55": "mps3-an547", "m0plus": "qemu-m0plus"}
+
+
+def measured(tflite: bytes, data: dict, *, has_all_cores: bool) -> dict[str, object]:
+    """The int8 file's accuracy on LiteRT, and its costs on the engine."""
+    graph = read_graph(tflite)
+    row: dict[str, object] = {"file_bytes": len(tflite)}
+    for part in ("test", "validation"):
+        inputs = to_int8(as_floats(data[f"{part}_images"]), graph.input)
+        row[part] = accuracy(run_litert(graph, inputs), data[f"{part}_labels"])
+    return row | costs(graph, has_all_cores=has_all_cores)
 
 
 def costs(graph: Graph, *, has_all_cores: bool) -> dict[str, object]:

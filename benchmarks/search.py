@@ -12,7 +12,6 @@ at once for each winner. Run again it goes on, from the last epoch.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pathlib
 
@@ -23,6 +22,7 @@ from cifar10_images import read_archive
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from rows import add_row, read_rows
 
 from edge.catalog.boards import find_board
 from edge.cli.plots import front_picture
@@ -54,14 +54,11 @@ def main() -> None:
         for only_plain in (False, True):
             if options.only and number not in options.only:
                 continue
-            side = options.plain_side if only_plain else options.side
-            job = job_of(options, images, digests[side], board, ms, side, only_plain)
+            job = job_of(options, images, digests, board, ms, only_plain)
             key = f"{job.name}, {options.trials} trials, {options.minutes:g} minutes"
             if key not in known:
                 row = {"key": key, "only_plain": only_plain, **searched(job)}
-                with rows.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(row), flush=True)
+                add_row(rows, row)
     Console(width=160).print(table(read_rows(rows)))
 
 
@@ -104,19 +101,18 @@ def image_folder(folder: pathlib.Path, train_images: int) -> pathlib.Path:
 def job_of(
     options: argparse.Namespace,
     images: pathlib.Path,
-    digest: str,
+    digests: dict[int, str],
     board: str,
     ms: float | None,
-    side: int,
     only_plain: bool,
 ) -> Job:
     """What is searched for."""
-    kind = "plain" if only_plain else "family"
+    kind, side = ("plain", options.plain_side) if only_plain else ("family", options.side)
     folder = options.folder / f"{board}-{ms or 'any'}-{kind}"
     folder.mkdir(exist_ok=True)
     return Job(
         source=str(images),
-        images=digest,
+        images=digests[side],
         side=side,
         channels=3,
         classes=10,
@@ -168,11 +164,6 @@ def rank_correlation(rows: list) -> float:
     """Spearman's, of multiply-accumulates and accuracies: whether more of them is a good guess."""
     ranks = [np.argsort(np.argsort(column)) for column in zip(*rows, strict=True)]
     return float(np.corrcoef(*ranks)[0, 1])
-
-
-def read_rows(path: pathlib.Path) -> list[dict]:
-    """The rows so far."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def table(rows: list[dict]) -> Table:
